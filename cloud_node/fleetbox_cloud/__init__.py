@@ -1,0 +1,1 @@
+"""Runs at a site: provisions stores, loads scalars."""

@@ -1,0 +1,1 @@
+"""Runs a whole fleet as plain processes on one machine."""

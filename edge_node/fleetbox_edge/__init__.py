@@ -1,0 +1,1 @@
+"""Runs on a robot: takes data in, keeps it, marks moments."""

@@ -1,0 +1,1 @@
+"""Answers questions about recorded data by label, time and event."""

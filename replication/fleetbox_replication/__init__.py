@@ -1,0 +1,1 @@
+"""Decides which labelled records travel which hop."""
