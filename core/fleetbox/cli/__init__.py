@@ -1,0 +1,1 @@
+"""The command line: the root, its shared options and its ways of answering."""

@@ -1,0 +1,95 @@
+"""The root of the command line: finds verbs by entry point and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from fleetbox.errors import FleetboxError
+
+SECTIONS = {
+    "Look": ("status", "doctor", "ls", "query", "get", "event", "whoami"),
+    "Record": ("agent", "simulate", "mark", "ingest"),
+    "Run": ("demo", "up", "down", "servers", "site", "replicate", "config"),
+}
+INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """Load each verb's module only when it is typed or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs of all installed parts."""
+        return sorted(entry.name for entry in _entries())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb's command, or None when no part has it."""
+        for entry in _entries():
+            if entry.name == cmd_name:
+                command: click.Command = entry.load()
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs by what they are for."""
+        left = set(self.list_commands(ctx))
+        for title, names in {
+            **SECTIONS,
+            "More": tuple(sorted(left - {n for s in SECTIONS.values() for n in s})),
+        }.items():
+            rows = [(name, self._summary(ctx, name)) for name in names if name in left]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(80) if command else ""
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fleetbox")
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+def root(debug: bool) -> None:
+    """Record robots, keep the minutes around a moment, ship what matters, ask for it later.
+
+    \b
+    Start here:   fleetbox demo
+    A fleet here: fleetbox up --dir my-fleet --detach
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with its code: 0, 1, 2 usage, 3 partial, 4 unreachable, 5 auth, 130 interrupted."""
+    try:
+        code = root.main(prog_name="fleetbox", standalone_mode=False)
+    except FleetboxError as error:
+        code = _explain(error)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our pipe has gone (`| head`): nothing is wrong
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _entries() -> list[EntryPoint]:
+    return list(entry_points(group="fleetbox.commands"))
+
+
+def _explain(error: FleetboxError) -> int:
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+    click.echo(f"fleetbox: {error}", err=True)
+    return error.exit_code

@@ -1,0 +1,25 @@
+"""Settings files: places and hops (fleet.toml), one robot (robot.toml), what is kept and shipped (policy.toml)."""
+
+from fleetbox.settings.fleet import FleetSettings, find_fleet, load_fleet
+from fleetbox.settings.places import Influx, Place, Tier
+from fleetbox.settings.policy import EventRule, HopRule, Policy, Preview, StreamRule, load_policy
+from fleetbox.settings.robot import RobotSettings, load_robot
+from fleetbox.settings.secrets import Secret
+
+__all__ = [
+    "EventRule",
+    "FleetSettings",
+    "HopRule",
+    "Influx",
+    "Place",
+    "Policy",
+    "Preview",
+    "RobotSettings",
+    "Secret",
+    "StreamRule",
+    "Tier",
+    "find_fleet",
+    "load_fleet",
+    "load_policy",
+    "load_robot",
+]

@@ -1,0 +1,90 @@
+"""robot.toml: the same file on every robot of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fleetbox.errors import SettingsError
+from fleetbox.naming import check_robot, check_site
+from fleetbox.settings.files import expand, machine_variables, read_toml, validate
+from fleetbox.settings.places import Place
+from fleetbox.settings.policy import Policy, load_policy
+from fleetbox.settings.values import Bytes, DurationUs, FilePath, SecretRef, Table, Url, checked
+
+
+class Ring(Table):
+    """Say how much the robot's own store may hold per class, in bytes."""
+
+    sensor: Bytes = 40_000_000_000  # about a week of packed scalars at 60 kB/s
+    media: Bytes = 400_000_000_000  # about a day of one 30 fps camera at 5 MB/s
+    log: Bytes = 5_000_000_000
+    kept: Bytes = 10_000_000_000  # refused beyond, never rotated
+    leave_free: Bytes = 1_000_000_000  # the disk floor: a robot's own system must go on running
+
+
+class Spool(Table):
+    """Say how the write-ahead spool is bounded and when it reaches the disk."""
+
+    max: Bytes = 2_000_000_000  # minutes of a camera, days of scalars, while the store is away
+    fsync: Literal["never", "interval"] = "never"  # page cache: safe from kill -9; a power cut costs about 30 s
+    fsync_every: DurationUs = 1_000_000  # µs, with fsync = "interval": the power-cut window
+
+
+class RobotSettings(Table):
+    """Hold what the agent on one robot needs to know."""
+
+    source: Path
+    robot: Annotated[str, checked(check_robot)]
+    store: Url = "http://127.0.0.1:8383"  # the engine's own default port, on the robot itself
+    store_token: SecretRef
+    site: Url | None = None  # the engine of the site this robot reports to
+    site_name: Annotated[str, checked(check_site)] = "edge"
+    site_token: SecretRef | None = None
+    relay: Url = "http://127.0.0.1:8384"  # beside the engine's port; only this machine can reach it
+    state: FilePath  # spool and locks
+    ring: Ring = Ring()
+    spool: Spool = Spool()
+    chunk: DurationUs = Field(default=5_000_000, ge=100_000, le=60_000_000)  # µs; bench/reading.py chose it
+    policy_file: FilePath | None = Field(default=None, alias="policy")
+    policy: Policy = Field(default=Policy(), alias="policy_value")
+
+    def place(self) -> Place:
+        """Return the robot's own store as a place."""
+        return Place(
+            self.robot, "robot", self.store, self.store_token.read(), self.relay,
+            self.site_name if self.site else None, None, self.quota(), self.store_token,
+        )  # fmt: skip
+
+    def site_place(self) -> Place | None:
+        """Return the site's store as this robot may use it, or None when it reports to none."""
+        if self.site is None or self.site_token is None:
+            return None
+        return Place(self.site_name, "edge", self.site, self.site_token.read(), secret=self.site_token)
+
+    def quota(self) -> dict[str, int]:
+        """Return bytes per class."""
+        return {cls: getattr(self.ring, cls) for cls in ("sensor", "media", "log", "kept")}
+
+
+def load_robot(path: Path | str, variables: Mapping[str, str] | None = None) -> RobotSettings:
+    """Read robot.toml and the policy it names; raise SettingsError with every fault of both.
+
+    ${hostname} and ${NAME} from the environment are filled in.
+    """
+    path = Path(path)
+    tables = expand(read_toml(path), machine_variables() if variables is None else variables)
+    tables.setdefault("state", "state")
+    settings, faults = validate(RobotSettings, {**tables, "source": path}, path)
+    policy = None
+    if isinstance(tables.get("policy"), str):
+        try:
+            policy = load_policy(path.parent / tables["policy"])
+        except SettingsError as error:
+            faults = [*faults, *error.faults]
+    if settings is None or faults:
+        raise SettingsError(faults, "see `fleetbox config sample robot`")
+    return settings.model_copy(update={"policy": policy}) if policy else settings
