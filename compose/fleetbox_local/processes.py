@@ -1,0 +1,202 @@
+"""Runs the real servers as child processes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetbox.errors import FleetboxError
+
+from fleetbox_local.child import GRACE_S, Child, Command
+from fleetbox_local.locks import lock_data_dir
+from fleetbox_local.ports import HOST, free_port, require_free
+from fleetbox_local.programs import Program, find_server
+
+__all__ = ["InfluxProcess", "StoreProcess", "find_server", "free_port"]
+
+READY_S = 60.0        # a store with thousands of entries replays its journals first (3 s for 6,200 entries)
+LOCK_WAIT_S = 15.0    # a server whose parent was killed drains HTTP for 10 s before it lets its folder go
+PROBE_TIMEOUT_S = 5.0
+
+STORE_ENV = {
+    "RS_HOST": HOST,
+    "RS_LOG_LEVEL": "INFO",
+    "RS_SYSTEM_EVENTS_QUOTA_SIZE": "10MB",  # 10 GB by default: the engine's own diary would outgrow the rings
+    "RS_IO_OPERATION_TIMEOUT": "300",       # s; receivers must outlast a slow uplink
+    # The same on every tier: a batch a robot's store may send is one its edge and the cloud accept.
+    "RS_IO_BATCH_MAX_SIZE": "8MB",
+    "RS_IO_BATCH_MAX_RECORDS": "85",
+    "RS_IO_BATCH_MAX_METADATA_SIZE": "512KB",
+}
+
+
+class ServerProcess:
+    """Run one server over one data folder: one process, one port, one log beside the folder."""
+
+    title = "server"
+
+    def __init__(self, data_dir: Path, port: int | None, env: Mapping[str, str], program: Program) -> None:
+        self.data_dir = data_dir.absolute()
+        self.port = port or free_port()
+        self.program = program
+        self._extra_env = dict(env)
+        self._child: Child | None = None
+
+    @property
+    def url(self) -> str:
+        """Tell where it listens."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """Tell where its output goes."""
+        return self.data_dir.with_name(self.data_dir.name + ".log")
+
+    @property
+    def pid(self) -> int | None:
+        """Tell its process id; None before the start."""
+        return self._child.pid if self._child else None
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it runs."""
+        return self._child is not None and self._child.alive
+
+    @property
+    def child(self) -> Child:
+        """Return the process itself; raise FleetboxError before the start."""
+        if self._child is None:
+            raise FleetboxError(f"{self.title} on {self.data_dir} was not started yet", "start it first")
+        return self._child
+
+    def start(self) -> None:
+        """Start it; raise FleetboxError for a busy port or folder. It is not ready yet: `wait_ready`."""
+        if self.alive:
+            return
+        name = f"{self.title} on {self.data_dir}"
+        lock = lock_data_dir(self.data_dir, LOCK_WAIT_S)
+        try:
+            require_free(self.port, name)
+            env = self._settings()
+            argv = self.program.argv(self.data_dir, env, self._arguments())
+            child = Child(Command(name, argv, self.log, {**_clean_environment(), **env}, keep_fds=(lock,)))
+            child.start()
+        finally:
+            os.close(lock)  # the server inherited it and holds it until it ends
+        self._child = child
+
+    def wait_ready(self, timeout_s: float = READY_S) -> None:
+        """Wait until it serves; raise FleetboxError with its log's tail if it does not in time."""
+        self.child.wait_ready(self._serves, timeout_s)
+
+    def stop(self, grace_s: float = GRACE_S) -> str:
+        """End it gracefully; return "stopped", "killed" after `grace_s`, or "gone"."""
+        return self._child.stop(grace_s) if self._child else "gone"
+
+    def kill(self) -> None:
+        """End it at once with SIGKILL, as a crash would."""
+        if self._child:
+            self._child.kill()
+
+    def _settings(self) -> dict[str, str]:
+        return dict(self._extra_env)
+
+    def _arguments(self) -> tuple[str, ...]:
+        return ()
+
+    def _serves(self) -> bool:
+        raise NotImplementedError
+
+
+class StoreProcess(ServerProcess):
+    """Run ReductStore; `token` has full access and is made up when not given."""
+
+    title = "ReductStore"
+
+    def __init__(
+        self, data_dir: Path, port: int | None = None, token: str | None = None,
+        env: Mapping[str, str] | None = None, program: Program | None = None,
+    ) -> None:
+        super().__init__(data_dir, port, env or {}, program or find_server("reductstore"))
+        self.token = token or new_token()
+
+    def _settings(self) -> dict[str, str]:
+        own = {"RS_API_TOKEN": self.token, "RS_DATA_PATH": str(self.data_dir), "RS_PORT": str(self.port)}
+        return {**STORE_ENV, **self._extra_env, **own}
+
+    def _serves(self) -> bool:
+        return ask(self.port, "GET", "/api/v1/ready").status == 200
+
+
+class InfluxProcess(ServerProcess):
+    """Run InfluxDB 2, set up with an organisation, a bucket and a token on its first start."""
+
+    title = "InfluxDB"
+    org = "fleetbox"
+    bucket = "fleet"
+
+    def __init__(
+        self, data_dir: Path, port: int | None = None, token: str | None = None,
+        env: Mapping[str, str] | None = None, program: Program | None = None,
+    ) -> None:
+        super().__init__(data_dir, port, env or {}, program or find_server("influxdb"))
+        self.token = token or new_token()
+
+    def wait_ready(self, timeout_s: float = READY_S) -> None:
+        """Wait until it serves and is set up."""
+        super().wait_ready(timeout_s)
+        if not json.loads(ask(self.port, "GET", "/api/v2/setup").body or "{}").get("allowed"):
+            return
+        answer = ask(self.port, "POST", "/api/v2/setup", {
+            "username": "fleetbox", "password": secrets.token_urlsafe(24), "org": self.org, "bucket": self.bucket,
+            "token": self.token, "retentionPeriodSeconds": 0,
+        })
+        if answer.status != 201:
+            raise FleetboxError(f"InfluxDB at {self.url} refused its first set-up ({answer.status}): {answer.body}",
+                                f"read its log: {self.log}")
+
+    def _arguments(self) -> tuple[str, ...]:
+        return (
+            "--bolt-path", str(self.data_dir / "influxd.bolt"), "--engine-path", str(self.data_dir / "engine"),
+            "--sqlite-path", str(self.data_dir / "influxd.sqlite"),
+            "--http-bind-address", f"{HOST}:{self.port}", "--reporting-disabled",
+        )
+
+    def _serves(self) -> bool:
+        return ask(self.port, "GET", "/health").status == 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold a server's answer; status 0 = nothing answered."""
+
+    status: int
+    body: str = ""
+
+
+def ask(port: int, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
+    """Ask a local server something small, past any proxy of the environment."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
+    with contextlib.closing(connection):
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read().decode("utf-8", "replace"))
+        except (OSError, http.client.HTTPException):
+            return Answer(0)
+
+
+def new_token() -> str:
+    """Make up a secret: 192 bits, in characters that need no quoting anywhere."""
+    return secrets.token_hex(24)
+
+
+def _clean_environment() -> dict[str, str]:
+    """Copy our environment without settings meant for some other store of the user's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("RS_", "INFLUXD_"))}

@@ -1,0 +1,73 @@
+"""Real servers start, refuse what would harm them and come back with their data."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleetbox.errors import FleetboxError
+from fleetbox_local import processes
+from fleetbox_local.processes import StoreProcess, ask, free_port
+
+
+def test_store_serves_and_stops(tmp_path: Path) -> None:
+    """A store gets ready, answers, and stops gracefully."""
+    store = StoreProcess(tmp_path / "data")
+    store.start()
+    store.wait_ready()
+    assert ask(store.port, "GET", "/api/v1/alive").status == 200
+    assert ask(store.port, "GET", "/api/v1/info").status == 401
+    assert store.stop() == "stopped"
+    assert ask(store.port, "GET", "/api/v1/alive").status == 0
+
+
+def test_kill_and_start_again(new_store_server: Any) -> None:
+    """A killed store starts again on the same port and folder."""
+    server = new_store_server()
+    port = server.port
+    server.kill()
+    assert ask(port, "GET", "/api/v1/alive").status == 0
+    server.start()
+    assert ask(port, "GET", "/api/v1/alive").status == 200
+
+
+def test_busy_port_is_named(tmp_path: Path) -> None:
+    """A busy port is an error that names it, before the server is started."""
+    with socket.socket() as owner:
+        owner.bind(("127.0.0.1", 0))
+        owner.listen()
+        port = owner.getsockname()[1]
+        with pytest.raises(FleetboxError, match=f"127.0.0.1:{port}: the port is taken"):
+            StoreProcess(tmp_path / "data", port).start()
+
+
+def test_busy_folder_is_refused(
+    tmp_path: Path, new_store_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers never get the same data folder; it is free again once the first one is dead."""
+    monkeypatch.setattr(processes, "LOCK_WAIT_S", 0.1)
+    first = new_store_server()
+    second = StoreProcess(first.data_dir)
+    with pytest.raises(FleetboxError, match="in use by another server"):
+        second.start()
+    first.kill()
+    second.start()
+    second.wait_ready()
+    second.kill()
+
+
+def test_free_port_never_repeats() -> None:
+    """A port is given out once, even before anybody listens on it."""
+    ports = [free_port() for _ in range(50)]
+    assert len(set(ports)) == len(ports)
+
+
+def test_influx_is_set_up(influx_server: Any) -> None:
+    """A fresh InfluxDB has its organisation, bucket and token, and starts again without a second set-up."""
+    port = influx_server.port
+    assert ask(port, "GET", "/api/v2/setup").body.strip().replace(" ", "").replace("\n", "") == '{"allowed":false}'
+    influx_server.stop()
+    influx_server.start()
+    assert ask(port, "GET", "/health").status == 200

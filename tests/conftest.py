@@ -1,0 +1,95 @@
+"""Real servers for the tests: one shared store, further ones on demand, one InfluxDB."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fleetbox.errors import MissingServer
+from fleetbox_local.processes import InfluxProcess, StoreProcess, find_server
+
+START_S = 60.0  # two busy cores; a store is normally ready after 0.1 s
+STOP_S = 20.0   # the engine drains open connections for 10 s
+
+
+class Server:
+    """A real server that can be stopped, killed and started again on the same port and data."""
+
+    def __init__(self, process: StoreProcess | InfluxProcess) -> None:
+        self.process = process
+        self.data_dir = process.data_dir
+        self.url = process.url
+        self.port = process.port
+        self.token = process.token
+
+    def start(self) -> None:
+        self.process.start()
+        self.process.wait_ready(START_S)
+
+    def stop(self) -> None:
+        self.process.stop(STOP_S)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+class StoreServer(Server):
+    """A ReductStore; `env` are the engine's own settings."""
+
+    def __init__(self, data_dir: Path, **env: str) -> None:
+        super().__init__(StoreProcess(data_dir, env=env))
+
+
+class InfluxServer(Server):
+    """An InfluxDB 2."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(InfluxProcess(data_dir))
+        self.org = InfluxProcess.org
+        self.bucket = InfluxProcess.bucket
+
+
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """One store for all tests that only need names of their own; never stop or fill it."""
+    server = StoreServer(tmp_path_factory.mktemp("store") / "data")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def new_store_server(tmp_path: Path) -> Iterator[Callable[..., StoreServer]]:
+    """Start further stores, with the engine's settings as keywords: new_store_server(RS_LOG_LEVEL="DEBUG")."""
+    servers: list[StoreServer] = []
+
+    def start(**env: str) -> StoreServer:
+        server = StoreServer(tmp_path / f"store-{len(servers)}", **env)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def bucket_name() -> str:
+    """A bucket nobody else uses."""
+    return f"b-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def influx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
+    """One InfluxDB for all tests, set up with an organisation and a bucket."""
+    try:
+        find_server("influxdb")
+    except MissingServer as missing:
+        pytest.skip(f"{missing.message}; make servers INFLUX=1 installs it")
+    server = InfluxServer(tmp_path_factory.mktemp("influx") / "data")
+    server.start()
+    yield server
+    server.kill()
