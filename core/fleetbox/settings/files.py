@@ -61,5 +61,5 @@ def _fault(path: Path, item: Any) -> Fault:
         why = "is not a known key"
     elif kind == "missing":
         return Fault(str(path), key, "", "is missing")
-    shown = repr(item.get("input"))
+    shown = "(not shown)" if "token" in str(item["loc"][-1:]) else repr(item.get("input"))
     return Fault(str(path), key, shown if len(shown) <= 80 else shown[:77] + "...", why)

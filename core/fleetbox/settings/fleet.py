@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -46,6 +46,7 @@ class SiteTable(Table):
     store: Url
     token: SecretRef
     next: str | None = None
+    tier: Literal["edge", "cloud"] | None = None  # default: edge when records travel on from here
     relay: Url = "http://127.0.0.1:8385"  # where this site's own outgoing relay listens, on the site's machine
     state: FilePath | None = None  # the site process's own files
     quota: dict[str, Bytes] = Field(default_factory=dict)  # bytes per class and robot
@@ -91,7 +92,7 @@ class FleetSettings(Table):
         influx = None
         if site.influx:
             influx = Influx(site.influx.url, site.influx.token.read(), site.influx.org, site.influx.bucket)
-        tier: Tier = "edge" if site.next else "cloud"
+        tier: Tier = site.tier or ("edge" if site.next else "cloud")
         return Place(name, tier, site.store, site.token.read(), site.relay, site.next, influx, site.quota, site.token)
 
     def route(self, robot: str) -> list[Place]:
@@ -163,7 +164,7 @@ def fleet_of_robot(robot: RobotSettings) -> FleetSettings:
     """Return the fleet as one robot sees it: itself and its site."""
     sites = {}
     if robot.site and robot.site_token:
-        sites[robot.site_name] = SiteTable(store=robot.site, token=robot.site_token)
+        sites[robot.site_name] = SiteTable(store=robot.site, token=robot.site_token, tier="edge")
     rule = RobotRule(
         match=robot.robot, site=robot.site_name, store=robot.store, token=robot.store_token, relay=robot.relay
     )

@@ -1,0 +1,52 @@
+# Every task is one short target; continuous integration runs the same ones.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv servers servers-influx demo test lint bench docs build clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+venv: $(STAMP)  ## make the virtual environment with the package and all its extras
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "fleetbox needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "no virtual environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "installing fleetbox and what it needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]'
+	@touch $@
+
+servers: venv  ## find or build the real ReductStore, once per user
+	@$(BIN)/fleetbox servers install
+
+servers-influx: venv  ## find or build ReductStore and InfluxDB 2
+	@$(BIN)/fleetbox servers install --influx
+
+demo: $(if $(INFLUX),servers-influx,servers)  ## the main job on three tiers of real servers; INFLUX=1 adds InfluxDB
+	@$(BIN)/fleetbox demo $(ARGS)
+
+test: servers-influx lint  ## everything: lint, types, import contracts, tests on real servers
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: venv  ## style, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: servers-influx  ## measure, as ratios against the raw client in the same run
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: venv  ## write docs/cli.md from the commands themselves
+	@$(BIN)/python docs/make_cli.py
+
+build: venv  ## build the wheel and the source archive
+	@$(BIN)/python -m build
+
+clean:  ## remove what builds and tests left here
+	@rm -rf dist .mypy_cache .ruff_cache .pytest_cache .hypothesis fleetbox-demo

@@ -1,0 +1,41 @@
+"""The background loop: async work from plain code, anywhere."""
+
+import asyncio
+from concurrent.futures import CancelledError
+
+import pytest
+from fleetbox.background import BackgroundLoop
+
+
+async def _double(value: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * value
+
+
+def test_it_works_inside_a_running_loop() -> None:
+    """A coroutine runs to its end although the caller stands in a loop of its own, as in Jupyter."""
+    loop = BackgroundLoop()
+
+    async def cell() -> int:
+        return loop.run(_double(21))
+
+    assert asyncio.run(cell()) == 42
+    loop.stop()
+
+
+def test_stop_cancels_what_still_runs() -> None:
+    """Stopping cancels pending work instead of leaving it behind."""
+    loop = BackgroundLoop()
+    future = loop.start(asyncio.sleep(60))
+    loop.stop()
+
+    with pytest.raises(CancelledError):
+        future.result(5)
+
+
+def test_a_timeout_cancels_the_work() -> None:
+    """A call that takes too long is cancelled and says so."""
+    loop = BackgroundLoop()
+    with pytest.raises(TimeoutError):
+        loop.run(asyncio.sleep(60), timeout_s=0.01)
+    loop.stop()
