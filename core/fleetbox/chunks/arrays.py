@@ -44,9 +44,8 @@ def _from_numpy(name: str, values: Any) -> Any:
         return _from_sequence(name, values.tolist() if values.ndim else [values.item()])
     if 0 in values.shape[1:]:
         return _from_sequence(name, values.tolist())
-    if values.dtype.kind == "b":
-        flat = pa.array(values.ravel())
-    elif values.dtype.kind == "u" and values.dtype.itemsize == 8 and values.size and values.max() > 2**63 - 1:
+    needs_uint64 = values.dtype.kind == "u" and values.size and values.max() > 2**63 - 1
+    if values.dtype.kind == "b" or needs_uint64:
         flat = pa.array(values.ravel())
     else:
         dtype, arrow = (np.float64, pa.float64()) if values.dtype.kind == "f" else (np.int64, pa.int64())
@@ -94,7 +93,9 @@ def _scalar_type(name: str, kinds: set[type]) -> Any:
     if all(issubclass(kind, bytes) for kind in left):
         return pa.binary()
     names = ", ".join(sorted(kind.__name__ for kind in left))
-    raise InputError(f"field {name!r} holds {names}", "use one kind: numbers, truth values, text, bytes, lists of numbers")
+    raise InputError(
+        f"field {name!r} holds {names}", "use one kind: numbers, truth values, text, bytes, lists of numbers"
+    )
 
 
 def _beyond_int64(name: str, values: list[Any]) -> Any:
@@ -104,7 +105,9 @@ def _beyond_int64(name: str, values: list[Any]) -> Any:
     try:
         return pa.array(values, pa.uint64())
     except OverflowError:
-        raise InputError(f"field {name!r} has a number outside int64 and uint64", "send it as text or a float") from None
+        raise InputError(
+            f"field {name!r} has a number outside int64 and uint64", "send it as text or a float"
+        ) from None
 
 
 def _from_nested(name: str, values: list[Any]) -> Any:
