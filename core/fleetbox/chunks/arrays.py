@@ -30,6 +30,8 @@ def array(name: str, values: Any, *, whole: bool = False) -> Any:
     if isinstance(values, pa.Array):
         return values
     made = _from_numpy(name, values) if isinstance(values, np.ndarray) else _from_sequence(name, list(values))
+    if whole and made.null_count == len(made):
+        return pa.nulls(len(made), pa.int64())
     if whole and made.type != pa.int64():
         raise InputError(f"{name!r} holds {made.type}, not whole numbers within int64", "give integers")
     return made

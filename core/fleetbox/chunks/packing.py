@@ -45,6 +45,9 @@ def _arrays(times_us: Any, columns: Mapping[str, Any], clocks: Mapping[str, Any]
         raise InputError(f"clock {min(unknown)!r} is not known", f"use {', '.join(CLOCKS)}")
     if taken := RESERVED_COLUMNS & columns.keys():
         raise InputError(f"field name {min(taken)!r} is reserved for fleetbox", "choose another name")
+    for name in columns:
+        if not isinstance(name, str) or not name or "\0" in name:  # Arrow ends a name at its first NUL
+            raise InputError(f"field name {name!r} is not usable", "use text without NUL characters")
     arrays = {TIME: time_array(times_us)}
     arrays |= {name: clock_array(name, clocks[name]) for name in CLOCKS if name in clocks}
     arrays |= {name: array(name, values) for name, values in columns.items()}
