@@ -1,0 +1,1 @@
+"""Measure fleetbox beside the raw engine in the same run."""
