@@ -22,14 +22,17 @@ def main(names: list[str]) -> int:
         started = time.monotonic()
         found = importlib.import_module(f"bench.{name}").run()
         for row in found:
-            print(
-                f"| {row['name']} | {_number(row['value'])} {row['unit']} | {_raw(row)} | {_ratio(row)} | {row.get('goal') or '-'} |"
-            )
+            print(_line(row), flush=True)
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
         rows += [{"bench": name, **row} for row in found]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json").write_text(json.dumps(rows, indent=1, default=str))
     return 0
+
+
+def _line(row: dict[str, Any]) -> str:
+    measured = f"{_number(row['value'])} {row['unit']}"
+    return f"| {row['name']} | {measured} | {_raw(row)} | {_ratio(row)} | {row.get('goal') or '-'} |"
 
 
 def _raw(row: dict[str, Any]) -> str:
