@@ -35,6 +35,7 @@ class Command:
     log: Path
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     keep_fds: tuple[int, ...] = ()
+    cwd: Path | None = None
 
 
 class Child:
@@ -140,7 +141,7 @@ def _spawn(command: Command, output: IO[bytes]) -> subprocess.Popen[bytes]:
     def fork() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             _leashed(command.argv), env=dict(command.env), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            pass_fds=command.keep_fds, process_group=0,
+            pass_fds=command.keep_fds, process_group=0, cwd=command.cwd,
         )
 
     answer: Future[subprocess.Popen[bytes]] = Future()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fleetbox.errors import MissingServer
 
+EXPLICIT = "explicit"  # in the cache: a binary the user named to `servers install`, before all others
 ASK_TIMEOUT_S = 20.0  # a program that does not tell its version by then is not the one we look for
 
 
@@ -54,7 +55,7 @@ class Program:
 
     release: Release
     version: str
-    origin: str  # "explicit" | "PATH" | "cache" | "docker"
+    origin: str  # EXPLICIT | "PATH" | "cache" | "docker"
     binary: Path | None = None
 
     @property
@@ -150,10 +151,14 @@ def docker_runs() -> bool:
 
 def _explicit(release: Release, env: Mapping[str, str]) -> Program | None:
     named = env.get(release.variable)
-    if not named or "://" in named:  # a URL is fetched by `servers install` and then found in the cache
+    remembered = cached_binary(release, EXPLICIT, env)
+    if named and "://" not in named:  # a URL is fetched by `servers install`, which remembers it
+        binary = Path(named).expanduser().absolute()
+    elif remembered.is_symlink() or remembered.exists():
+        binary = remembered.resolve()
+    else:
         return None
-    binary = Path(named).expanduser().absolute()
-    return Program(release, check_binary(release, binary), "explicit", binary)
+    return Program(release, check_binary(release, binary), EXPLICIT, binary)
 
 
 def _on_path(release: Release, env: Mapping[str, str]) -> Program | None:
@@ -164,7 +169,8 @@ def _on_path(release: Release, env: Mapping[str, str]) -> Program | None:
 def _cached(release: Release, env: Mapping[str, str]) -> Program | None:
     pinned = cached_binary(release, release.version, env)
     others = cache_dir(env).glob(f"{release.name}-*/bin/{release.binary}")
-    newest = sorted(others, key=lambda path: _numbers(path.parts[-3]), reverse=True)
+    named = f"{release.name}-{EXPLICIT}"
+    newest = sorted((path for path in others if path.parts[-3] != named), key=_version_of_path, reverse=True)
     candidates = (_usable(release, binary, "cache") for binary in (pinned, *newest) if binary.is_file())
     return next((program for program in candidates if program), None)
 
@@ -176,6 +182,10 @@ def _docker(release: Release) -> Program | None:
 def _usable(release: Release, binary: Path, origin: str) -> Program | None:
     version = ask_version(release, binary)
     return Program(release, version, origin, binary) if version and release.accepts(version) else None
+
+
+def _version_of_path(binary: Path) -> tuple[int, ...]:
+    return _numbers(binary.parts[-3])
 
 
 def _numbers(version: str) -> tuple[int, ...]:
