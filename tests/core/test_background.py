@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import CancelledError
 
 import pytest
+
 from fleetbox.background import BackgroundLoop
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from fleetbox import chunks
-from fleetbox.errors import InputError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fleetbox import chunks
+from fleetbox.errors import InputError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 SCALARS = {

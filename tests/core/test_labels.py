@@ -1,10 +1,11 @@
 """Labels: reserved names, named limits, text the engine's headers can carry."""
 
 import pytest
-from fleetbox.errors import InputError
-from fleetbox.labels import MAX_USER_LABELS, MAX_VALUE_CHARS, RESERVED, check_user_labels
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fleetbox.errors import InputError
+from fleetbox.labels import MAX_USER_LABELS, MAX_VALUE_CHARS, RESERVED, check_user_labels
 
 
 def test_values_become_text() -> None:

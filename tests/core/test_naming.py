@@ -1,6 +1,7 @@
 """Names: what a robot, a stream and a bucket may be called."""
 
 import pytest
+
 from fleetbox.errors import InputError
 from fleetbox.naming import check_robot, check_site, check_stream, site_bucket, split_bucket, stream_from_topic
 

@@ -1,6 +1,7 @@
 """Selectors: one grammar for robots, streams and fields."""
 
 import pytest
+
 from fleetbox.errors import InputError
 from fleetbox.selectors import Selector, matches_glob
 

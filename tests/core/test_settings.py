@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from fleetbox.errors import AccessDenied, InputError, SettingsError
 from fleetbox.settings import find_fleet, load_fleet, load_policy, load_robot
 

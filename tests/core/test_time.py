@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+
 from fleetbox.errors import InputError
 from fleetbox.time import iso_time, parse_duration, parse_time, show_duration, show_time
 

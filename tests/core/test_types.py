@@ -7,11 +7,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fleetbox import types
 from fleetbox.errors import InputError
 from fleetbox.types import images, time_series
-from hypothesis import given
-from hypothesis import strategies as st
 
 FRAME = np.random.default_rng(1).integers(0, 255, (36, 64, 3), dtype=np.uint8)
 PNG = cv2.imencode(".png", FRAME)[1].tobytes()
