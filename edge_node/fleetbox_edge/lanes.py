@@ -1,0 +1,95 @@
+"""What a session remembers of one stream: its next number, its last stamp, the chunk that is growing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from fleetbox.labels import Labels
+from fleetbox_edge.packing import Shape
+from fleetbox_edge.parcels import Address
+from fleetbox_edge.spool import Segment
+
+RECENT_KEYS = 65_536  # half an hour of a camera; a clash with an older key is resolved by the writer, at the store
+NEVER = -1
+
+
+class Lane:
+    """Hold the state of one stream within one session; the session's lock guards it."""
+
+    __slots__ = (
+        "address", "bools", "bumped", "close_at", "codec", "frame_bytes", "given", "keys", "known", "labels", "last",
+        "last_given", "limit", "loose", "opened_us", "opens", "parts", "pick", "preview_at", "rows", "segment", "seq",
+        "shape", "size", "stop_us", "width",
+    )  # fmt: skip
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.seq = 0  # of the next row or blob
+        self.last = NEVER  # newest stamp of the stream
+        self.last_given = NEVER  # the newest as the caller gave it, before a bump
+        self.keys: deque[int] = deque(maxlen=RECENT_KEYS)
+        self.bumped = 0
+        self.given: dict[str, Any] | None = None  # labels as last given, so that they are checked once
+        self.labels: Labels = {}
+        self.preview_at = NEVER
+        # the shape of rows
+        self.known: dict[str, str] = {}  # kinds of fields: once a float, always a float
+        self.loose = False
+        self.shape: Shape | None = None
+        self.width = NEVER  # fields of a row that may take the short way
+        self.pick: Callable[[dict[str, Any]], tuple[Any, ...]] | None = None
+        self.bools: tuple[str, ...] = ()
+        self.codec: Any = None
+        self.frame_bytes = 0
+        self.limit = 1
+        # the growing chunk
+        self.parts: list[bytes] = []
+        self.opens: list[Segment] = []  # segments that hold a part of it
+        self.segment: Segment | None = None  # where this shape has been written
+        self.rows = 0
+        self.size = 0
+        self.opened_us = 0  # by the session's clock
+        self.close_at = NEVER  # stamp from which a row belongs to the next chunk; NEVER while none is open
+        self.stop_us = NEVER
+
+    def stamp(self, now_us: int, given_us: int | None) -> tuple[int, bool]:
+        """Return the stamp of the next row or blob and whether it lies before the last one.
+
+        A stamp equal to the last is bumped by 1 µs, and so are those that follow too closely.
+        """
+        if given_us is None:
+            given_us = max(now_us, self.last_given)
+        if given_us >= self.last_given:
+            self.last_given = given_us
+            if given_us <= self.last:
+                given_us = self.last + 1
+                self.bumped += 1
+            return given_us, False
+        self.last_given = given_us
+        return given_us, True
+
+    def free_key(self, time_us: int) -> int:
+        """Return the stamp, moved on past every key the stream has already used."""
+        while time_us in self.keys:
+            time_us += 1
+            self.bumped += 1
+        return time_us
+
+    def set_shape(self, shape: Shape | None, limit_bytes: int) -> None:
+        """Take rows of another shape from now on."""
+        self.shape = shape
+        self.segment = None
+        self.width = NEVER
+        if shape is None:
+            return
+        self.known |= dict(zip(shape.names, shape.kinds, strict=True))
+        self.loose = self.loose or shape.loose
+        self.limit = max(1, limit_bytes // shape.row_bytes)
+
+    def clear(self) -> None:
+        """Forget the chunk that was growing."""
+        self.parts, self.opens = [], []
+        self.rows = self.size = 0
+        self.close_at = NEVER

@@ -1,0 +1,101 @@
+"""One record on its way from the spool into the store, and how it becomes a draft."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import xxhash
+
+from fleetbox.labels import Labels
+from fleetbox.records import Draft
+from fleetbox_edge.packing import Shape, merge
+from fleetbox_edge.spool import HEADER, Segment
+
+
+class Gone(Exception):
+    """Say that the spool had to give up what a parcel was to be read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Say where a record belongs and what stands on it whatever its bytes are."""
+
+    session: str
+    cls: str
+    stream: str
+    type: str
+    content_type: str
+    labels: Labels = field(default_factory=dict)  # the user's own, checked
+
+
+@dataclass(eq=False, slots=True)
+class Parcel:
+    """Carry one blob (rows = 0) or one chunk; `seq` is its first number in stream and session.
+
+    The payload is `body`, or made from `parts` (row payloads of `shape`, or Arrow pieces without one),
+    or, when memory is short, read back from `place` in the spool.
+    """
+
+    address: Address
+    seq: int
+    time_us: int
+    stop_us: int
+    rows: int
+    size: int
+    body: bytes | None = None
+    shape: Shape | None = None
+    parts: list[bytes] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    place: tuple[Segment, int] | None = None
+    number: int = 0
+    held: int = 0  # bytes of memory it is charged for
+    state: str = "waiting"  # -> sending -> done | lost
+    probe: bool = False  # rows are missing from it: ask the store first whether it has them all
+
+    @property
+    def count(self) -> int:
+        """Return how many numbers of `seq` it uses up."""
+        return max(1, self.rows)
+
+    def payload(self) -> bytes:
+        """Return the record's bytes; raises Gone when the spool had to drop them."""
+        if self.body is not None:
+            return self.body
+        if self.parts:
+            return self.shape.chunk(self.parts) if self.shape else merge(self.parts)
+        return self._read_back()
+
+    def draft(self, robot: str, kept: Labels, bump_us: int = 0) -> Draft:
+        """Return the record as it is written."""
+        data, to = self.payload(), self.address
+        labels: Labels = {
+            "robot": robot, "type": to.type, "session": to.session, "seq": str(self.seq),
+            "xxh": xxhash.xxh3_64_hexdigest(data),
+        }  # fmt: skip
+        if self.rows:
+            labels |= {"rows": str(self.rows), "t_end": str(self.stop_us)}
+        return Draft(to.stream, self.time_us + bump_us, data, {**to.labels, **labels, **kept}, to.content_type)
+
+    def frame(self, body: bytes) -> bytes:
+        """Return it as the spool keeps a finished record; the bytes stand last."""
+        to = self.address
+        fixed = [to.session, to.stream, to.type, to.content_type, to.labels]
+        packed: bytes = msgpack.packb(["unit", *fixed, self.seq, self.rows, self.time_us, self.stop_us, body])
+        return packed
+
+    def _read_back(self) -> bytes:
+        if self.place is None:
+            raise Gone
+        segment, offset = self.place
+        try:
+            with segment.path.open("rb") as file:
+                file.seek(offset)
+                _, size, _ = HEADER.unpack(file.read(HEADER.size))
+                body: Any = msgpack.unpackb(file.read(size))[-1]
+        except (OSError, ValueError) as error:
+            raise Gone from error
+        if not isinstance(body, bytes):
+            raise Gone
+        return body

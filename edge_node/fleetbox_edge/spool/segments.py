@@ -1,0 +1,81 @@
+"""One preallocated file of the spool, written through memory by the process that owns it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Hashable
+from pathlib import Path
+
+from fleetbox_edge.spool.frames import frame
+
+
+class Segment:
+    """Append frames to a file whose blocks are reserved first.
+
+    Copying 120 bytes into the map costs 0.2 µs, `os.write` 1.5 µs; both leave them in the page
+    cache, out of reach of kill -9. The blocks are reserved with `posix_fallocate`, so that a full
+    disk is an OSError here and not a SIGBUS in a control loop later.
+    """
+
+    __slots__ = ("_fd", "map", "number", "offset", "open_chunks", "path", "size", "synced", "units")
+
+    def __init__(self, path: Path, number: int, size: int, *, ahead: bool = False) -> None:
+        self.path = path
+        self.number = number
+        self.size = size
+        self.offset = 0
+        self.synced = 0
+        self.open_chunks = 0  # chunks still growing that have rows here
+        self.units: set[Hashable] = set()  # closed chunks and blobs here that the store does not have yet
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
+        try:
+            os.posix_fallocate(self._fd, 0, size)
+            # Made ahead by the agent's thread, the pages are faulted in here: it costs callers 1 ms per MB otherwise.
+            self.map = mmap.mmap(self._fd, size, flags=mmap.MAP_SHARED | (mmap.MAP_POPULATE if ahead else 0))
+        except OSError:
+            os.close(self._fd)
+            path.unlink(missing_ok=True)
+            raise
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether nothing is appended any more."""
+        return self.map.closed
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether the store has everything in here."""
+        return not self.units and not self.open_chunks
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether `size` more bytes fit."""
+        return self.offset + size <= self.size
+
+    def append(self, payload: bytes) -> int:
+        """Copy one frame to the end and return its offset; the caller has made sure that it fits."""
+        framed = frame(payload)
+        start = self.offset
+        self.map[start : start + len(framed)] = framed
+        self.offset = start + len(framed)
+        return start
+
+    def close(self) -> None:
+        """Let go of the memory; the file stays. Whoever still holds this segment finds it full."""
+        if not self.closed:
+            self.map.close()
+            self.offset = self.size
+
+    def sync(self) -> None:
+        """Wait until the disk has what was appended so far."""
+        if self.synced < self.offset and self._fd >= 0:
+            upto = self.offset
+            os.fdatasync(self._fd)
+            self.synced = upto
+
+    def release(self) -> None:
+        """Close the file as well."""
+        self.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

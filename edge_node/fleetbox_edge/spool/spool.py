@@ -1,0 +1,180 @@
+"""Hold one process's spool: a chain of segments per class, bounded in bytes and by the disk's floor."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetbox_edge.spool.frames import HEADER
+from fleetbox_edge.spool.segments import Segment
+
+LEAST_VALUABLE_FIRST = ("media", "sensor", "log", "meta")  # one frame weighs as much as minutes of scalars
+_KEEP_BOUND = 4_096  # bytes: a shape's two copies and a seal go along with a small frame
+
+
+class SpoolFull(Exception):
+    """Say that no room could be made; `reason` names the drop in the statistics."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bound a spool, in bytes."""
+
+    max_bytes: int = 2_000_000_000  # minutes of a camera, days of scalars
+    leave_free_bytes: int = 0  # the disk floor
+    segment_bytes: int = 8 << 20  # one of the largest records; a quarter of a second of a fast camera
+
+    @property
+    def usual_segment_bytes(self) -> int:
+        """Return a segment's size such that a small spool still has several to turn over."""
+        return max(64 << 10, min(self.segment_bytes, self.max_bytes // 16))
+
+
+class Spool:
+    """Append frames per class; make room by dropping the least valuable and oldest segment first.
+
+    Not thread-safe: the session's lock guards it. `on_drop(cls, segment)` is told before a segment
+    that still held something is given up.
+    """
+
+    def __init__(self, folder: Path, limits: Limits, on_drop: Callable[[str, Segment], None]) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.limits = limits
+        self.bytes = 0
+        self.garbage: deque[Segment] = deque()  # given up or done; the agent removes the files
+        self._on_drop = on_drop
+        self._chains: dict[str, deque[Segment]] = {cls: deque() for cls in LEAST_VALUABLE_FIRST}
+        self._spares: dict[str, Segment] = {}
+        self._made = 0
+        self._lock_fd = lock_folder(folder)
+        if self._lock_fd is None:
+            raise RuntimeError(f"spool folder {folder} is in use by another process")
+
+    def reserve(self, cls: str, payload_bytes: int) -> Segment:
+        """Return the class's current segment with room for a frame of that size, or raise SpoolFull."""
+        need = payload_bytes + HEADER.size
+        chain = self._chains[cls]
+        if chain and not chain[-1].closed and chain[-1].has_room(need):
+            return chain[-1]
+        if chain:
+            chain[-1].close()
+            self.sweep(cls)
+        chain.append(self._spare(cls, need) or self._create(cls, need))
+        return chain[-1]
+
+    def sweep(self, cls: str) -> None:
+        """Give up segments the store has in full, oldest first: a seal must outlive the rows it closes."""
+        chain = self._chains[cls]
+        while chain and chain[0].closed and chain[0].idle:
+            self._discard(chain.popleft())
+
+    def prepare(self) -> None:
+        """Make the next segment of every class that is half full, so that no caller waits for it."""
+        for cls, chain in self._chains.items():
+            if chain and cls not in self._spares and not chain[-1].closed and chain[-1].offset * 2 > chain[-1].size:
+                size = self.limits.usual_segment_bytes
+                if self._fault(size) is None:
+                    self._spares[cls] = self._open(cls, size, ahead=True)
+
+    def live(self) -> list[Segment]:
+        """Return every segment that holds something."""
+        return [segment for chain in self._chains.values() for segment in chain]
+
+    def close(self) -> bool:
+        """Let go of all files; return whether the folder holds nothing any more."""
+        for spare in self._spares.values():
+            self._discard(spare)
+        self._spares.clear()
+        empty = True
+        for chain in self._chains.values():
+            for segment in chain:
+                segment.close()
+                if segment.idle:
+                    self.garbage.append(segment)
+                else:
+                    empty = False
+                    segment.release()
+        return empty
+
+    def unlock(self) -> None:
+        """Let another process take the folder over."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def _spare(self, cls: str, need: int) -> Segment | None:
+        spare = self._spares.get(cls)
+        if spare is None or not spare.has_room(need):
+            return None
+        return self._spares.pop(cls)
+
+    def _create(self, cls: str, need: int) -> Segment:
+        size = max(self.limits.usual_segment_bytes, need + _KEEP_BOUND)
+        self._make_room(cls, size)
+        return self._open(cls, size)
+
+    def _open(self, cls: str, size: int, *, ahead: bool = False) -> Segment:
+        self._made += 1
+        try:
+            segment = Segment(self.folder / f"{cls}-{self._made:08d}.seg", self._made, size, ahead=ahead)
+        except OSError as error:
+            raise SpoolFull(f"spool: {error.strerror or error}") from error
+        self.bytes += size
+        return segment
+
+    def _make_room(self, cls: str, size: int) -> None:
+        while (fault := self._fault(size)) is not None:
+            victim = self._victim(cls)
+            if victim is None:
+                raise SpoolFull(fault)
+            owner, segment = victim
+            self._on_drop(owner, segment)
+            self._chains[owner].remove(segment)
+            self._discard(segment)
+            segment.path.unlink(missing_ok=True)  # at once: the room is needed now
+
+    def _fault(self, size: int) -> str | None:
+        if self.bytes + size > self.limits.max_bytes:
+            return "spool full"
+        try:
+            free = os.statvfs(self.folder)
+        except OSError as error:
+            return f"spool: {error.strerror or error}"
+        if free.f_bavail * free.f_frsize - size < self.limits.leave_free_bytes:
+            return "disk floor"
+        return None
+
+    def _victim(self, cls: str) -> tuple[str, Segment] | None:
+        """Choose the oldest closed segment of the least valuable class, never of one worth more than `cls`."""
+        for name in LEAST_VALUABLE_FIRST[: LEAST_VALUABLE_FIRST.index(cls) + 1]:
+            if name in self._spares and name != cls:
+                self._discard(self._spares.pop(name))
+            chain = self._chains[name]
+            if chain and chain[0].closed:
+                return name, chain[0]
+        return None
+
+    def _discard(self, segment: Segment) -> None:
+        segment.close()
+        self.bytes -= segment.size
+        self.garbage.append(segment)
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Take a spool folder's lock; return the held descriptor, or None when another process lives in it."""
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
