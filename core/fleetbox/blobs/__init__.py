@@ -1,0 +1,29 @@
+"""The blob port: the one way to ReductStore, and the only importer of its client."""
+
+from fleetbox.blobs.store import Store
+from fleetbox.blobs.values import (
+    BucketSpec,
+    EntryInfo,
+    Gap,
+    Refusal,
+    RelabelReport,
+    StoreInfo,
+    TaskInfo,
+    TaskSpec,
+    TokenSpec,
+    WriteReport,
+)
+
+__all__ = [
+    "BucketSpec",
+    "EntryInfo",
+    "Gap",
+    "Refusal",
+    "RelabelReport",
+    "Store",
+    "StoreInfo",
+    "TaskInfo",
+    "TaskSpec",
+    "TokenSpec",
+    "WriteReport",
+]

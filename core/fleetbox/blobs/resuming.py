@@ -1,0 +1,89 @@
+"""Go on with a query after the connection, the store or the query itself died, without losing the place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from fleetbox.blobs.gaps import Watch
+from fleetbox.blobs.reading import Query, Reader
+from fleetbox.blobs.values import EntryInfo, Gap
+from fleetbox.errors import NotFound, Unreachable
+from fleetbox.records import Head
+from fleetbox.retry import READING, retrying
+
+FRONT_US = 10_000_000  # entries this close behind the foremost go on in one query: the engine merges them by time
+FRUITLESS = 5  # answers in a row that break off without one new record: the trouble is in the data
+
+Listing = Callable[[str], Awaitable[list[EntryInfo]]]
+
+
+def remaining(query: Query, places: Mapping[str, int]) -> list[Query]:
+    """Return queries for what is still missing, given the last delivered time of each entry seen so far.
+
+    The engine's merge is not strict (an entry that is slow to begin comes late), so one time for all entries would
+    skip records. Entries far behind the front go alone, unseen ones from the start, the rest together.
+    """
+    if not places:
+        return [query]
+    front_us = max(places.values()) - FRONT_US
+    behind = [entry for entry, time_us in places.items() if time_us < front_us]
+    near = [entry for entry, time_us in places.items() if time_us >= front_us]
+    unseen = tuple(f"!{entry}" for entry in places)
+    return [
+        *(replace(query, entries=(entry,), start_us=places[entry] + 1) for entry in behind),
+        replace(query, entries=query.entries + unseen),
+        replace(query, entries=tuple(near), start_us=min(places[entry] for entry in near) + 1),
+    ]
+
+
+async def resumed(
+    reader: Reader, listing: Listing, query: Query, on_gap: Callable[[Gap], None] | None
+) -> AsyncGenerator[Head, None]:
+    """Yield the records of a query, each once, in order of time within an entry and nearly so across entries.
+
+    Raises NotFound if there is no such bucket, Unreachable if the store stays away.
+    """
+    watch = Watch(query) if on_gap is not None else None
+
+    async def look() -> None:
+        if watch is not None and on_gap is not None:
+            for gap in watch.check(await listing(query.bucket)):
+                on_gap(gap)
+
+    await look()
+    places: dict[str, int] = {}
+    parts = [query]
+    query_id: str | None = None
+    fruitless = 0
+    while parts:
+        query_id = query_id or await _open(reader, parts[0], patient=fruitless > 0)
+        try:
+            items, last = await reader.fetch(parts[0], query_id)
+        except (Unreachable, NotFound):  # the store went, or the query with it
+            fruitless += 1
+            if fruitless > FRUITLESS:
+                raise
+            parts, query_id = remaining(query, places), None
+            continue
+        new = [item for item in items if item.time_us > places.get(item.entry, -1)]
+        if new:
+            fruitless = 0
+        if watch is not None:
+            watch.delivered(new)
+            if last or watch.due():
+                await look()
+        for item in new:
+            places[item.entry] = item.time_us
+            yield item
+        if last:
+            parts, query_id = parts[1:], None
+
+
+async def _open(reader: Reader, query: Query, *, patient: bool) -> str:
+    """Start a query; once some of it was read, wait for a store that restarts."""
+    if patient:
+        async for attempt in retrying(Unreachable, patience=READING):
+            with attempt:
+                return await reader.open(query)
+    return await reader.open(query)
