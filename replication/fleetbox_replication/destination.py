@@ -1,0 +1,153 @@
+"""What the relay asks of the destination store, request by request, over kept connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+from aiohappyeyeballs import AddrInfoType
+from yarl import URL
+
+from fleetbox_replication.vouching import Found
+from fleetbox_replication.wire import Part, batch_headers, label_headers, labels_of
+
+CONNECTIONS = 64  # one per task in flight; more waits its turn instead of flooding a site
+CONNECT_S = 5.0  # a site on the other side of the world answers a connect well below it
+ANSWER_S = 60.0  # after the last byte is sent; a loaded store finishes 8 MB in far less
+SILENCE_MS = 30_000  # unacknowledged bytes: a black hole is noticed after it
+PIECE = 256 * 1024  # bytes handed to the socket at once, so that other batches get their turn
+HEADERS = 4_096  # one error header a record may come back
+HEADER_BYTES = 65_536  # one record's labels stand in one header
+LOOKS = 8  # HEAD requests at once while healing
+
+
+class Cut(Exception):
+    """The destination could not be reached, or the connection broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Hold a whole answer of the destination."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+
+    @property
+    def message(self) -> str:
+        """Return the engine's own words for an error."""
+        return next((value for name, value in self.headers if name.lower() == "x-reduct-error"), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Point at one entry of one bucket; `path` is its address as it came, percent-encoded."""
+
+    bucket: str
+    name: str
+    path: str
+
+
+class Destination:
+    """Speak HTTP with the destination; raises Cut when nothing or half an answer came back."""
+
+    def __init__(self, url: str, token: Callable[[], str], ca_file: str | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._read_token = token
+        self._token = ""
+        self._ca_file = ca_file
+        self._session: aiohttp.ClientSession | None = None
+        self._looks = asyncio.Semaphore(LOOKS)
+
+    async def open(self) -> None:
+        """Make the one session all requests share."""
+        self._token = self._read_token()
+        context = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context, socket_factory=_noticing_silence)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=ANSWER_S)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            auto_decompress=False,
+            max_headers=HEADERS,
+            max_field_size=HEADER_BYTES,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def renew(self) -> bool:
+        """Read the token again; tell whether it changed."""
+        token = self._read_token()
+        changed = token != self._token
+        self._token = token
+        return changed
+
+    async def forward(
+        self, method: str, path: str, headers: Mapping[str, str], body: AsyncIterator[bytes | memoryview] | None = None
+    ) -> Reply:
+        """Send one request as it is and return the whole answer."""
+        if self._session is None:
+            raise Cut("the relay is not started")
+        shown = {**headers, "Authorization": f"Bearer {self._token}"}
+        url = URL(self._url + path, encoded=True)
+        try:
+            async with self._session.request(method, url, headers=shown, data=body, allow_redirects=False) as answer:
+                return Reply(answer.status, tuple(answer.headers.items()), await answer.read())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Cut(f"{method} {self._url}{path}: {str(error) or type(error).__name__}") from error
+
+    async def write(self, entry: Entry, parts: Sequence[Part], body: Sequence[bytes | bytearray | memoryview]) -> Reply:
+        """Write records; `body` holds their bytes in order."""
+        size = sum(part.size for part in parts)
+        headers = {**batch_headers(parts), "Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        return await self.forward("POST", f"{entry.path}/batch", headers, _pieces(body))
+
+    async def relabel(self, entry: Entry, parts: Sequence[Part]) -> Reply:
+        """Set the labels of records that are there."""
+        return await self.forward("PATCH", f"{entry.path}/batch", {**label_headers(parts), "Content-Length": "0"})
+
+    async def look(self, entry: Entry, time_us: int) -> Found:
+        """Ask what stands at one time; never raises: status 0 means that nothing answered."""
+        try:
+            async with self._looks:
+                reply = await self.forward("HEAD", f"{entry.path}?ts={time_us}", {})
+        except Cut as cut:
+            return Found(0, message=str(cut))
+        sizes = (value for name, value in reply.headers if name.lower() == "content-length")
+        return Found(reply.status, int(next(sizes, "0")), labels_of(reply.headers), reply.message)
+
+    async def same_bytes(self, entry: Entry, time_us: int, expected: bytes | bytearray | memoryview) -> bool:
+        """Read a record back and compare."""
+        reply = await self.forward("GET", f"{entry.path}?ts={time_us}", {})
+        return reply.status == 200 and reply.body == expected
+
+    async def delete(self, entry: Entry, times_us: Iterable[int]) -> bool:
+        """Delete records; tell whether they are gone."""
+        headers = {f"x-reduct-time-{time_us}": "0,," for time_us in times_us}
+        reply = await self.forward("DELETE", f"{entry.path}/batch", {**headers, "Content-Length": "0"})
+        refused = [value for name, value in reply.headers if name.lower().startswith("x-reduct-error-")]
+        return reply.status in (200, 404) and all(value.startswith("404") for value in refused)
+
+
+async def _pieces(body: Sequence[bytes | bytearray | memoryview]) -> AsyncIterator[memoryview]:
+    for chunk in body:
+        view = memoryview(chunk)
+        for start in range(0, len(view), PIECE):
+            yield view[start : start + PIECE]
+
+
+def _noticing_silence(address: AddrInfoType) -> socket.socket:
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere a black hole is noticed by the answer's timeout
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
+    return made
