@@ -1,0 +1,179 @@
+"""Events: intervals with a kind, kept as append-only revisions in `meta` and folded by readers.
+
+A revision is one record of the stream `events`, written by whoever marked the event or by the robot's
+labeler, or of `events/<site>`, written by that site's labeler: two writers never share an entry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import xxhash
+
+from fleetbox.errors import InputError, NotFound, StoreRefused
+from fleetbox.labels import Labels
+from fleetbox.naming import check_robot
+from fleetbox.records import Draft, Record
+
+if TYPE_CHECKING:
+    from fleetbox.blobs import Store
+
+STREAM = "events"
+ENTRIES = (STREAM, f"{STREAM}/*")  # the robot's own revisions and those of each site's labeler
+TYPE = "event"
+CONTENT_TYPE = "application/json"
+MAX_KIND_CHARS = 40
+MAX_NOTE_CHARS = 2_000
+LONGEST_US = 420_000_000  # µs; the longest window a policy may ask for, before and after
+TRIES = 100  # a taken stamp moves on by 1 µs; a hundred marks within 100 µs is somebody's endless loop
+
+State = Literal["open", "labelled"]
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: sorts as numbers do, no i, l, o, u to misread
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Hold one event as its latest revisions tell it; times in µs since the epoch.
+
+    `labelled` counts per stream the window's records that were selected when the window closed;
+    `oldest_us` names per stream the oldest record the ring still held.
+    """
+
+    id: str
+    kind: str
+    robot: str
+    time_us: int
+    start_us: int
+    stop_us: int
+    streams: tuple[str, ...] = ("**",)
+    note: str = ""
+    policy: str = ""
+    state: State = "open"
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    oldest_us: Mapping[str, int] = field(default_factory=dict)
+    by: str = ""
+
+    def cut_streams(self) -> dict[str, int]:
+        """Return the streams whose ring no longer reached the window's start: stream -> oldest record in µs."""
+        return {stream: oldest for stream, oldest in self.oldest_us.items() if oldest > self.start_us}
+
+
+def new_event(event: Event, bits: Callable[[int], int] = secrets.randbits) -> Event:
+    """Return the event with a checked kind, robot and interval, and with a fresh id when it has none."""
+    if len(event.kind) > MAX_KIND_CHARS or not _KIND.fullmatch(event.kind):
+        raise InputError(
+            f"event kind {event.kind!r} is not usable",
+            f"use up to {MAX_KIND_CHARS} of A-Z a-z 0-9 _ -, starting with a letter, such as hard_brake",
+        )
+    check_robot(event.robot)
+    if not event.start_us <= event.time_us <= event.stop_us:
+        raise InputError(f"event {event.kind!r} does not lie within its own interval", "give --pre and --post >= 0")
+    if len(event.note) > MAX_NOTE_CHARS:
+        raise InputError(f"a note of {len(event.note)} characters", f"use at most {MAX_NOTE_CHARS}")
+    return event if event.id else replace(event, id=make_id(event.kind, event.time_us, bits(10)))
+
+
+def make_id(kind: str, time_us: int, noise: int) -> str:
+    """Make an id that sorts by time within its kind: "hard-brake-1f3k...", ten bits of noise part equal stamps."""
+    number, digits = (time_us << 10) | (noise & 1023), ""
+    while number:
+        number, low = divmod(number, 32)
+        digits = _DIGITS[low] + digits
+    return f"{kind.replace('_', '-').lower()}-{digits.rjust(13, '0')}"
+
+
+def encode(event: Event) -> bytes:
+    """Return the revision's JSON."""
+    return json.dumps(asdict(event), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> Event:
+    """Read a revision; unknown keys of a later version are passed over, missing ones raise InputError."""
+    try:
+        raw: dict[str, Any] = json.loads(data)
+        known = {name: raw[name] for name in Event.__dataclass_fields__ if name in raw}
+        return Event(**{**known, "streams": tuple(raw.get("streams", ("**",)))})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{len(data)} bytes are not an event: {error}") from error
+
+
+def draft(event: Event, now_us: int, site: str = "") -> Draft:
+    """Return the record that writes a revision; its labels let readers pick events without their bodies."""
+    data = encode(event)
+    labels: Labels = {
+        "robot": event.robot,
+        "type": TYPE,
+        "event": event.id,
+        "kind": event.kind,
+        "state": event.state,
+        "xxh": xxhash.xxh3_64_hexdigest(data),
+    }
+    return Draft(f"{STREAM}/{site}" if site else STREAM, now_us, data, labels, CONTENT_TYPE)
+
+
+def fold(revisions: Iterable[tuple[str, int, Event]]) -> list[Event]:
+    """Fold revisions, given as (entry, time_us, event), into one event per id, ordered by event time.
+
+    The last revision of the stream `events` stands; a site's last revision adds its counts and what it held.
+    """
+    latest: dict[tuple[str, str], Event] = {}
+    for entry, _, event in sorted(revisions, key=lambda revision: revision[1]):
+        latest[event.id, entry] = event
+    folded: dict[str, Event] = {}
+    for (key, entry), event in sorted(latest.items(), key=lambda item: item[0][1] != STREAM):
+        folded[key] = event if entry == STREAM or key not in folded else _joined(folded[key], event)
+    return sorted(folded.values(), key=lambda event: (event.time_us, event.id))
+
+
+def _joined(robot: Event, site: Event) -> Event:
+    streams = {*robot.labelled, *site.labelled}
+    counts = {name: max(robot.labelled.get(name, 0), site.labelled.get(name, 0)) for name in streams}
+    return replace(robot, labelled=counts, oldest_us={**site.oldest_us, **robot.oldest_us})
+
+
+async def write_event(store: Store, bucket: str, event: Event, now_us: int, site: str = "") -> Draft:
+    """Append a revision to a `meta` bucket and return it as written; a taken stamp moves on by 1 µs.
+
+    Raises StoreRefused when the store keeps refusing, Unreachable when it does not answer.
+    """
+    for bump in range(TRIES):
+        revision = draft(event, now_us + bump, site)
+        report = await store.write(bucket, [revision])
+        if not report.refused:
+            return revision
+        _, status, message = report.refused[0]
+        if status != 409:
+            break
+    raise StoreRefused(f"event {event.id} could not be written to {bucket}: {status} {message}", status)
+
+
+async def read_events(
+    store: Store, buckets: Sequence[str], *, start_us: int = 0, stop_us: int | None = None
+) -> list[Event]:
+    """Return the folded events of the given `meta` buckets whose interval meets [start_us, stop_us).
+
+    A bucket that does not exist holds no events.
+    """
+    revisions = [item for bucket in buckets async for item in _revisions(store, bucket, start_us)]
+    return [
+        event
+        for event in fold(revisions)
+        if event.stop_us >= start_us and (stop_us is None or event.start_us < stop_us)
+    ]
+
+
+async def _revisions(store: Store, bucket: str, start_us: int) -> AsyncIterator[tuple[str, int, Event]]:
+    # A revision is written after the moment it tells of: what meets the interval began one longest window earlier.
+    earliest = max(0, start_us - LONGEST_US)
+    try:
+        async for record in store.query(bucket, ENTRIES, start_us=earliest):
+            if isinstance(record, Record):
+                yield record.entry, record.time_us, decode(record.data)
+    except NotFound:
+        return

@@ -1,0 +1,91 @@
+"""Decide what travels a hop: the `when` of each task as a value, and a lint for such values.
+
+The engine reads a task's `when` in strict mode: a record without a label that the filter reads raises
+inside the engine and is not replicated, with nothing but a line in its log. So every `&label` stands
+behind a `$has` of the same label, and the order of keys matters: it is the order of evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fleetbox.naming import RING_CLASSES
+
+When = dict[str, Any]
+
+SELECTED: When = {"$has": "keep"}
+SELECTED_FOR_CLOUD: When = {"$has": "keep", "&keep": {"$eq": 1}}
+SMALL_BATCH_BYTES = 256_000  # a batch in flight cannot be overtaken: 0.4 s at 5 Mbit/s instead of 13 s
+SMALL_BATCH_CLASSES = ("sensor", "log", "meta")  # media and kept move in the engine's own 8 MB
+STATEFUL = ("$each_n", "$each_t", "$gate", "$limit", "#ctx_before", "#ctx_after")  # forgotten when a server restarts
+
+
+def hop_filter(cls: str, from_robot: bool) -> When | None:
+    """Return the `when` of a class on a hop, or None for everything.
+
+    From a robot everything selected travels; a site passes on only what is selected for the cloud (`keep=1`).
+    `meta` and `kept` travel whole.
+    """
+    batch: When = {"#batch_size": SMALL_BATCH_BYTES} if cls in SMALL_BATCH_CLASSES else {}
+    wanted: When = {}
+    if cls in RING_CLASSES:
+        wanted = SELECTED if from_robot else SELECTED_FOR_CLOUD
+    return {**batch, **wanted} or None
+
+
+def lint(when: Mapping[str, Any] | None) -> list[str]:
+    """Return what would drop records in silence: unguarded labels, operators that forget at a restart."""
+    if when is None:
+        return []
+    faults = [f"{key} forgets its state when the server restarts" for key in _keys(when) if key in STATEFUL]
+    return faults + [f"&{name} has no $has before it: records without it are dropped" for name in _unguarded(when)]
+
+
+def holds(when: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Tell whether one of the two hop filters above lets a record with these labels through."""
+    if when is None or "$has" not in when:
+        return True
+    return "keep" in labels and ("&keep" not in when or labels["keep"] == str(when["&keep"]["$eq"]))
+
+
+def _unguarded(when: Mapping[str, Any]) -> Iterator[str]:
+    guarded: set[str] = set()
+    for key, value in when.items():
+        if key in ("$has", "$exists"):
+            guarded.update([value] if isinstance(value, str) else value)
+        elif key in ("$and", "$all_of") and isinstance(value, list):
+            yield from _unguarded_all(value, guarded)
+        elif not key.startswith("#"):
+            yield from (name for name in _labels({key: value}) if name not in guarded)
+
+
+def _unguarded_all(parts: list[Any], guarded: set[str]) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, dict) and len(part) == 1 and (named := part.get("$has", part.get("$exists"))):
+            guarded.update([named] if isinstance(named, str) else named)
+        else:
+            yield from (name for name in _labels(part) if name not in guarded)
+
+
+def _labels(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith("&"):
+        yield value[1:]
+    elif isinstance(value, list):
+        for item in value:
+            yield from _labels(item)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key.startswith("&"):
+                yield key[1:]
+            yield from _labels(item)
+
+
+def _keys(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key
+            yield from _keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _keys(item)

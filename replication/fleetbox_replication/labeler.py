@@ -1,0 +1,194 @@
+"""Label the windows of a store's open events: the one serial labeler that a store may have."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from fleetbox.blobs import Store
+from fleetbox.chunks import BOUND_US
+from fleetbox.errors import NotFound, StoreRefused, Unreachable
+from fleetbox.events import ENTRIES, STREAM, Event, decode, write_event
+from fleetbox.records import Head
+from fleetbox_replication.window import ChunkBounds, Pass, Scope, count_selected, label_window
+
+log = structlog.get_logger()
+
+MARGIN_US = 1_000_000  # µs; an agent's batch leaves within 0.2 s, a busy store takes it within the rest
+LATE_US = 7 * 86_400_000_000  # µs; a site waits this long for a robot that lost its link right after the moment
+LATE_SHARE = 10  # a straggler is looked for after a tenth of the time it is already late
+OVERLAP_US = 3_600_000_000  # µs; markers with slow clocks stamp behind the newest revision: look an hour back
+MAX_WAIT_S = 5.0  # a store that is away is asked again this often at the latest
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Say how often a labeler looks; seconds."""
+
+    look_s: float = 0.2  # one small GET; with notify() the mark is seen at once anyway
+    pass_s: float = 0.5  # while the window's end is still being recorded
+    calm_s: float = 600.0  # at most, once the window is past and only stragglers can come
+    find_s: float = 10.0  # how often a site looks for new robots, and bounds are read anew
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Say which store's events are to be labelled, and what to ask before a window is closed.
+
+    `scopes` lists the robots in the store (one in a robot's own); `backlog` tells the oldest time in µs that
+    the agent has not written yet, or None. A site has no agent: it waits until each stream has passed the window.
+    """
+
+    scopes: Callable[[], Awaitable[list[Scope]]]
+    site: str = ""
+    policy: str = ""
+    backlog: Callable[[], int | None] = lambda: None
+    now_us: Callable[[], int] = field(default=lambda: time.time_ns() // 1000)
+
+
+@dataclass(slots=True)
+class _Open:
+    event: Event
+    scope: Scope
+    due_s: float = 0.0
+    bound_us: int = BOUND_US
+    seen: dict[str, int] = field(default_factory=dict)
+
+
+class Labeler:
+    """Watch `meta` for open events, label their windows, write the closing revision.
+
+    It keeps nothing that a restart would need: open events are found again in the store.
+    """
+
+    def __init__(self, store: Store, duty: Duty, pace: Pace | None = None) -> None:
+        self._store, self._duty, self._pace = store, duty, pace or Pace()
+        self._bounds = ChunkBounds(store)
+        self._wake = asyncio.Event()
+        self._open: dict[tuple[str, str], _Open] = {}
+        self._watched: dict[str, _Meta] = {}
+        self._scopes: list[Scope] = []
+        self._found_s = float("-inf")
+
+    @property
+    def open_events(self) -> list[Event]:
+        """Return the events whose windows are still being labelled."""
+        return [work.event for work in self._open.values()]
+
+    def notify(self) -> None:
+        """Look at once: an event was just written. Call it from the loop that runs the labeler."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Label until cancelled; a store that is away is waited for. Raises AccessDenied."""
+        wait_s = self._pace.look_s
+        while True:
+            try:
+                await self.step()
+                wait_s = self._pace.look_s
+            except (Unreachable, StoreRefused, NotFound) as error:
+                wait_s = min(MAX_WAIT_S, wait_s * 2)
+                log.warning("labeler waits for its store", store=self._store.name, why=str(error), wait_s=wait_s)
+            await self._sleep(wait_s)
+
+    async def step(self) -> None:
+        """Look for new events once and make every pass that is due."""
+        if time.monotonic() - self._found_s >= self._pace.find_s:
+            self._scopes = await self._duty.scopes()
+            self._bounds.forget()
+            self._found_s = time.monotonic()
+        for scope in self._scopes:
+            await self._look(scope)
+        for key, work in sorted(self._open.items(), key=lambda item: item[1].event.time_us):
+            if time.monotonic() >= work.due_s and await self._work(work):
+                del self._open[key]
+
+    async def _sleep(self, wait_s: float) -> None:
+        due_s = min((work.due_s for work in self._open.values()), default=float("inf")) - time.monotonic()
+        try:
+            await asyncio.wait_for(self._wake.wait(), max(0.01, min(wait_s, due_s)))
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _look(self, scope: Scope) -> None:
+        """Take up events of one robot that this store's labeler has not closed."""
+        meta = self._watched.setdefault(scope.robot, _Meta(self._store, scope.buckets["meta"], scope.site))
+        for event in await meta.news():
+            if event.stop_us > self._duty.now_us() - LATE_US or not scope.site:
+                fresh = replace(event, policy=event.policy or self._duty.policy, labelled={}, oldest_us={})
+                self._open.setdefault((scope.robot, event.id), _Open(fresh, scope))
+
+    async def _work(self, work: _Open) -> bool:
+        """Make one pass; return whether the event is closed."""
+        event, now_us = work.event, self._duty.now_us()
+        settled = self._settled(work, now_us)
+        done = await label_window(self._store, event, work.scope, self._bounds)
+        work.seen = done.newest_us
+        work.bound_us = done.bound_us
+        work.event = replace(event, oldest_us={**done.oldest_us, **event.oldest_us})  # as the first pass found it
+        if settled and not done.refused:
+            await self._close(work)
+            return True
+        work.due_s = time.monotonic() + self._wait_s(work, done, now_us)
+        return False
+
+    def _settled(self, work: _Open, now_us: int) -> bool:
+        """Tell whether nothing more can come into the window; asked before the pass, so that the pass is the last."""
+        stop_us = work.event.stop_us
+        if now_us <= stop_us + work.bound_us + MARGIN_US:
+            return False
+        if work.scope.site:
+            arrived = bool(work.seen) and all(newest_us > stop_us for newest_us in work.seen.values())
+            return arrived or now_us > stop_us + LATE_US
+        unsent_us = self._duty.backlog()
+        return unsent_us is None or unsent_us > stop_us
+
+    def _wait_s(self, work: _Open, done: Pass, now_us: int) -> float:
+        """Wait a little while records are coming, and longer the longer they have not come."""
+        late_us = now_us - work.event.stop_us - work.bound_us
+        if done.labelled or late_us < 0:
+            return self._pace.pass_s
+        return min(max(self._pace.pass_s, late_us / LATE_SHARE / 1e6), self._pace.calm_s)
+
+    async def _close(self, work: _Open) -> None:
+        counts = await count_selected(self._store, work.event, work.scope, self._bounds)
+        closing = replace(work.event, state="labelled", labelled=counts, by=work.scope.site or work.event.by)
+        await write_event(self._store, work.scope.buckets["meta"], closing, self._duty.now_us(), work.scope.site)
+
+
+class _Meta:
+    """Tell which events of one `meta` bucket are new to this labeler; one small GET while nothing changes."""
+
+    def __init__(self, store: Store, bucket: str, site: str) -> None:
+        self._store, self._bucket = store, bucket
+        self._closing = f"{STREAM}/{site}" if site else STREAM
+        self._last: dict[str, tuple[int, int]] = {}
+        self._known: set[str] = set()
+
+    async def news(self) -> list[Event]:
+        infos = {
+            info.name: (info.records, info.latest_us)
+            for info in await self._store.entries(self._bucket)
+            if info.name in (STREAM, self._closing)
+        }
+        if infos == self._last:
+            return []
+        start_us = max(0, self._last[STREAM][1] - OVERLAP_US) if STREAM in self._last else 0
+        latest: dict[str, Head] = {}
+        closed: set[str] = set()
+        async for head in self._store.query(self._bucket, ENTRIES, start_us=start_us, head=True):
+            key = head.labels.get("event", "")
+            if head.entry == self._closing and head.labels.get("state") == "labelled":
+                closed.add(key)
+            if head.entry == STREAM:
+                latest[key] = head
+        fresh = [head for key, head in latest.items() if key not in self._known and key not in closed]
+        events = [decode((await self._store.read(self._bucket, STREAM, head.time_us)).data) for head in fresh]
+        self._known |= latest.keys()
+        self._last = infos
+        return events

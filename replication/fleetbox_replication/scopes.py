@@ -1,0 +1,58 @@
+"""Say where each robot's records are in a store and which of them an event may label there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fleetbox.blobs import Store
+from fleetbox.naming import CLASSES, site_bucket, split_bucket
+from fleetbox.settings import Policy
+from fleetbox_replication.window import Scope
+
+
+def robot_scope(robot: str, policy: Policy) -> Scope:
+    """Return the scope of a robot's own store: every stream that the policy lets leave at all."""
+    return Scope(robot, {cls: cls for cls in CLASSES}, allowed=lambda stream: policy.rule_for(stream).ship != "never")
+
+
+def site_scope(robot: str, site: str, policy: Policy) -> Scope:
+    """Return the scope of one robot at an edge site: the streams that come this far by themselves and no further."""
+    return Scope(robot, {cls: site_bucket(robot, cls) for cls in CLASSES}, site, lambda stream: _stays(policy, stream))
+
+
+def one_robot(robot: str, policy: Callable[[], Policy]) -> Callable[[], Awaitable[list[Scope]]]:
+    """Return the finder of scopes for a robot's own store; the policy is asked for again each time."""
+
+    async def find() -> list[Scope]:
+        return [robot_scope(robot, policy())]
+
+    return find
+
+
+def robots_at_site(store: Store, site: str, policy: Callable[[], Policy]) -> Callable[[], Awaitable[list[Scope]]]:
+    """Return the finder of scopes for a site's store: every robot whose `meta` has arrived.
+
+    None at all while the policy keeps nothing at the edge: then there is nothing to label here.
+    """
+
+    async def find() -> list[Scope]:
+        rules = policy()
+        if not _keeps_at_edge(rules):
+            return []
+        found = [split_bucket(bucket) for bucket in await store.buckets()]
+        robots = sorted(robot for robot, cls in filter(None, found) if cls == "meta")
+        return [site_scope(robot, site, rules) for robot in robots]
+
+    return find
+
+
+def _stays(policy: Policy, stream: str) -> bool:
+    rule = policy.rule_for(stream)
+    return rule.ship == "always" and rule.to == "edge"
+
+
+def _keeps_at_edge(policy: Policy) -> bool:
+    rules = policy.stream.values()
+    return any(
+        (rule.ship == "always" and rule.to == "edge") or (rule.preview and rule.preview.to == "edge") for rule in rules
+    )

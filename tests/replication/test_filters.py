@@ -1,0 +1,53 @@
+"""Hop filters as values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fleetbox.naming import CLASSES
+from fleetbox_replication.filters import SMALL_BATCH_BYTES, holds, hop_filter, lint
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("from_robot", [True, False])
+def test_every_hop_filter_is_guarded(cls: str, from_robot: bool) -> None:
+    """No filter that fleetbox makes can drop a record for lack of a label."""
+    assert lint(hop_filter(cls, from_robot)) == []
+
+
+def test_filters_by_class() -> None:
+    """Ring classes ask for the label, meta and kept travel whole, and media keep the engine's batches."""
+    assert hop_filter("media", from_robot=True) == {"$has": "keep"}
+    assert list(hop_filter("sensor", from_robot=False) or {}) == ["#batch_size", "$has", "&keep"]
+    assert hop_filter("meta", from_robot=False) == {"#batch_size": SMALL_BATCH_BYTES}
+    assert hop_filter("kept", from_robot=True) is None
+
+
+@pytest.mark.parametrize(
+    ("when", "faults"),
+    [
+        ({"&keep": {"$eq": 1}}, 1),
+        ({"&keep": {"$eq": 1}, "$has": "keep"}, 1),  # the guard comes too late
+        ({"$has": "a", "&b": {"$eq": 1}}, 1),
+        ({"$and": [{"$has": "keep"}, {"&keep": {"$eq": 1}}]}, 0),
+        ({"$and": [{"&keep": {"$eq": 1}}, {"$has": "keep"}]}, 1),
+        ({"$has": ["a", "b"], "$gt": ["&a", "&b"]}, 0),
+        ({"$or": [{"$gt": ["&a", 1]}, {"$has": "a"}]}, 1),
+        ({"$each_n": 10}, 1),
+        ({"#ctx_before": "5s", "$has": "keep"}, 1),
+        (None, 0),
+    ],
+)
+def test_lint_names_what_drops_records_in_silence(when: dict[str, Any] | None, faults: int) -> None:
+    """An unguarded label or a stateful operator is a fault, whatever the notation."""
+    assert len(lint(when)) == faults
+
+
+def test_holds_agrees_with_the_two_filters() -> None:
+    """What a filter lets through is decided the same way here as in the engine."""
+    robot, site = hop_filter("sensor", from_robot=True), hop_filter("sensor", from_robot=False)
+    assert [holds(robot, labels) for labels in ({}, {"keep": "edge"}, {"keep": "1"})] == [False, True, True]
+    assert [holds(site, labels) for labels in ({}, {"keep": "edge"}, {"keep": "1"})] == [False, False, True]
+    assert holds(hop_filter("meta", from_robot=True), {})
