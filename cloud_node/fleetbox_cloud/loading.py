@@ -1,0 +1,118 @@
+"""Keep a site's loader going: tasks for every bucket, a sweep whenever chunks may have been missed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from fleetbox.blobs import Store
+from fleetbox.errors import AccessDenied, InputError
+from fleetbox.scalars import ScalarStore
+from fleetbox.settings import Influx
+from fleetbox_cloud.cursor import Cursor
+from fleetbox_cloud.loader import Loader
+from fleetbox_cloud.sink import Sink
+
+log = structlog.get_logger()
+
+RESERVED_SITE = "influx"  # a hop to a site of this name would have the loader's task names
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Say how often the loader looks; seconds."""
+
+    look_s: float = 10.0  # a new robot's numbers show up within this
+    sweep_s: float = 3600.0  # a whole listing costs the store 30 us a chunk; nothing known makes it needed
+
+
+class Loading:
+    """Run the loader of one site; `sink` is where the engine delivers, `url` how it gets there."""
+
+    def __init__(self, store: Store, influx: Influx, site: str, state: Path, secret: str) -> None:
+        if site == RESERVED_SITE:
+            raise InputError(f"a site with an InfluxDB cannot be called {site!r}", "name it otherwise in fleet.toml")
+        self._store, self._influx, self._site, self._secret = store, influx, site, secret
+        self._path = state / f"loader-{_mark(influx)}.sqlite"  # another InfluxDB begins from the first chunk
+        self._gaps: set[str] = set()
+        self._wake = asyncio.Event()
+        self._counts: dict[str, dict[str, int]] = {}
+        self._swept = 0
+        self._renew = False
+        self.sink = Sink(secret, self._gap, self._stranger)
+
+    async def run(self, url: str, rhythm: Rhythm | None = None) -> None:
+        """Load until cancelled. Raises Unreachable and AccessDenied; the engine keeps everything meanwhile."""
+        rhythm = rhythm or Rhythm()
+        cursor = Cursor(self._path)
+        try:
+            async with ScalarStore(self._influx) as scalars:
+                await self._ready(scalars)
+                self.sink.loader = Loader(self._store, scalars, cursor, self._site)
+                await self._keep(self.sink.loader, url, rhythm)
+        except BaseException as error:
+            self.sink.trouble = str(error)
+            raise
+        finally:
+            self.sink.loader = None
+            cursor.close()
+
+    def report(self) -> dict[str, Any]:
+        """Return what was loaded and refused per robot, by reason, and what stands in the way now."""
+        if self.sink.loader is not None:
+            self._counts = {robot: dict(counts) for robot, counts in self.sink.loader.counts().items()}
+        return {
+            "influx": self._influx.url,
+            "bucket": self._influx.bucket,
+            "running": self.sink.loader is not None,
+            "trouble": self.sink.trouble,
+            "found_by_sweep": self._swept,
+            "robots": self._counts,
+        }
+
+    async def _ready(self, scalars: ScalarStore) -> None:
+        try:
+            await scalars.ensure_bucket()
+        except AccessDenied as error:
+            # A token that may only write is a fair choice: then somebody else has made the bucket, and writes tell.
+            log.info("the bucket is left as it is", why=error.message)
+
+    async def _keep(self, loader: Loader, url: str, rhythm: Rhythm) -> None:
+        loop = asyncio.get_running_loop()
+        uptime_s, due_s = -1, loop.time()
+        while True:
+            renew, self._renew = self._renew, False
+            fresh = set(await loader.ensure_tasks(url, self._secret, renew=renew)) | self._gaps
+            self._gaps.clear()
+            info = await self._store.info()
+            if info.uptime_s < uptime_s or loop.time() >= due_s:
+                # A store killed at the wrong moment has taken records that it never told its tasks of.
+                fresh = set(await loader.buckets())
+                due_s = loop.time() + rhythm.sweep_s
+            uptime_s = info.uptime_s
+            for bucket in sorted(fresh):
+                self._swept += await loader.sweep(bucket)
+            await self._wait(rhythm.look_s)
+
+    async def _wait(self, wait_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), wait_s)
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    def _gap(self, bucket: str) -> None:
+        self._gaps.add(bucket)
+        self._wake.set()
+
+    def _stranger(self) -> None:
+        self._renew = True
+
+
+def _mark(influx: Influx) -> str:
+    return hashlib.sha256(f"{influx.url}\n{influx.org}\n{influx.bucket}".encode()).hexdigest()[:8]

@@ -1,0 +1,104 @@
+"""Give a site the buckets and tokens its robots need: wanted, minus actual, made so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fleetbox.blobs import BucketSpec, Store, TokenSpec
+from fleetbox.naming import CLASSES, site_bucket
+from fleetbox.quotas import bucket_spec
+from fleetbox.settings import FleetSettings
+from fleetbox_cloud.tokens import robot_token, site_token
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Hold the buckets and tokens that one store must have."""
+
+    buckets: Mapping[str, BucketSpec] = field(default_factory=dict)
+    tokens: Mapping[str, TokenSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Hold the buckets a store has, and the names of its tokens."""
+
+    buckets: Mapping[str, BucketSpec] = field(default_factory=dict)
+    tokens: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Name one thing that has to change at a store."""
+
+    what: Literal["bucket", "token"]
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """Hold what was changed, and the values of tokens newly made: the store never shows them again."""
+
+    changes: tuple[Change, ...] = ()
+    tokens: Mapping[str, str] = field(default_factory=dict)
+
+
+def wanted(fleet: FleetSettings, site: str, extra_robots: Sequence[str] = ()) -> Layout:
+    """Return what a site's store must hold.
+
+    Every robot whose records pass the site has its own buckets there. Robots that report here have a token,
+    and so have the sites that pass records on to here. `extra_robots` adds robots known only by a glob.
+    """
+    place = fleet.site_place(site)
+    robots = sorted({*fleet.robots_of(site), *extra_robots})
+    buckets = {site_bucket(r, cls): bucket_spec(cls, place.quota.get(cls)) for r in robots for cls in CLASSES}
+    tokens = {robot: robot_token(robot) for robot in robots if fleet.rule(robot).site == site}
+    for name, table in fleet.site.items():
+        behind = [robot for robot in robots if robot in fleet.robots_of(name)]
+        if table.next == site and behind:
+            tokens[name] = site_token(name, behind)
+    return Layout(buckets, tokens)
+
+
+def plan(want: Layout, have: Present) -> list[Change]:
+    """Return what has to change, in order; empty when all is as wanted. Nothing is ever removed."""
+    changes = []
+    for name, spec in want.buckets.items():
+        now = have.buckets.get(name)
+        if now != spec:
+            changes.append(Change("bucket", name, f"{_quota(now)} -> {_quota(spec)}" if now else "missing"))
+    return changes + [Change("token", name, "missing") for name in want.tokens if name not in have.tokens]
+
+
+async def present(store: Store, want: Layout) -> Present:
+    """Read from the store what a plan is compared with; needs a token with full access."""
+    there = set(await store.buckets())
+    buckets = {name: spec for name in want.buckets if name in there and (spec := await store.bucket_spec(name))}
+    return Present(buckets, frozenset(await store.tokens()))
+
+
+async def provision(store: Store, want: Layout) -> Provisioned:
+    """Make a store as wanted and say what changed; a second call changes nothing.
+
+    A token whose rights differ is made anew, which turns the old value away.
+    """
+    have = await present(store, want)
+    changes = plan(want, have)
+    for change in changes:
+        if change.what == "bucket":
+            await store.ensure_bucket(change.name, want.buckets[change.name])
+    values: dict[str, str] = {}
+    for name, spec in want.tokens.items():
+        if (value := await store.ensure_token(spec)) is not None:
+            values[name] = value
+            if name in have.tokens:
+                changes.append(Change("token", name, "allowed something else"))
+    return Provisioned(tuple(changes), values)
+
+
+def _quota(spec: BucketSpec) -> str:
+    size = f" {spec.quota_bytes:,} B" if spec.quota_bytes else ""
+    return f"{spec.quota_type}{size}, {spec.max_block_records} records a block"

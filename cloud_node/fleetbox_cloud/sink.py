@@ -1,0 +1,109 @@
+"""Receive chunks from the engine's own tasks over HTTP and answer only when they are loaded.
+
+What a task sends (watched on 1.21.4): `GET /api/v1/b/<bucket>` to see whether its destination is there, then one
+`POST .../<entry>/batch` per entry with up to 85 records, `PATCH .../batch` for labels that changed, and `$meta`
+entries whatever its filter says. A 503 makes it wait 5 s and send the same again.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from fleetbox.errors import FleetboxError, InputError
+from fleetbox.records import Record
+from fleetbox_cloud.loader import Loader, source_bucket
+from fleetbox_replication.wire import Part, WireError, parts_of, slices
+
+MAX_BODY_BYTES = 64_000_000  # the engine closes a batch at 8 MB, the record that crosses it included
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_BATCH = "/api/v1/b/{target}/{entry:.+}/batch"
+
+
+class Sink:
+    """Stand where the engine expects a store, and hand what comes to the loader."""
+
+    def __init__(self, secret: str, on_gap: Callable[[str], None], on_stranger: Callable[[], None]) -> None:
+        """`secret` is what tasks must show, `on_stranger` is called when one does not (the store's token changed).
+
+        `on_gap` is told the bucket whose batch could not be read.
+        """
+        self._secret = secret
+        self._on_gap = on_gap
+        self._on_stranger = on_stranger
+        self.loader: Loader | None = None  # None while InfluxDB has not been reached: the engine waits
+        self.trouble: str | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes for the site's own door."""
+        return [
+            web.get("/api/v1/b/{target}", self._guarded(self._probe)),
+            web.post(_BATCH, self._guarded(self._write)),
+            web.patch(_BATCH, self._guarded(self._relabel)),
+        ]
+
+    async def _probe(self, request: web.Request) -> web.Response:
+        """Say that the destination is there."""
+        return web.json_response({})
+
+    async def _relabel(self, request: web.Request) -> web.Response:
+        """Agree: tags are robot and site only, so a changed label makes no other point."""
+        return web.Response()
+
+    async def _write(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        entry = request.match_info["entry"]
+        if entry.endswith("$meta"):
+            return web.Response()
+        try:
+            bucket = source_bucket(request.match_info["target"])
+        except InputError as error:
+            return web.Response(status=404, headers={"x-reduct-error": error.message})
+        try:
+            parts = parts_of(request.headers.items())
+            records = _records(bucket, entry, parts, slices(parts, body))
+        except WireError:
+            self._on_gap(bucket)  # the batch cannot be read, its records can: they are in the store
+            return web.Response()
+        return await self._load(bucket, entry, records)
+
+    async def _load(self, bucket: str, entry: str, records: list[Record]) -> web.Response:
+        if self.loader is None:
+            return _later(self.trouble or "InfluxDB has not been reached yet")
+        await self.loader.load(bucket, entry, records)
+        self.trouble = None
+        return web.Response()
+
+    def _guarded(self, handle: Callable[[web.Request], Awaitable[web.Response]]) -> Handler:
+        """Turn every failure into a 503: after any other the engine drops the batch for good."""
+
+        async def guarded(request: web.Request) -> web.Response:
+            shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            await request.read()  # an answer before the last byte would reach the engine as a reset
+            if not hmac.compare_digest(shown.encode(), self._secret.encode()):
+                self._on_stranger()
+                return _later("this door is for the site's own store")
+            try:
+                return await handle(request)
+            except Exception as error:  # see above: even a fault of ours must not cost a chunk
+                self.trouble = str(error) if isinstance(error, FleetboxError) else f"{type(error).__name__}: {error}"
+                return _later(self.trouble)
+
+        return guarded
+
+
+def _records(bucket: str, entry: str, parts: tuple[Part, ...], bodies: Mapping[int, Any]) -> list[Record]:
+    return [
+        Record(
+            bucket, entry, part.time_us, part.size, dict(part.labels), part.content_type, bytes(bodies[part.time_us])
+        )
+        for part in parts
+    ]
+
+
+def _later(why: str) -> web.Response:
+    """Answer what the engine retries; it keeps the batch and waits."""
+    return web.Response(status=503, headers={"x-reduct-error": " ".join(why.split())[:500]})

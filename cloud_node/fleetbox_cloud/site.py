@@ -1,0 +1,124 @@
+"""Run everything one site needs in one process: provisioning, tasks, relay, labeler, loader."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from fleetbox.blobs import Store
+from fleetbox.settings import FleetSettings, Place
+from fleetbox_cloud.door import open_door
+from fleetbox_cloud.loading import Loading
+from fleetbox_cloud.parts import Parts, Run
+from fleetbox_cloud.provision import provision, wanted
+from fleetbox_cloud.state import pick_site, state_folder
+from fleetbox_cloud.tokens import save_token
+from fleetbox_replication.apply import apply_fleet
+from fleetbox_replication.labeler import Duty, Labeler
+from fleetbox_replication.relay import Relay
+from fleetbox_replication.relay_secret import relay_secret
+from fleetbox_replication.scopes import robots_at_site
+
+log = structlog.get_logger()
+
+TASKS_EVERY_S = 30.0  # a robot that shows up behind a glob has its tasks within this
+
+
+class Site:
+    """Run the parts of one site; what it keeps is in its state folder."""
+
+    def __init__(self, fleet: FleetSettings, place: Place) -> None:
+        self._fleet, self._place = fleet, place
+        self._state = state_folder(fleet, place.name)
+        self._store = Store(place.url, place.current_token(), name=place.name)
+        self._parts = Parts()
+        self._loading = self._make_loading()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; parts that fail are started again."""
+        routes = [web.get("/status", self._status), web.get("/loader/status", self._loader_status)]
+        if self._loading:
+            routes += self._loading.sink.routes()
+        async with self._store, open_door(self._state, routes) as url:
+            work = asyncio.create_task(self._work(url))
+            waiter = asyncio.create_task(stop.wait())
+            log.info("site runs", site=self._place.name, door=url)
+            await asyncio.wait({work, waiter}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (work, waiter):
+                task.cancel()
+            await asyncio.gather(work, waiter, return_exceptions=True)
+
+    def report(self) -> dict[str, Any]:
+        """Return the state of every part, and of the loader if there is one."""
+        loader = self._loading.report() if self._loading else None
+        return {"site": self._place.name, "tier": self._place.tier, "parts": self._parts.report(), "loader": loader}
+
+    async def _work(self, url: str) -> None:
+        await self._parts.keep("provision", self._provision)  # the others need its buckets
+        await self._parts.run(self._runs(url))
+
+    def _runs(self, url: str) -> Mapping[str, Run]:
+        runs: dict[str, Run] = {}
+        if self._place.next:
+            runs["relay"] = self._relay
+            runs["tasks"] = self._tasks
+            runs["labeler"] = self._labeler
+        if (loading := self._loading) is not None:
+            runs["loader"] = lambda: loading.run(url)
+        return runs
+
+    async def _provision(self) -> None:
+        done = await provision(self._store, wanted(self._fleet, self._place.name))
+        for name, value in done.tokens.items():
+            save_token(self._state / "tokens", name, value)
+        for change in done.changes:
+            log.info("provisioned", what=change.what, name=change.name, why=change.why)
+
+    async def _tasks(self) -> None:
+        while True:
+            report = await apply_fleet(self._fleet, [self._place])
+            for error in report.failed_places.values():
+                raise error
+            await asyncio.sleep(TASKS_EVERY_S)
+
+    async def _relay(self) -> None:
+        place = self._place
+        ahead = self._fleet.site_place(place.next or "")
+        relay = Relay(place.relay or "", ahead.url, ahead.current_token, relay_secret(place.current_token()))
+        await relay.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await relay.stop()
+
+    async def _labeler(self) -> None:
+        scopes = robots_at_site(self._store, self._place.name, lambda: self._fleet.policy)
+        await Labeler(self._store, Duty(scopes, self._place.name, self._fleet.policy.hash)).run()
+
+    def _make_loading(self) -> Loading | None:
+        place = self._place
+        if place.influx is None:
+            return None
+        return Loading(self._store, place.influx, place.name, self._state, relay_secret(place.current_token()))
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return web.json_response(self.report())
+
+    async def _loader_status(self, request: web.Request) -> web.Response:
+        if self._loading is None:
+            raise web.HTTPNotFound(text=json.dumps({"error": "this site has no InfluxDB"}))
+        return web.json_response(self._loading.report())
+
+
+async def run_site(fleet: FleetSettings, name: str | None) -> None:
+    """Run a site until SIGTERM or Ctrl-C. Raises FleetboxError when it cannot even start."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    await Site(fleet, pick_site(fleet, name)).run(stop)
