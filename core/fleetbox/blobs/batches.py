@@ -61,8 +61,10 @@ def _by_entry(drafts: Iterable[Draft]) -> tuple[dict[str, dict[int, Draft]], lis
     repeated: list[Draft] = []
     for draft in drafts:
         entry = grouped.setdefault(draft.entry, {})
-        if entry.setdefault(draft.time_us, draft) is not draft:
+        if draft.time_us in entry:
             repeated.append(draft)
+        else:
+            entry[draft.time_us] = draft
     return grouped, repeated
 
 

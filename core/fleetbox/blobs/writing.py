@@ -19,7 +19,7 @@ from fleetbox.blobs.wire import Wire
 from fleetbox.errors import NotFound, StoreRefused
 from fleetbox.records import Draft, Head
 
-LANES = 2  # batches in flight per call: one is sent while the engine digests the other (measured)
+LANES = 4  # batches in flight per call: 1.2 to 1.4 times the speed of one, where entries allow it (measured)
 TORN_AFTER_S = 60.0  # a slow upload may still be running; after this a half-written record is dead
 TORN = frozenset({425, 500})  # what a read says of a record whose bytes never all came
 SPLITTABLE = frozenset({400, 413, 422, 431})  # one bad record refuses its whole batch: find it
@@ -85,6 +85,9 @@ class Writer:
             return [(draft, refusal.status, refusal.message) for draft in batch]
         if not errors:
             return []
+        gone = next((message for status, message in errors.values() if status == 404), None)
+        if gone is not None:  # entries are made on the way, so only the bucket can be missing
+            raise NotFound(f"cannot {what} at {self._wire.name} ({self._wire.url}): {gone}")
         named = ((draft, errors.get((draft.entry, draft.time_us))) for draft in batch)
         return [(draft, *error) for draft, error in named if error is not None]
 
