@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import IO
 
 from fleetbox.errors import FleetboxError
-
 from fleetbox_local import leash
 
-GRACE_S = 60.0            # the engine drains HTTP for 10 s and then syncs every file: systemd's advice for it is 60 s
-POLL_S = 0.02             # a server is ready after about 100 ms; asking more often costs it CPU
+GRACE_S = 60.0  # the engine drains HTTP for 10 s and then syncs every file: systemd's advice for it is 60 s
+POLL_S = 0.02  # a server is ready after about 100 ms; asking more often costs it CPU
 LOG_LIMIT_BYTES = 20_000_000  # a log larger than this at start is set aside once, so that years of `up` stay small
-TAIL_LINES = 15           # what fits a terminal under the error itself
+TAIL_LINES = 15  # what fits a terminal under the error itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +139,14 @@ def _spawn(command: Command, output: IO[bytes]) -> subprocess.Popen[bytes]:
 
     def fork() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            _leashed(command.argv), env=dict(command.env), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            pass_fds=command.keep_fds, process_group=0, cwd=command.cwd,
+            _leashed(command.argv),
+            env=dict(command.env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=command.keep_fds,
+            process_group=0,
+            cwd=command.cwd,
         )
 
     answer: Future[subprocess.Popen[bytes]] = Future()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleetbox.errors import MissingServer
-
 from fleetbox_local.locks import one_at_a_time
 from fleetbox_local.programs import (
     EXPLICIT,
@@ -77,6 +76,7 @@ class Installer:
                 shop.bin.mkdir(parents=True)
                 (shop.bin / release.binary).symlink_to(binary)
         else:
+
             def make(shop: Workshop) -> None:
                 self._say(f"downloading {release.title} from {source}")
                 shop.fetch(source, release.binary)
@@ -90,9 +90,7 @@ class Installer:
         remembered = cache_dir(self._env) / f"{release.name}-{EXPLICIT}" / SOURCE
         return remembered.exists() and remembered.read_text() == source
 
-    def _make(
-        self, release: Release, label: str, make: Callable[[Workshop], None], *, replace: bool = False
-    ) -> None:
+    def _make(self, release: Release, label: str, make: Callable[[Workshop], None], *, replace: bool = False) -> None:
         """Make a server beside its place in the cache and move it there by one rename."""
         cache = cache_dir(self._env)
         target = cache / f"{release.name}-{label}"
@@ -119,8 +117,7 @@ class Installer:
         if program.binary is None and not _run(["docker", "image", "inspect", image]):
             self._say(f"fetching the official image {image}; once")
             if not _run(["docker", "pull", image]):
-                raise MissingServer(f"the Docker engine could not fetch {image}",
-                                    ways(program.release, self._env))
+                raise MissingServer(f"the Docker engine could not fetch {image}", ways(program.release, self._env))
         return program
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-EXEC_FAILED = 127     # what a shell answers when a program cannot be started
+EXEC_FAILED = 127  # what a shell answers when a program cannot be started
 
 
 def become(parent_pid: int, argv: list[str]) -> None:

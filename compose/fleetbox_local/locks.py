@@ -35,6 +35,17 @@ def lock_data_dir(data_dir: Path, wait_s: float) -> int:
     return handle
 
 
+def lock_fleet_dir(directory: Path) -> int:
+    """Lock a local fleet's folder for as long as the returned descriptor is open; raise FleetboxError if it runs."""
+    lock_file = directory / "run" / "lock"
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+    if not _try(handle):
+        os.close(handle)
+        raise FleetboxError(f"a fleet already runs in {directory}", f"end it first: fleetbox down --dir {directory}")
+    return handle
+
+
 @contextlib.contextmanager
 def one_at_a_time(lock_file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Hold a lock file for the length of the block; call `on_wait` once if another process has it, then wait."""

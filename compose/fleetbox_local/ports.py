@@ -8,7 +8,7 @@ import threading
 
 from fleetbox.errors import FleetboxError
 
-HOST = "127.0.0.1"        # nothing that `up` starts is reachable from another machine
+HOST = "127.0.0.1"  # nothing that `up` starts is reachable from another machine
 FIRST, LAST = 20_000, 32_000  # below Linux' ephemeral range: no outgoing connection can take a port we chose
 TRIES = 500
 
@@ -26,8 +26,9 @@ def free_port(rng: random.Random | None = None) -> int:
                 continue
             _given.add(port)
             return port
-    raise FleetboxError(f"found no free port between {FIRST} and {LAST} in {TRIES} tries",
-                        "see what listens there: ss -ltn")
+    raise FleetboxError(
+        f"found no free port between {FIRST} and {LAST} in {TRIES} tries", "see what listens there: ss -ltn"
+    )
 
 
 def is_free(port: int) -> bool:
@@ -44,5 +45,7 @@ def is_free(port: int) -> bool:
 def require_free(port: int, who: str) -> None:
     """Raise a FleetboxError naming the port if something else listens there."""
     if not is_free(port):
-        raise FleetboxError(f"{who} cannot listen on {HOST}:{port}: the port is taken by another program",
-                            f"see which one with: ss -ltnp 'sport = :{port}', or choose another port")
+        raise FleetboxError(
+            f"{who} cannot listen on {HOST}:{port}: the port is taken by another program",
+            f"see which one with: ss -ltnp 'sport = :{port}', or choose another port",
+        )

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbox.errors import FleetboxError
-
 from fleetbox_local.child import GRACE_S, Child, Command
 from fleetbox_local.locks import lock_data_dir
 from fleetbox_local.ports import HOST, free_port, require_free
@@ -20,15 +19,15 @@ from fleetbox_local.programs import Program, find_server
 
 __all__ = ["InfluxProcess", "StoreProcess", "find_server", "free_port"]
 
-READY_S = 60.0        # a store with thousands of entries replays its journals first (3 s for 6,200 entries)
-LOCK_WAIT_S = 15.0    # a server whose parent was killed drains HTTP for 10 s before it lets its folder go
+READY_S = 60.0  # a store with thousands of entries replays its journals first (3 s for 6,200 entries)
+LOCK_WAIT_S = 15.0  # a server whose parent was killed drains HTTP for 10 s before it lets its folder go
 PROBE_TIMEOUT_S = 5.0
 
 STORE_ENV = {
     "RS_HOST": HOST,
     "RS_LOG_LEVEL": "INFO",
     "RS_SYSTEM_EVENTS_QUOTA_SIZE": "10MB",  # 10 GB by default: the engine's own diary would outgrow the rings
-    "RS_IO_OPERATION_TIMEOUT": "300",       # s; receivers must outlast a slow uplink
+    "RS_IO_OPERATION_TIMEOUT": "300",  # s; receivers must outlast a slow uplink
     # The same on every tier: a batch a robot's store may send is one its edge and the cloud accept.
     "RS_IO_BATCH_MAX_SIZE": "8MB",
     "RS_IO_BATCH_MAX_RECORDS": "85",
@@ -120,8 +119,12 @@ class StoreProcess(ServerProcess):
     title = "ReductStore"
 
     def __init__(
-        self, data_dir: Path, port: int | None = None, token: str | None = None,
-        env: Mapping[str, str] | None = None, program: Program | None = None,
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        token: str | None = None,
+        env: Mapping[str, str] | None = None,
+        program: Program | None = None,
     ) -> None:
         super().__init__(data_dir, port, env or {}, program or find_server("reductstore"))
         self.token = token or new_token()
@@ -142,8 +145,12 @@ class InfluxProcess(ServerProcess):
     bucket = "fleet"
 
     def __init__(
-        self, data_dir: Path, port: int | None = None, token: str | None = None,
-        env: Mapping[str, str] | None = None, program: Program | None = None,
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        token: str | None = None,
+        env: Mapping[str, str] | None = None,
+        program: Program | None = None,
     ) -> None:
         super().__init__(data_dir, port, env or {}, program or find_server("influxdb"))
         self.token = token or new_token()
@@ -153,19 +160,36 @@ class InfluxProcess(ServerProcess):
         super().wait_ready(timeout_s)
         if not json.loads(ask(self.port, "GET", "/api/v2/setup").body or "{}").get("allowed"):
             return
-        answer = ask(self.port, "POST", "/api/v2/setup", {
-            "username": "fleetbox", "password": secrets.token_urlsafe(24), "org": self.org, "bucket": self.bucket,
-            "token": self.token, "retentionPeriodSeconds": 0,
-        })
+        answer = ask(
+            self.port,
+            "POST",
+            "/api/v2/setup",
+            {
+                "username": "fleetbox",
+                "password": secrets.token_urlsafe(24),
+                "org": self.org,
+                "bucket": self.bucket,
+                "token": self.token,
+                "retentionPeriodSeconds": 0,
+            },
+        )
         if answer.status != 201:
-            raise FleetboxError(f"InfluxDB at {self.url} refused its first set-up ({answer.status}): {answer.body}",
-                                f"read its log: {self.log}")
+            raise FleetboxError(
+                f"InfluxDB at {self.url} refused its first set-up ({answer.status}): {answer.body}",
+                f"read its log: {self.log}",
+            )
 
     def _arguments(self) -> tuple[str, ...]:
         return (
-            "--bolt-path", str(self.data_dir / "influxd.bolt"), "--engine-path", str(self.data_dir / "engine"),
-            "--sqlite-path", str(self.data_dir / "influxd.sqlite"),
-            "--http-bind-address", f"{HOST}:{self.port}", "--reporting-disabled",
+            "--bolt-path",
+            str(self.data_dir / "influxd.bolt"),
+            "--engine-path",
+            str(self.data_dir / "engine"),
+            "--sqlite-path",
+            str(self.data_dir / "influxd.sqlite"),
+            "--http-bind-address",
+            f"{HOST}:{self.port}",
+            "--reporting-disabled",
         )
 
     def _serves(self) -> bool:

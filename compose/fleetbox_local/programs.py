@@ -26,8 +26,8 @@ class Release:
     version: str
     least: tuple[int, int]  # first version that can serve
     below: tuple[int, int]  # first version that cannot any more
-    variable: str           # environment variable with an explicit path or URL
-    image: str              # official image, pinned
+    variable: str  # environment variable with an explicit path or URL
+    image: str  # official image, pinned
     ask_version: tuple[str, ...]
 
     def accepts(self, version: str) -> bool:
@@ -36,15 +36,26 @@ class Release:
 
 
 REDUCTSTORE = Release(
-    name="reductstore", title="ReductStore", binary="reductstore", version="1.21.4",
+    name="reductstore",
+    title="ReductStore",
+    binary="reductstore",
+    version="1.21.4",
     least=(1, 21),  # RS_API_TOKEN, `$meta` attachments and v2 batches as the blob port uses them
-    below=(2, 0), variable="FLEETBOX_REDUCTSTORE", image="reduct/store:v1.21.4", ask_version=("--version",),
+    below=(2, 0),
+    variable="FLEETBOX_REDUCTSTORE",
+    image="reduct/store:v1.21.4",
+    ask_version=("--version",),
 )
 INFLUXDB = Release(
-    name="influxdb", title="InfluxDB", binary="influxd", version="2.7.12",
-    least=(2, 2),   # maps buckets to InfluxQL databases by itself
-    below=(3, 0),   # another API
-    variable="FLEETBOX_INFLUXD", image="influxdb:2.7.12", ask_version=("version",),
+    name="influxdb",
+    title="InfluxDB",
+    binary="influxd",
+    version="2.7.12",
+    least=(2, 2),  # maps buckets to InfluxQL databases by itself
+    below=(3, 0),  # another API
+    variable="FLEETBOX_INFLUXD",
+    image="influxdb:2.7.12",
+    ask_version=("version",),
 )
 RELEASES = {release.name: release for release in (REDUCTSTORE, INFLUXDB)}
 
@@ -69,8 +80,20 @@ class Program:
             return (str(self.binary), *args)
         variables = [part for name in env for part in ("--env", name)]  # values stay out of `ps`
         return (
-            "docker", "run", "--rm", "--init", "--network", "host", "--user", f"{os.getuid()}:{os.getgid()}",
-            "--volume", f"{data_dir}:{data_dir}", *variables, self.release.image, self.release.binary, *args,
+            "docker",
+            "run",
+            "--rm",
+            "--init",
+            "--network",
+            "host",
+            "--user",
+            f"{os.getuid()}:{os.getgid()}",
+            "--volume",
+            f"{data_dir}:{data_dir}",
+            *variables,
+            self.release.image,
+            self.release.binary,
+            *args,
         )
 
 
@@ -115,7 +138,11 @@ def ask_version(release: Release, binary: Path) -> str | None:
     """Run the binary for its version; None if it does not answer like this server."""
     try:
         answer = subprocess.run(
-            [str(binary), *release.ask_version], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=True,
+            [str(binary), *release.ask_version],
+            capture_output=True,
+            text=True,
+            timeout=ASK_TIMEOUT_S,
+            check=True,
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError):
@@ -130,12 +157,15 @@ def check_binary(release: Release, binary: Path) -> str:
         raise MissingServer(f"there is no {release.title} program at {binary}", "name the program file itself")
     version = ask_version(release, binary)
     if version is None:
-        raise MissingServer(f"{binary} does not answer `{' '.join(release.ask_version)}` like {release.title}",
-                            f"name a {release.binary} for this machine's processor and system")
+        raise MissingServer(
+            f"{binary} does not answer `{' '.join(release.ask_version)}` like {release.title}",
+            f"name a {release.binary} for this machine's processor and system",
+        )
     if not release.accepts(version):
-        raise MissingServer(f"{binary} is {release.title} {version}, which cannot serve",
-                            f"use {release.least[0]}.{release.least[1]} up to, not including, "
-                            f"{release.below[0]}.{release.below[1]}")
+        raise MissingServer(
+            f"{binary} is {release.title} {version}, which cannot serve",
+            f"use {release.least[0]}.{release.least[1]} up to, not including, {release.below[0]}.{release.below[1]}",
+        )
     return version
 
 

@@ -29,8 +29,19 @@ class Recipe:
 def build_reductstore(shop: Workshop) -> None:
     """Install ReductStore with cargo, without the web console (its build downloads it) and cloud backends."""
     shop.run(
-        ("cargo", "install", "--locked", "reductstore", "--version", REDUCTSTORE.version,
-         "--no-default-features", "--features", "fs-backend", "--root", str(shop.root)),
+        (
+            "cargo",
+            "install",
+            "--locked",
+            "reductstore",
+            "--version",
+            REDUCTSTORE.version,
+            "--no-default-features",
+            "--features",
+            "fs-backend",
+            "--root",
+            str(shop.root),
+        ),
         {"CARGO_TARGET_DIR": str(shop.work / "target"), "CARGO_TERM_COLOR": "never"},
     )
 
@@ -41,7 +52,7 @@ def build_influxdb(shop: Workshop) -> None:
     version = f"v{INFLUXDB.version}"
     _write_module(shop.work, [])
     said = shop.run(("go", "mod", "download", "-json", f"{module}@{version}"))
-    answer = json.loads(said[said.index("{"):said.rindex("}") + 1])  # Go tells its downloads around the answer
+    answer = json.loads(said[said.index("{") : said.rindex("}") + 1])  # Go tells its downloads around the answer
     # influxdb's own sums pin every dependency to the bytes its authors built with
     shutil.copyfile(Path(answer["Dir"]) / "go.sum", shop.work / "go.sum")
     (shop.work / "go.sum").chmod(0o644)  # files in Go's module cache are read-only
@@ -51,9 +62,19 @@ def build_influxdb(shop: Workshop) -> None:
     # it finds or builds the flux library, and asks the system's pkg-config for everything else
     shop.run(("go", "install", "github.com/influxdata/pkg-config@v0.3.0"), {"GOBIN": str(shop.work)})
     shop.run(
-        ("go", "build", "-mod=mod", "-v", "-tags", "sqlite_foreign_keys,sqlite_json",
-         "-ldflags", f"-s -w -X main.version={version}",
-         "-o", str(shop.bin / INFLUXDB.binary), f"{module}/cmd/influxd"),
+        (
+            "go",
+            "build",
+            "-mod=mod",
+            "-v",
+            "-tags",
+            "sqlite_foreign_keys,sqlite_json",
+            "-ldflags",
+            f"-s -w -X main.version={version}",
+            "-o",
+            str(shop.bin / INFLUXDB.binary),
+            f"{module}/cmd/influxd",
+        ),
         {
             "PKG_CONFIG": str(shop.work / "pkg-config"),
             "RUSTUP_TOOLCHAIN": "stable",  # the flux library names a Rust too old for its own dependencies
@@ -81,13 +102,15 @@ def _lenient_rustc(folder: Path) -> Path:
 
 RECIPES = {
     REDUCTSTORE.name: Recipe(
-        REDUCTSTORE, ("cargo", "cc"),
+        REDUCTSTORE,
+        ("cargo", "cc"),
         f"building ReductStore {REDUCTSTORE.version} from source with cargo, because there is no binary and no running "
         "Docker engine here;\n  about 7 minutes on two cores, 1 GB of disk meanwhile; this happens once per user",
         build_reductstore,
     ),
     INFLUXDB.name: Recipe(
-        INFLUXDB, ("go", "cargo", "cc", "pkg-config"),
+        INFLUXDB,
+        ("go", "cargo", "cc", "pkg-config"),
         f"building InfluxDB {INFLUXDB.version} from source with go and cargo, because there is no binary and no "
         "running Docker engine here;\n  "
         "about 5 minutes on two cores, 3 GB of disk meanwhile; this happens once per user",

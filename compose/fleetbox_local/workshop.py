@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetbox.errors import MissingServer, Unreachable
-
 from fleetbox_local.child import Child, Command
 
-TELL_EVERY_S = 15.0       # often enough to show life, rare enough for a CI log
+TELL_EVERY_S = 15.0  # often enough to show life, rare enough for a CI log
 POLL_S = 0.2
 FETCH_TIMEOUT_S = 60.0
 Say = Callable[[str], None]
@@ -74,8 +73,10 @@ class Workshop:
 
     def _failure(self, child: Child, argv: tuple[str, ...]) -> MissingServer:
         words = "\n".join(f"    {line}" for line in child.tail())
-        return MissingServer(f"`{' '.join(argv)}` failed with code {child.exit_code}; it said last:\n{words}",
-                             "mend what it names and run the same command again, or get the server another way")
+        return MissingServer(
+            f"`{' '.join(argv)}` failed with code {child.exit_code}; it said last:\n{words}",
+            "mend what it names and run the same command again, or get the server another way",
+        )
 
 
 def _unpack(archive: Path, binary: str, target: Path, url: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from fleetbox.errors import FleetboxError
 from fleetbox_local.child import Child, Command
 
@@ -82,9 +83,12 @@ def test_own_process_group(tmp_path: Path) -> None:
 
 def test_stop_is_graceful(tmp_path: Path) -> None:
     """A child that cleans up on SIGTERM gets the time to do so."""
-    child = python(tmp_path, "import signal, sys\n"
-                             "signal.signal(signal.SIGTERM, lambda *_: (print('cleaned up'), sys.exit(0)))\n"
-                             "print('ready', flush=True)\nsignal.pause()")
+    child = python(
+        tmp_path,
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('cleaned up'), sys.exit(0)))\n"
+        "print('ready', flush=True)\nsignal.pause()",
+    )
     child.start()
     child.wait_ready(lambda: "ready" in child.tail(), DEADLINE_S)
     assert child.stop() == "stopped"
@@ -94,8 +98,11 @@ def test_stop_is_graceful(tmp_path: Path) -> None:
 
 def test_stop_ends_the_deaf(tmp_path: Path) -> None:
     """A child that ignores SIGTERM is killed after the grace."""
-    child = python(tmp_path, "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-                             "print('ready', flush=True)\ntime.sleep(600)")
+    child = python(
+        tmp_path,
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('ready', flush=True)\ntime.sleep(600)",
+    )
     child.start()
     child.wait_ready(lambda: "ready" in child.tail(), DEADLINE_S)
     assert child.stop(grace_s=0.1) == "killed"

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
 from fleetbox.errors import MissingServer, Unreachable
 from fleetbox_local.install import Installer
 from fleetbox_local.programs import INFLUXDB, REDUCTSTORE, find_server
@@ -118,6 +119,7 @@ def test_interrupted_install(tmp_path: Path, env: dict[str, str], how: signal.Si
 
 def test_failed_build(env: dict[str, str]) -> None:
     """A build that fails shows its last words and leaves nothing."""
+
     def build(shop: Workshop) -> None:
         shop.run(("sh", "-c", "echo no such crate; exit 3"))
 
@@ -129,6 +131,7 @@ def test_failed_build(env: dict[str, str]) -> None:
 
 def test_build_of_something_else(env: dict[str, str]) -> None:
     """What a recipe made is asked for its version before it is installed."""
+
     def build(shop: Workshop) -> None:
         fake_server(shop.bin / "reductstore", "0.9.0")
 
@@ -202,9 +205,7 @@ def web(tmp_path: Path) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "web"))
-    ) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "web"))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"

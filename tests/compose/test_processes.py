@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fleetbox.errors import FleetboxError
 from fleetbox_local import processes
 from fleetbox_local.processes import StoreProcess, ask, free_port
@@ -43,9 +44,7 @@ def test_busy_port_is_named(tmp_path: Path) -> None:
             StoreProcess(tmp_path / "data", port).start()
 
 
-def test_busy_folder_is_refused(
-    tmp_path: Path, new_store_server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_busy_folder_is_refused(tmp_path: Path, new_store_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two servers never get the same data folder; it is free again once the first one is dead."""
     monkeypatch.setattr(processes, "LOCK_WAIT_S", 0.1)
     first = new_store_server()

@@ -1,0 +1,84 @@
+"""Writes the settings files of a local fleet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from fleetbox_local.seating import Seat, Seating
+
+ROBOT_RING = 'sensor = "1 GB", media = "2 GB", log = "200 MB", kept = "1 GB", leave_free = "1 GB"'
+SITE_QUOTA = 'sensor = "2 GB", media = "4 GB", log = "1 GB", kept = "2 GB"'  # per robot; a laptop holds two of them
+HEADER = "# Written by `fleetbox up` at each start; what is kept and shipped is yours to edit in policy.toml.\n"
+
+
+def write_settings(seating: Seating, influx: Mapping[str, str] | None) -> Path:
+    """Write fleet.toml and each robot.toml; return the path of fleet.toml. `influx` holds its org and bucket.
+
+    policy.toml is written once and then left alone.
+    """
+    directory = seating.directory
+    policy = directory / "policy.toml"
+    if not policy.exists():
+        _write(policy, (files("fleetbox.samples") / "policy.toml").read_text(encoding="utf-8"))
+    for robot in seating.robots:
+        _write(robot.directory / "robot.toml", robot_toml(robot, seating.edge))
+    _write(directory / "fleet.toml", fleet_toml(seating, influx))
+    return directory / "fleet.toml"
+
+
+def fleet_toml(seating: Seating, influx: Mapping[str, str] | None) -> str:
+    """Return the text of fleet.toml; secrets are named by file, relative to it."""
+    name = json.dumps(seating.directory.name)  # a JSON string is a TOML string
+    parts = [HEADER, f'fleet  = {name}\npolicy = "policy.toml"\n']
+    parts += [
+        f'\n[[robots]]\nmatch = "{robot.name}"\nsite  = "{seating.edge.name}"\nstore = "{robot.store_url}"\n'
+        f'token = {{ file = "{secret(robot.name)}" }}\nrelay = "{robot.relay_url}"\n'
+        for robot in seating.robots
+    ]
+    parts.append(_site(seating.edge, f'next  = "{seating.cloud.name}"\nrelay = "{seating.edge.relay_url}"\n'))
+    if influx and seating.influx_port:
+        parts.append(
+            f'\n[site.{seating.edge.name}.influx]\nurl    = "http://127.0.0.1:{seating.influx_port}"\n'
+            f'token  = {{ file = "{secret("influx")}" }}\norg    = "{influx["org"]}"\nbucket = "{influx["bucket"]}"\n'
+        )
+    parts.append(_site(seating.cloud, ""))
+    return "".join(parts)
+
+
+def robot_toml(robot: Seat, edge: Seat) -> str:
+    """Return the text of one robot.toml."""
+    return (
+        f'{HEADER}robot       = "{robot.name}"\nstore       = "{robot.store_url}"\n'
+        f'store_token = {{ file = "../{secret(robot.name)}" }}\n'
+        f'site        = "{edge.store_url}"\nsite_name   = "{edge.name}"\n'
+        f'site_token  = {{ file = "../{secret(at_site(robot.name, edge.name))}" }}\n'
+        f'relay       = "{robot.relay_url}"\nstate       = "state"\npolicy      = "../policy.toml"\n'
+        f"ring        = {{ {ROBOT_RING} }}\n"
+    )
+
+
+def secret(name: str) -> str:
+    """Return where a token lies, relative to fleet.toml."""
+    return f"secrets/{name}.token"
+
+
+def at_site(who: str, site: str) -> str:
+    """Name the token somebody uses at a site."""
+    return f"{who}-at-{site}"
+
+
+def _site(site: Seat, more: str) -> str:
+    return (
+        f'\n[site.{site.name}]\nstore = "{site.store_url}"\ntoken = {{ file = "{secret(site.name)}" }}\n'
+        f'{more}state = "{site.name}/state"\nquota = {{ {SITE_QUOTA} }}\n'
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
