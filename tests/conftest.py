@@ -89,7 +89,7 @@ def influx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxSe
     try:
         find_server("influxdb")
     except MissingServer as missing:
-        pytest.skip(f"{missing.message}; make servers INFLUX=1 installs it")
+        pytest.skip(f"{missing.message}; install it: fleetbox servers install --influx")
     server = InfluxServer(tmp_path_factory.mktemp("influx") / "data")
     server.start()
     yield server
