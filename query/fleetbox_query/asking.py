@@ -1,0 +1,78 @@
+"""Make a question ready to read: resolve its times, ask the places what they hold, split its expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from fleetbox.errors import InputError, NotFound
+from fleetbox.settings import FleetSettings
+from fleetbox_query.events import Where, find_events, resolve, spans_around
+from fleetbox_query.expressions import Expression, both, compile_expression, from_labels
+from fleetbox_query.inventory import Inventory, Unreached, take_inventory
+from fleetbox_query.plan import Source, make_sources
+from fleetbox_query.reading import Prepared
+from fleetbox_query.request import Question, Span
+from fleetbox_query.schemas import CHUNKED, Schema, read_schemas
+from fleetbox_query.stores import Stores, places_for
+
+
+async def prepare(stores: Stores, fleet: FleetSettings, question: Question) -> Prepared:
+    """Return the question made ready; raises NotFound when no reached place holds any such stream."""
+    where = Where(question.tier, question.site)
+    spans, seen = await _spans(stores, fleet, question, where)
+    selectors = list(dict.fromkeys(span.selector for span in spans))
+    inventory = await take_inventory(stores, places_for(fleet, selectors, where.tier, where.site), selectors)
+    inventory = replace(inventory, unreached=_each_once((*inventory.unreached, *seen)))
+    if spans and not inventory.holdings:
+        raise _nothing(question, inventory)
+    schemas = await read_schemas(stores, inventory.holdings)
+    sources = make_sources(inventory.holdings, spans, schemas)
+    return Prepared(inventory, sources, split(question, list(schemas.values())))
+
+
+def split(question: Question, schemas: Sequence[Schema]) -> Expression:
+    """Split the question's labels and expression into what the store and what the client filters."""
+    parts = [from_labels(question.labels)]
+    if question.when:
+        parts.append(compile_expression(question.when, fields_among(schemas)))
+    return both(parts)
+
+
+def fields_among(schemas: Sequence[Schema]) -> Callable[[str], bool]:
+    """Return a test for names of fields: those the schemas state, and all where some stream states none."""
+    unsaid = any(not schema.type or (schema.type == CHUNKED and not schema.fields) for schema in schemas)
+    json = any(schema.type in ("json", "event") for schema in schemas)
+    known = {part for schema in schemas for name in schema.fields for part in (name, name.partition(".")[0])}
+    return lambda name: unsaid or json or name in known
+
+
+def wanted_sources(sources: Sequence[Source]) -> list[str]:
+    """Return the names of the streams, each once."""
+    return list(dict.fromkeys(source.name for source in sources))
+
+
+async def _spans(
+    stores: Stores, fleet: FleetSettings, question: Question, where: Where
+) -> tuple[tuple[Span, ...], tuple[Unreached, ...]]:
+    if question.events is None:
+        start = await resolve(stores, fleet, where, question.start)
+        stop = await resolve(stores, fleet, where, question.stop)
+        if start is not None and stop is not None and start >= stop:
+            raise InputError("the time asked for ends before it starts", "exchange --start and --stop")
+        return tuple(Span(selector, start, stop) for selector in question.selectors), ()
+    events = question.events
+    times = (await resolve(stores, fleet, where, events.start), await resolve(stores, fleet, where, events.stop))
+    found = await find_events(stores, fleet, events, where, times)
+    return spans_around(found.events, question.selectors, events), found.inventory.unreached
+
+
+def _each_once(unreached: tuple[Unreached, ...]) -> tuple[Unreached, ...]:
+    return tuple({(one.tier, one.place): one for one in unreached}.values())
+
+
+def _nothing(question: Question, inventory: Inventory) -> NotFound:
+    names = ", ".join(str(selector) for selector in question.selectors)
+    asked = ", ".join(place.name for place in inventory.reached)
+    unasked = "".join(f"; {one.place} could not be asked" for one in inventory.unreached)
+    return NotFound(f"no stream matches {names} at {asked}{unasked}", "`fleetbox ls` shows what there is")

@@ -1,0 +1,53 @@
+"""Count what a question would give, without moving it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from fleetbox.records import Head
+from fleetbox_query.items import Notes, is_chunk, items_of
+from fleetbox_query.plan import Run
+from fleetbox_query.provenance import Provenance
+from fleetbox_query.reading import Piece, Reading
+from fleetbox_query.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Hold records, their bytes, and rows (a blob counts as one); bytes include rows outside the window."""
+
+    records: int
+    rows: int
+    size_bytes: int
+    provenance: Provenance
+
+
+async def count(stores: Stores, reading: Reading) -> Count:
+    """Count exactly: by labels, and by reading where a chunk reaches over a border or its labels do not say."""
+    heads = await reading.heads()
+    whole = {at: rows for at, (run, head) in enumerate(heads) if (rows := _rows_by_labels(run, head)) is not None}
+    room = asyncio.Semaphore(8)  # as many readings as queries
+
+    async def read(run: Run, head: Head) -> int:
+        async with room:
+            store = await stores.at(run.holding.place)
+            record = await store.read(head.bucket, head.entry, head.time_us)
+        return sum(1 for _ in items_of(Piece(run.source, record), reading.prepared.expression, Notes()))
+
+    opened = await asyncio.gather(*(read(*pair) for at, pair in enumerate(heads) if at not in whole))
+    rows = [*whole.values(), *opened]
+    return Count(
+        sum(1 for number in rows if number), sum(rows), sum(head.size for _, head in heads), reading.provenance
+    )
+
+
+def _rows_by_labels(run: Run, head: Head) -> int | None:
+    """Return a record's rows as its labels state them, or None where only its payload tells."""
+    if not is_chunk(head):
+        return int(run.source.covers(head.time_us))
+    rows, last = head.labels.get("rows", ""), head.labels.get("t_end", "")
+    if not (rows.isdecimal() and last.isdecimal()):
+        return None
+    inside = any(start <= head.time_us and int(last) < stop for start, stop in run.source.windows)
+    return int(rows) if inside else None

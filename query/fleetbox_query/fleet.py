@@ -1,0 +1,163 @@
+"""The researcher's door: connect to a fleet, look at what there is, select, ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from fleetbox.clock import Clock
+from fleetbox.errors import NotFound
+from fleetbox.events import Event
+from fleetbox.selectors import Selector
+from fleetbox.settings import FleetSettings, find_fleet
+from fleetbox.time import parse_duration
+from fleetbox_query.events import Found, Where, find_event, find_events, resolve
+from fleetbox_query.inventory import take_inventory
+from fleetbox_query.means import Mean, scalar_mean
+from fleetbox_query.provenance import Provenance
+from fleetbox_query.request import EventQuestion, Question, parse_selectors
+from fleetbox_query.selection import Selection
+from fleetbox_query.session import Session, TimeLike
+from fleetbox_query.streams import Streams, list_streams
+from fleetbox_query.stores import places_for
+
+
+def connect(where: Path | str | FleetSettings | None = None, *, clock: Clock | None = None) -> Fleet:
+    """Connect to a fleet.
+
+    where: its fleet.toml (or a robot.toml), settings already read, or None to look as the command line does:
+    FLEETBOX_FLEET, ./fleet.toml, /etc/fleetbox/robot.toml. Nothing is contacted before the first question.
+
+    Example:
+        fleet = fb.connect("fleet.toml")
+        fleet.streams("r1/**")
+        fleet.events("hard_brake").last("30d").select("cam/front", pre="5s", post="2s").frames()
+    """
+    return Fleet(Session(where if isinstance(where, FleetSettings) else find_fleet(where), clock))
+
+
+class Fleet:
+    """Ask a fleet; close it when done, or use it as a context manager. Works inside a running event loop."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def settings(self) -> FleetSettings:
+        """Return the settings in force."""
+        return self._session.fleet
+
+    def robots(self) -> list[str]:
+        """Return the robots that the settings name or that have records at a reached place."""
+        return self._session.run(self._robots())
+
+    def streams(self, selector: str = "*", *, tier: str | None = None, site: str | None = None) -> Streams:
+        """Return what streams there are, with type, fields, rates, first and last record and where they are held."""
+        question = Question(parse_selectors((selector,)))
+        where = Where(tier, site)  # type: ignore[arg-type]
+        return self._session.run(list_streams(self._session.stores, self.settings, question, where))
+
+    def select(self, *selectors: str) -> Selection:
+        """Choose streams by ROBOT/STREAM[:FIELD] with globs, such as "r*/imu:ax"; nothing is read yet."""
+        return Selection(self._session, Question(parse_selectors(selectors)))
+
+    def events(self, kind: str | None = None) -> Events:
+        """Choose events by kind (a glob), such as "hard_brake"; nothing is read yet."""
+        return Events(self._session, EventQuestion(kind))
+
+    def event(self, name: str) -> Event:
+        """Return one event by its id, or by a beginning only it has; raises NotFound."""
+        return self._session.run(find_event(self._session.stores, self.settings, Where(), name))
+
+    def scalar_mean(self, selector: str, start: TimeLike, stop: TimeLike) -> Mean:
+        """Return (mean, "influx" or "chunks") of one scalar such as "r1/imu:ax" over [start, stop).
+
+        InfluxDB is asked where a site has one; without an answer the same numbers come from the chunks.
+        """
+        return self._session.run(self._mean(Selector.parse(selector), start, stop))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._session.close()
+
+    async def _robots(self) -> list[str]:
+        everything = [Selector()]
+        places = places_for(self.settings, everything, None, None)
+        try:
+            inventory = await take_inventory(self._session.stores, places, everything, meta=True)
+        except NotFound:
+            return sorted(self.settings.known_robots)
+        Provenance(unreachable=inventory.unreached).warn()
+        return sorted({*self.settings.known_robots, *(holding.robot for holding in inventory.holdings)})
+
+    async def _mean(self, selector: Selector, start: TimeLike, stop: TimeLike) -> Mean:
+        session = self._session
+        times = [await session.resolve(session.moment(time), Where()) for time in (start, stop)]
+        return await scalar_mean(session, selector, *times)
+
+
+@dataclass(frozen=True)
+class Events:
+    """Hold a question about events; every step returns a new one, nothing is read before `list`."""
+
+    session: Session
+    question: EventQuestion
+    places: Where = Where()
+
+    def last(self, duration: str | float) -> Events:
+        """Keep events whose moment is at most this old now, such as "30d"."""
+        return replace(
+            self, question=replace(self.question, start=self.session.now_us() - parse_duration(duration), stop=None)
+        )
+
+    def between(self, start: TimeLike | None, stop: TimeLike | None) -> Events:
+        """Keep events whose moment lies in [start, stop); None leaves an end open."""
+        moments = {"start": self.session.moment(start), "stop": self.session.moment(stop)}
+        return replace(self, question=replace(self.question, **moments))  # type: ignore[arg-type]
+
+    def robots(self, *globs: str) -> Events:
+        """Keep events of these robots."""
+        return replace(self, question=replace(self.question, robots=globs))
+
+    def at(self, *, tier: str | None = None, site: str | None = None) -> Events:
+        """Ask one tier or site only."""
+        return replace(self, places=Where(tier, site))  # type: ignore[arg-type]
+
+    def select(self, *streams: str, pre: str | float | None = None, post: str | float | None = None) -> Selection:
+        """Choose streams (STREAM[:FIELD]) around the events, each at the event's own robot.
+
+        pre, post: how much before and after the event's moment; without them, the event's own interval.
+        """
+        selectors = tuple(replace(Selector.parse(f"*/{stream}"), robot="*") for stream in streams or ("**",))
+        question = replace(
+            self.question,
+            pre_us=None if pre is None else parse_duration(pre),
+            post_us=None if post is None else parse_duration(post),
+        )
+        where = self.places
+        return Selection(self.session, Question(selectors, events=question, tier=where.tier, site=where.site))
+
+    def list(self) -> list[Event]:
+        """Return the events in order of time; a PartialAnswer warning names places that could not be asked."""
+        found = self.find()
+        Provenance(unreachable=found.inventory.unreached).warn()
+        return list(found.events)
+
+    def find(self) -> Found:
+        """Return the events with the inventory that says which places were asked."""
+        return self.session.run(self._find())
+
+    async def _find(self) -> Found:
+        session = self.session
+        start = await resolve(session.stores, session.fleet, self.places, self.question.start)
+        stop = await resolve(session.stores, session.fleet, self.places, self.question.stop)
+        return await find_events(session.stores, session.fleet, self.question, self.places, (start, stop))

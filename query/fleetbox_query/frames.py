@@ -1,0 +1,229 @@
+"""Build Arrow tables and pandas frames from what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from fleetbox import chunks
+from fleetbox.errors import InputError
+from fleetbox_query.items import chosen_fields, is_chunk
+from fleetbox_query.plan import Source
+from fleetbox_query.provenance import Provenance
+from fleetbox_query.reading import Piece
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+ClockName = Literal["record", "log", "publish", "header"]
+BLOB = "value"  # the column of a stream without fields: text and JSON decoded, other bytes as they are
+_DECODED = ("text/", "application/json")
+
+
+class Tables(dict[str, Any]):
+    """Hold one pyarrow.Table per stream by "robot/stream", each in order of time, with where they came from.
+
+    The first column is `time_us` (timestamp[us, UTC]); exact clocks in ns follow where the source had them.
+    """
+
+    def __init__(self, tables: Mapping[str, pa.Table], provenance: Provenance) -> None:
+        super().__init__(tables)
+        self.provenance = provenance
+
+    @property
+    def places_read(self) -> tuple[str, ...]:
+        """Return the names of the places read."""
+        return tuple(self.provenance.places_read)
+
+    @property
+    def one(self) -> pa.Table:
+        """Return the only table; raises InputError when there are more or none."""
+        if len(self) != 1:
+            raise InputError(f"{len(self)} streams were read, not one", f"choose among {', '.join(self) or 'others'}")
+        return next(iter(self.values()))
+
+
+def tables_of(pieces: Iterable[Piece], unreadable: list[str]) -> dict[str, pa.Table]:
+    """Return a table per stream, cut to the windows and the chosen fields, in order of time."""
+    by_stream: dict[str, list[tuple[Source, pa.Table]]] = {}
+    for piece in pieces:
+        try:
+            part = chunks.table(piece.record.data) if is_chunk(piece.record) else _blob_table(piece)
+        except InputError as error:
+            record = piece.record
+            unreadable.append(f"{record.bucket}/{record.entry} at {record.time_us}: {error.message}")
+            continue
+        by_stream.setdefault(piece.source.name, []).append((piece.source, part))
+    tables = {name: _joined(parts) for name, parts in by_stream.items()}
+    return {name: table for name, table in tables.items() if table.num_rows}
+
+
+def frame_of(tables: Mapping[str, pa.Table], clock: ClockName, clocks: bool) -> pd.DataFrame:
+    """Join tables on time: columns "robot/stream:field", or plain field names for a single stream.
+
+    clock chooses the index: the record's µs, or one of the source's ns clocks. clocks: keep those as columns.
+    """
+    import pandas as pd
+
+    frames = {name: _frame(name, table, clock, clocks) for name, table in tables.items()}
+    if not frames:
+        return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="time"))
+    if len(frames) == 1:
+        return next(iter(frames.values()))
+    named = [frame.rename(columns=lambda field, name=name: f"{name}:{field}") for name, frame in frames.items()]
+    return _outer(named)
+
+
+def aligned(frame: pd.DataFrame, every_us: int, max_age_us: int | None) -> pd.DataFrame:
+    """Put a frame on a regular grid: each column's previous value, none from the future, none older than max_age."""
+    import pandas as pd
+
+    if frame.empty:
+        return frame
+    first, last = frame.index[0], frame.index[-1]
+    grid = pd.DatetimeIndex(pd.date_range(first.ceil("us"), last, freq=pd.Timedelta(every_us, "us")), name="time")
+    columns = {}
+    for name in frame.columns:
+        known = frame[name].dropna()
+        at = known.index.searchsorted(grid, side="right") - 1
+        stale = at < 0
+        if max_age_us is not None and len(known):
+            stale |= (grid - known.index[at.clip(0)]) > pd.Timedelta(max_age_us, "us")
+        picked = known.take(at.clip(0)) if len(known) else known.reindex(grid)
+        columns[name] = pd.Series(picked.array, index=grid).mask(stale)
+    return pd.DataFrame(columns, index=grid)
+
+
+def _joined(parts: Sequence[tuple[Source, pa.Table]]) -> pa.Table:
+    import pyarrow as pa
+
+    schema = parts[0][1].schema
+    alike = all(part.schema.equals(schema) for _, part in parts)
+    tables = [part for _, part in parts]
+    whole = pa.concat_tables(tables if alike else _like(tables), promote_options="none" if alike else "permissive")
+    return _select(_cut(_ordered(whole), _windows(parts)), parts[0][0])
+
+
+def _like(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """Widen whole numbers to floats where a stream's chunks disagree, and fixed lists to lists."""
+    import pyarrow as pa
+
+    kinds: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            kinds.setdefault(field.name, set()).add(field.type)
+    wide = {name: _widest(found) for name, found in kinds.items() if len(found) > 1}
+    out = []
+    for table in tables:
+        fields = [field.with_type(wide.get(field.name, field.type)) for field in table.schema]
+        out.append(table.cast(pa.schema(fields), safe=False))
+    return out
+
+
+def _widest(found: set[pa.DataType]) -> pa.DataType:
+    import pyarrow as pa
+
+    kinds = sorted(found, key=str)
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) for kind in kinds):
+        return pa.float64()
+    if all(pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) for kind in kinds):
+        inner = {kind.value_type for kind in kinds}
+        return pa.list_(inner.pop() if len(inner) == 1 else _widest(inner))
+    return pa.string()
+
+
+def _windows(parts: Sequence[tuple[Source, pa.Table]]) -> list[tuple[int, int]]:
+    return sorted({window for source, _ in parts for window in source.windows})
+
+
+def _ordered(table: pa.Table) -> pa.Table:
+    import numpy as np
+
+    times = _times(table)
+    if len(times) < 2 or bool((np.diff(times) >= 0).all()):
+        return table
+    return table.take(np.argsort(times, kind="stable"))
+
+
+def _cut(table: pa.Table, windows: Sequence[tuple[int, int]]) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    times = _times(table)
+    parts = [
+        table.slice(start, max(0, stop - start))
+        for start, stop in (np.searchsorted(times, window, side="left") for window in windows)
+    ]
+    return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
+
+
+def _select(table: pa.Table, source: Source) -> pa.Table:
+    clocks = [name for name in chunks.CLOCKS if name in table.column_names]
+    rest = [name for name in table.column_names if name not in (*clocks, chunks.TIME)]
+    return table.select([chunks.TIME, *clocks, *chosen_fields(rest, source.fields)])
+
+
+def _times(table: pa.Table) -> Any:
+    import pyarrow as pa
+
+    return table[chunks.TIME].cast(pa.int64()).to_numpy()
+
+
+def _blob_table(piece: Piece) -> pa.Table:
+    import pyarrow as pa
+
+    record = piece.record
+    value: Any = record.data
+    if record.content_type.startswith(_DECODED):
+        value = record.data.decode(errors="replace")
+    times = pa.array([record.time_us], pa.timestamp("us", tz="UTC"))
+    clocks = {name: pa.array([int(record.labels[name])]) for name in chunks.CLOCKS if record.labels.get(name)}
+    return pa.table({chunks.TIME: times, **clocks, BLOB: pa.array([value])})
+
+
+def _frame(name: str, table: pa.Table, clock: ClockName, clocks: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    index = _index(name, table, clock)
+    dropped = {chunks.TIME} | (set() if clocks else set(chunks.CLOCKS))
+    table = table.select([column for column in table.column_names if column not in dropped])
+    frame = table.to_pandas(types_mapper=_exact(table), split_blocks=True, self_destruct=False)
+    frame.index = pd.DatetimeIndex(index, name="time")
+    return frame if index.is_monotonic_increasing else frame.sort_index(kind="stable")
+
+
+def _index(name: str, table: pa.Table, clock: ClockName) -> pd.DatetimeIndex:
+    import pandas as pd
+
+    if clock == "record":
+        return pd.DatetimeIndex(pd.to_datetime(_times(table), unit="us", utc=True))
+    column = f"{clock}_ns"
+    if column not in table.column_names or table[column].null_count:
+        raise InputError(f"{name} has no {clock} clock on every row", "use clock='record', the µs of the record")
+    return pd.DatetimeIndex(pd.to_datetime(table[column].to_numpy(), unit="ns", utc=True))
+
+
+def _exact(table: pa.Table) -> Any:
+    """Keep whole numbers and truth values what they are where some are missing: a float rounds above 2^53."""
+    import pandas as pd
+    import pyarrow as pa
+
+    missing = {field.type for field, column in zip(table.schema, table.columns, strict=True) if column.null_count}
+    wide = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    return {kind: dtype for kind, dtype in wide.items() if kind in missing}.get
+
+
+def _outer(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join on time; rows of one stream that share a stamp stay apart rows."""
+    import pandas as pd
+
+    nullable = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
+    frames = [
+        frame.astype({name: nullable[str(kind)] for name, kind in frame.dtypes.items() if str(kind) in nullable})
+        for frame in frames
+    ]
+    if all(frame.index.is_unique for frame in frames):
+        return pd.concat(frames, axis=1, join="outer").sort_index()
+    counted = [frame.set_index(frame.groupby(level=0).cumcount().rename("nth"), append=True) for frame in frames]
+    return pd.concat(counted, axis=1, join="outer").sort_index().droplevel("nth")

@@ -1,0 +1,76 @@
+"""Find the row or blob nearest to a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fleetbox.errors import InputError, NotFound
+from fleetbox.records import Head
+from fleetbox.time import iso_time
+from fleetbox_query.items import Item, Notes, is_chunk, items_of
+from fleetbox_query.plan import FAR_US, Run, Source
+from fleetbox_query.provenance import Provenance
+from fleetbox_query.reading import Piece, Prepared, Reading, narrowed
+from fleetbox_query.stores import Stores
+
+FIRST_US = 1_000_000  # look this far at first: most streams have a record every second
+WIDER = 8  # then this many times further: a listing of heads costs 30 µs a record
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Hold the item found, how far it lies from the time asked for (negative: before it), and where it came from."""
+
+    item: Item
+    off_us: int
+    place: str
+    provenance: Provenance
+
+
+async def nearest(stores: Stores, prepared: Prepared, time_us: int) -> Nearest:
+    """Return the item nearest to a time; of two equally near, the earlier one. Raises NotFound when there is none."""
+    reach_us = max(FIRST_US, min((_distance_to(source, time_us) for source in prepared.sources), default=0) + 1)
+    while prepared.sources:
+        reading = Reading(stores, narrowed(prepared, time_us - reach_us, time_us + reach_us + 1))
+        heads = await reading.heads()
+        if found := await _best(stores, reading, heads, time_us):
+            return found
+        if reach_us > max(time_us, max(_latest(source) for source in prepared.sources) - time_us):
+            break
+        reach_us *= WIDER
+    raise NotFound(f"nothing is recorded near {iso_time(time_us)}", "`fleetbox ls` shows from when to when there is")
+
+
+async def _best(stores: Stores, reading: Reading, heads: list[tuple[Run, Head]], time_us: int) -> Nearest | None:
+    """Open records from the nearest on, until none that is left could hold anything nearer."""
+    best: Nearest | None = None
+    for distance, run, head in sorted(_ranked(heads, time_us), key=lambda ranked: ranked[0]):
+        if best is not None and distance > abs(best.off_us):
+            break
+        store = await stores.at(run.holding.place)
+        record = await store.read(head.bucket, head.entry, head.time_us)
+        notes = Notes()
+        for item in items_of(Piece(run.source, record), reading.prepared.expression, notes):
+            off_us = item.time_us - time_us
+            if best is None or (abs(off_us), off_us) < (abs(best.off_us), best.off_us):
+                best = Nearest(item, off_us, run.holding.place.name, reading.provenance)
+        if notes.unreadable:
+            raise InputError(f"the nearest record cannot be opened: {notes.unreadable[0]}", "ask for another time")
+    return best
+
+
+def _ranked(heads: Iterable[tuple[Run, Head]], time_us: int) -> Iterable[tuple[int, Run, Head]]:
+    for run, head in heads:
+        last = int(head.labels.get("t_end", head.time_us)) if is_chunk(head) else head.time_us
+        yield max(head.time_us - time_us, time_us - max(last, head.time_us), 0), run, head
+
+
+def _distance_to(source: Source, time_us: int) -> int:
+    """Return how far a time lies outside what a stream holds at all."""
+    oldest = min(holding.entry.oldest_us for holding in source.holdings)
+    return max(oldest - time_us, time_us - _latest(source) - source.schema.bound_us, 0)
+
+
+def _latest(source: Source) -> int:
+    return min(FAR_US, max(holding.entry.latest_us for holding in source.holdings))

@@ -1,0 +1,62 @@
+"""Hold what every question needs: the fleet's settings, open stores, one background loop, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+
+from fleetbox.background import BackgroundLoop
+from fleetbox.clock import Clock
+from fleetbox.settings import FleetSettings
+from fleetbox.time import parse_time
+from fleetbox_query.asking import prepare
+from fleetbox_query.events import Where, resolve
+from fleetbox_query.reading import Prepared
+from fleetbox_query.request import EVENT, Question
+from fleetbox_query.stores import Stores
+
+T = TypeVar("T")
+TimeLike = str | int | float | datetime
+
+
+class Session:
+    """Run questions on a loop of its own, so that they work inside Jupyter's running loop too."""
+
+    def __init__(self, fleet: FleetSettings, clock: Clock | None = None) -> None:
+        self.fleet = fleet
+        self.loop = BackgroundLoop("fleetbox-query")
+        self.stores = Stores()
+        self._clock = clock or Clock()
+
+    def now_us(self) -> int:
+        """Return what "now" means."""
+        return self._clock.now_us()
+
+    def moment(self, time: TimeLike | None) -> int | str | None:
+        """Return a time as µs, or an `event:` time as it is, to be resolved when the question is asked."""
+        if time is None or (isinstance(time, str) and time.strip().startswith(EVENT)):
+            return time.strip() if isinstance(time, str) else None
+        return parse_time(time, self.now_us())
+
+    def where(self, question: Question) -> Where:
+        """Return which places a question is put to."""
+        return Where(question.tier, question.site)
+
+    async def resolve(self, moment: int | str | None, where: Where) -> int:
+        """Return a moment as µs."""
+        found = await resolve(self.stores, self.fleet, where, moment)
+        return self.now_us() if found is None else found
+
+    async def prepare(self, question: Question) -> Prepared:
+        """Make a question ready."""
+        return await prepare(self.stores, self.fleet, question)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the session's loop and return its value."""
+        return self.loop.run(work)
+
+    def close(self) -> None:
+        """Close the stores and end the loop."""
+        self.loop.run(self.stores.close())
+        self.loop.stop()

@@ -1,0 +1,81 @@
+"""Give out the items of a question in order of time, reading ahead by one stretch."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+
+from fleetbox.background import BackgroundLoop
+from fleetbox_query.items import Item, Notes, items_of
+from fleetbox_query.provenance import Provenance
+from fleetbox_query.reading import Piece, Reading
+
+Stretch = tuple[list[Piece], int] | None
+
+
+class Records(Iterator[Item]):
+    """Iterate over rows and blobs in order of time; memory holds two stretches of them, whatever the answer's size.
+
+    `provenance` says which places were read so far and what is missing; at the end it warns when something is.
+    """
+
+    def __init__(self, loop: BackgroundLoop, reading: Reading, *, warn: bool = True) -> None:
+        self._loop = loop
+        self._reading = reading
+        self._warn = warn
+        self.notes = Notes()
+        self._ahead: Future[Stretch] | None = loop.start(reading.next())
+        self._held: list[tuple[int, int, Item]] = []  # rows later than what has been read completely
+        self._count = 0
+        self._ready: Iterator[Item] = iter(())
+
+    @property
+    def provenance(self) -> Provenance:
+        """Return where the items so far came from and what is missing."""
+        return replace(self._reading.provenance, unreadable=tuple(self.notes.unreadable))
+
+    @property
+    def places_read(self) -> tuple[str, ...]:
+        """Return the names of the places read so far."""
+        return tuple(self.provenance.places_read)
+
+    def __next__(self) -> Item:
+        while True:
+            for item in self._ready:
+                return item
+            if not self._fill():
+                raise StopIteration
+
+    def close(self) -> None:
+        """Stop reading ahead; what was not given out is dropped."""
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
+
+    def _fill(self) -> bool:
+        if self._ahead is None:
+            return False
+        stretch = self._ahead.result()
+        if stretch is None:
+            self._ahead = None
+            self._ready = iter([item for _, _, item in sorted(self._held, key=lambda held: held[:2])])
+            self._held = []
+            if self._warn:
+                self.provenance.warn(stacklevel=4)
+            return True
+        self._ahead = self._loop.start(self._reading.next())
+        self._ready = iter(self._sorted(*stretch))
+        return True
+
+    def _sorted(self, pieces: list[Piece], reached_us: int) -> list[Item]:
+        """Return the items below what has been read; later rows of a chunk wait for other streams to catch up."""
+        for piece in pieces:
+            for item in items_of(piece, self._reading.prepared.expression, self.notes):
+                heapq.heappush(self._held, (item.time_us, self._count, item))
+                self._count += 1
+        out = []
+        while self._held and self._held[0][0] < reached_us:
+            out.append(heapq.heappop(self._held)[2])
+        return out

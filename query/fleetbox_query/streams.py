@@ -1,0 +1,226 @@
+"""Say which streams there are: type, fields, rate, size, first and last record, and where they are held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleetbox.records import Head
+from fleetbox.settings import FleetSettings
+from fleetbox.time import iso_time
+from fleetbox_query.events import Where
+from fleetbox_query.inventory import Holding, Inventory, take_inventory
+from fleetbox_query.provenance import Provenance
+from fleetbox_query.request import Question
+from fleetbox_query.schemas import Schema, read_schemas
+from fleetbox_query.stores import Stores, places_for, reading_order
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+RECENT_US = 20_000_000  # the rate is that of the last 20 s held: a week with pauses has no rate of its own
+LISTINGS = 8  # head listings in flight
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Say what one place holds of a stream; times in µs, of the first and last record."""
+
+    place: str
+    tier: str
+    records: int
+    size_bytes: int
+    first_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Describe a stream of one class. `hz` counts rows or blobs; `fields` maps names to dtype, unit and shape."""
+
+    robot: str
+    stream: str
+    cls: str
+    type: str
+    fields: dict[str, dict[str, Any]]
+    hz: float | None
+    bytes_per_s: float | None
+    held: tuple[Held, ...]
+
+    @property
+    def first_us(self) -> int:
+        """Return the oldest record's time, over all places."""
+        return min(held.first_us for held in self.held)
+
+    @property
+    def last_us(self) -> int:
+        """Return the newest record's time, over all places."""
+        return max(held.last_us for held in self.held)
+
+    @property
+    def records(self) -> int:
+        """Return how many records the place that has most of them counts."""
+        return max(held.records for held in self.held)
+
+    def fields_text(self, most: int = 4) -> str:
+        """Return the fields with dtypes and units on one line, shortened."""
+        named = [_field_text(name, said) for name, said in self.fields.items()]
+        return ", ".join(named[:most]) + (f", +{len(named) - most}" if len(named) > most else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "robot": self.robot,
+            "stream": self.stream,
+            "class": self.cls,
+            "type": self.type,
+            "fields": self.fields,
+            "hz": None if self.hz is None else round(self.hz, 3),
+            "bytes_per_s": None if self.bytes_per_s is None else round(self.bytes_per_s, 1),
+            "records": self.records,
+            "first_us": self.first_us,
+            "last_us": self.last_us,
+            "held": [{name: getattr(held, name) for name in Held.__slots__} for held in self.held],
+        }
+
+
+class Streams(Sequence[Stream]):
+    """Hold the streams found; prints as a table. `provenance` says which places were asked."""
+
+    COLUMNS = ("robot", "stream", "class", "type", "fields", "Hz", "B/s", "records", "first", "last", "held at")
+
+    def __init__(self, streams: Sequence[Stream], provenance: Provenance) -> None:
+        self._streams = tuple(streams)
+        self.provenance = provenance
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._streams[at]
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(self._streams)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row per stream, as the table shows it."""
+        return [dict(zip(self.COLUMNS, _row(stream), strict=True)) for stream in self._streams]
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+
+        table = Table(*self.COLUMNS)
+        for row in self.rows():
+            table.add_row(*("-" if cell is None else str(cell) for cell in row.values()))
+        return table
+
+    def __repr__(self) -> str:
+        import io
+
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=180)
+        console.print(self)
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return text.rstrip() + "".join(f"\n{line}" for line in self.provenance.lines())
+
+
+async def list_streams(stores: Stores, fleet: FleetSettings, question: Question, where: Where) -> Streams:
+    """Return the streams the selectors choose, `meta` ones too."""
+    selectors = question.selectors
+    places = places_for(fleet, selectors, where.tier, where.site)
+    inventory = await take_inventory(stores, places, selectors, meta=True)
+    schemas = await read_schemas(stores, inventory.holdings)
+    rates = await _rates(stores, inventory)
+    grouped: dict[tuple[str, str, str], list[Holding]] = {}
+    for holding in inventory.holdings:
+        grouped.setdefault((holding.robot, holding.stream, holding.cls), []).append(holding)
+    found = [_stream(group, schemas, rates) for _, group in sorted(grouped.items())]
+    asked = {place.name: 0 for place in inventory.reached}
+    return Streams(found, Provenance(asked, inventory.unreached))
+
+
+def rate_of(heads: Sequence[Head]) -> tuple[float, float] | None:
+    """Return (rows or blobs per second, bytes per second) of consecutive records, or None for too few.
+
+    The last record only closes the last interval, unless it says itself when its rows end.
+    """
+    if not heads:
+        return None
+    first, last = heads[0], heads[-1]
+    end = last.labels.get("t_end", "")
+    if end.isdecimal() and last.labels.get("rows", "").isdecimal():
+        span_us, rows = int(end) - first.time_us, sum(int(head.labels.get("rows") or 1) for head in heads) - 1
+        size = sum(head.size for head in heads)
+    else:
+        span_us, rows, size = last.time_us - first.time_us, len(heads) - 1, sum(head.size for head in heads[:-1])
+    return (rows * 1e6 / span_us, size * 1e6 / span_us) if span_us > 0 else None
+
+
+async def _rates(stores: Stores, inventory: Inventory) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """Return the rates of each stream, from the place that holds its newest record."""
+    newest: dict[tuple[str, str, str], Holding] = {}
+    for holding in sorted(inventory.holdings, key=lambda holding: reading_order(holding.place), reverse=True):
+        key = (holding.robot, holding.stream, holding.cls)
+        if key not in newest or holding.entry.latest_us >= newest[key].entry.latest_us:
+            newest[key] = holding
+    room = asyncio.Semaphore(LISTINGS)
+
+    async def one(holding: Holding) -> tuple[float, float] | None:
+        async with room:
+            store = await stores.at(holding.place)
+            start, stop = max(0, holding.entry.latest_us - RECENT_US), holding.entry.latest_us + 1
+            query = store.query(holding.bucket, (holding.stream,), start_us=start, stop_us=stop, head=True)
+            return rate_of([head async for head in query])
+
+    found = await asyncio.gather(*(one(holding) for holding in newest.values()))
+    return {key: rate for key, rate in zip(newest, found, strict=True) if rate is not None}
+
+
+def _stream(
+    group: list[Holding],
+    schemas: dict[tuple[str, str, str], Schema],
+    rates: dict[tuple[str, str, str], tuple[float, float]],
+) -> Stream:
+    first = group[0]
+    schema = max(
+        (schemas[holding.key] for holding in group), key=lambda schema: (bool(schema.type), len(schema.fields))
+    )
+    hz, bytes_per_s = rates.get((first.robot, first.stream, first.cls), (schema.rate_hz, None))
+    near = sorted(group, key=lambda holding: ("robot", "edge", "cloud").index(holding.place.tier))
+    held = tuple(
+        Held(
+            holding.place.name,
+            holding.place.tier,
+            holding.entry.records,
+            holding.entry.size_bytes,
+            holding.entry.oldest_us,
+            holding.entry.latest_us,
+        )
+        for holding in near
+    )
+    return Stream(first.robot, first.stream, first.cls, schema.type, schema.fields, hz, bytes_per_s, held)
+
+
+def _row(stream: Stream) -> tuple[Any, ...]:
+    return (
+        stream.robot,
+        stream.stream,
+        stream.cls,
+        stream.type or None,
+        stream.fields_text() or None,
+        None if stream.hz is None else f"{stream.hz:.3g}",
+        None if stream.bytes_per_s is None else f"{stream.bytes_per_s:.0f}",
+        stream.records,
+        iso_time(stream.first_us),
+        iso_time(stream.last_us),
+        ", ".join(held.place for held in stream.held),
+    )
+
+
+def _field_text(name: str, said: dict[str, Any]) -> str:
+    shape = "".join(f"[{'' if size is None else size}]" for size in said.get("shape", ()))
+    unit = f" {said['unit']}" if said.get("unit") else ""
+    return f"{name} {said.get('dtype', '')}{shape}{unit}"
