@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import structlog
 import xxhash
 
 from fleetbox.errors import InputError, NotFound, StoreRefused
@@ -22,6 +23,8 @@ from fleetbox.records import Draft, Record
 
 if TYPE_CHECKING:
     from fleetbox.blobs import Store
+
+log = structlog.get_logger()
 
 STREAM = "events"
 ENTRIES = (STREAM, f"{STREAM}/*")  # the robot's own revisions and those of each site's labeler
@@ -173,7 +176,15 @@ async def _revisions(store: Store, bucket: str, start_us: int) -> AsyncIterator[
     earliest = max(0, start_us - LONGEST_US)
     try:
         async for record in store.query(bucket, ENTRIES, start_us=earliest):
-            if isinstance(record, Record):
-                yield record.entry, record.time_us, decode(record.data)
+            if (event := _decoded(record)) is not None:
+                yield record.entry, record.time_us, event
     except NotFound:
         return
+
+
+def _decoded(record: Record) -> Event | None:
+    try:
+        return decode(record.data)
+    except InputError as error:  # one foreign record in the stream must not hide every event
+        log.warning("event passed over", bucket=record.bucket, time_us=record.time_us, why=error.message)
+        return None

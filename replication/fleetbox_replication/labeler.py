@@ -12,8 +12,8 @@ import structlog
 from fleetbox.blobs import Store
 from fleetbox.chunks import BOUND_US
 from fleetbox.errors import NotFound, StoreRefused, Unreachable
-from fleetbox.events import ENTRIES, STREAM, Event, decode, write_event
-from fleetbox.records import Head
+from fleetbox.events import Event, write_event
+from fleetbox_replication.event_watch import EventWatch
 from fleetbox_replication.window import ChunkBounds, Pass, Scope, count_selected, label_window
 
 log = structlog.get_logger()
@@ -21,7 +21,6 @@ log = structlog.get_logger()
 MARGIN_US = 1_000_000  # µs; an agent's batch leaves within 0.2 s, a busy store takes it within the rest
 LATE_US = 7 * 86_400_000_000  # µs; a site waits this long for a robot that lost its link right after the moment
 LATE_SHARE = 10  # a straggler is looked for after a tenth of the time it is already late
-OVERLAP_US = 3_600_000_000  # µs; markers with slow clocks stamp behind the newest revision: look an hour back
 MAX_WAIT_S = 5.0  # a store that is away is asked again this often at the latest
 
 
@@ -40,7 +39,7 @@ class Duty:
     """Say which store's events are to be labelled, and what to ask before a window is closed.
 
     `scopes` lists the robots in the store (one in a robot's own); `backlog` tells the oldest time in µs that
-    the agent has not written yet, or None. A site has no agent: it waits until each stream has passed the window.
+    the agent has not written yet, or None. A site has no agent: it waits until all that the robot counted is there.
     """
 
     scopes: Callable[[], Awaitable[list[Scope]]]
@@ -56,7 +55,19 @@ class _Open:
     scope: Scope
     due_s: float = 0.0
     bound_us: int = BOUND_US
-    seen: dict[str, int] = field(default_factory=dict)
+    newest_us: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    expected: dict[str, int] | None = None
+
+    def arrived(self) -> bool:
+        """Tell whether a site has all that the robot counted, or each stream has passed the window anyway.
+
+        The engine sends the records of an entry in order, so what has passed the window brings nothing more into it.
+        """
+        return self.expected is not None and all(
+            self.counts.get(stream, 0) >= count or self.newest_us.get(stream, 0) > self.event.stop_us
+            for stream, count in self.expected.items()
+        )
 
 
 class Labeler:
@@ -70,7 +81,7 @@ class Labeler:
         self._bounds = ChunkBounds(store)
         self._wake = asyncio.Event()
         self._open: dict[tuple[str, str], _Open] = {}
-        self._watched: dict[str, _Meta] = {}
+        self._watched: dict[str, EventWatch] = {}
         self._scopes: list[Scope] = []
         self._found_s = float("-inf")
 
@@ -104,7 +115,8 @@ class Labeler:
         for scope in self._scopes:
             await self._look(scope)
         for key, work in sorted(self._open.items(), key=lambda item: item[1].event.time_us):
-            if time.monotonic() >= work.due_s and await self._work(work):
+            settled = self._settled(work)
+            if (settled or time.monotonic() >= work.due_s) and await self._work(work, settled):
                 del self._open[key]
 
     async def _sleep(self, wait_s: float) -> None:
@@ -117,40 +129,43 @@ class Labeler:
 
     async def _look(self, scope: Scope) -> None:
         """Take up events of one robot that this store's labeler has not closed."""
-        meta = self._watched.setdefault(scope.robot, _Meta(self._store, scope.buckets["meta"], scope.site))
+        meta = self._watched.setdefault(scope.robot, EventWatch(self._store, scope.buckets["meta"], scope.site))
         for event in await meta.news():
-            if event.stop_us > self._duty.now_us() - LATE_US or not scope.site:
-                fresh = replace(event, policy=event.policy or self._duty.policy, labelled={}, oldest_us={})
-                self._open.setdefault((scope.robot, event.id), _Open(fresh, scope))
+            if scope.site and event.stop_us < self._duty.now_us() - LATE_US:
+                continue
+            fresh = replace(event, policy=event.policy or self._duty.policy, labelled={}, oldest_us={})
+            work = self._open.setdefault((scope.robot, event.id), _Open(fresh, scope))
+            if event.state == "labelled":  # only a site sees this: the robot has closed its own books
+                work.expected = {stream: n for stream, n in event.labelled.items() if scope.allowed(stream)}
 
-    async def _work(self, work: _Open) -> bool:
-        """Make one pass; return whether the event is closed."""
-        event, now_us = work.event, self._duty.now_us()
-        settled = self._settled(work, now_us)
+    async def _work(self, work: _Open, settled: bool) -> bool:
+        """Make one pass, the last one if settled; return whether the event is closed."""
+        event = work.event
         done = await label_window(self._store, event, work.scope, self._bounds)
-        work.seen = done.newest_us
+        if work.scope.site:
+            work.counts = await count_selected(self._store, event, work.scope, self._bounds)
+        work.newest_us = done.newest_us
         work.bound_us = done.bound_us
         work.event = replace(event, oldest_us={**done.oldest_us, **event.oldest_us})  # as the first pass found it
         if settled and not done.refused:
             await self._close(work)
             return True
-        work.due_s = time.monotonic() + self._wait_s(work, done, now_us)
+        work.due_s = time.monotonic() + self._wait_s(work, done)
         return False
 
-    def _settled(self, work: _Open, now_us: int) -> bool:
-        """Tell whether nothing more can come into the window; asked before the pass, so that the pass is the last."""
-        stop_us = work.event.stop_us
+    def _settled(self, work: _Open) -> bool:
+        """Tell whether nothing more can come into the window; asked before a pass, so that it can be the last."""
+        stop_us, now_us = work.event.stop_us, self._duty.now_us()
         if now_us <= stop_us + work.bound_us + MARGIN_US:
             return False
         if work.scope.site:
-            arrived = bool(work.seen) and all(newest_us > stop_us for newest_us in work.seen.values())
-            return arrived or now_us > stop_us + LATE_US
+            return work.arrived() or now_us > stop_us + LATE_US
         unsent_us = self._duty.backlog()
         return unsent_us is None or unsent_us > stop_us
 
-    def _wait_s(self, work: _Open, done: Pass, now_us: int) -> float:
+    def _wait_s(self, work: _Open, done: Pass) -> float:
         """Wait a little while records are coming, and longer the longer they have not come."""
-        late_us = now_us - work.event.stop_us - work.bound_us
+        late_us = self._duty.now_us() - work.event.stop_us - work.bound_us
         if done.labelled or late_us < 0:
             return self._pace.pass_s
         return min(max(self._pace.pass_s, late_us / LATE_SHARE / 1e6), self._pace.calm_s)
@@ -159,36 +174,3 @@ class Labeler:
         counts = await count_selected(self._store, work.event, work.scope, self._bounds)
         closing = replace(work.event, state="labelled", labelled=counts, by=work.scope.site or work.event.by)
         await write_event(self._store, work.scope.buckets["meta"], closing, self._duty.now_us(), work.scope.site)
-
-
-class _Meta:
-    """Tell which events of one `meta` bucket are new to this labeler; one small GET while nothing changes."""
-
-    def __init__(self, store: Store, bucket: str, site: str) -> None:
-        self._store, self._bucket = store, bucket
-        self._closing = f"{STREAM}/{site}" if site else STREAM
-        self._last: dict[str, tuple[int, int]] = {}
-        self._known: set[str] = set()
-
-    async def news(self) -> list[Event]:
-        infos = {
-            info.name: (info.records, info.latest_us)
-            for info in await self._store.entries(self._bucket)
-            if info.name in (STREAM, self._closing)
-        }
-        if infos == self._last:
-            return []
-        start_us = max(0, self._last[STREAM][1] - OVERLAP_US) if STREAM in self._last else 0
-        latest: dict[str, Head] = {}
-        closed: set[str] = set()
-        async for head in self._store.query(self._bucket, ENTRIES, start_us=start_us, head=True):
-            key = head.labels.get("event", "")
-            if head.entry == self._closing and head.labels.get("state") == "labelled":
-                closed.add(key)
-            if head.entry == STREAM:
-                latest[key] = head
-        fresh = [head for key, head in latest.items() if key not in self._known and key not in closed]
-        events = [decode((await self._store.read(self._bucket, STREAM, head.time_us)).data) for head in fresh]
-        self._known |= latest.keys()
-        self._last = infos
-        return events

@@ -1,0 +1,54 @@
+"""Watch the events of one `meta` bucket for a labeler, at one small GET while nothing changes."""
+
+from __future__ import annotations
+
+import structlog
+
+from fleetbox.blobs import Store
+from fleetbox.errors import InputError
+from fleetbox.events import ENTRIES, STREAM, Event, decode
+from fleetbox.records import Head
+
+log = structlog.get_logger()
+
+OVERLAP_US = 3_600_000_000  # µs; markers with slow clocks stamp behind the newest revision: look an hour back
+
+
+class EventWatch:
+    """Tell which events are new to one labeler: the robot's own, or with `site` that site's."""
+
+    def __init__(self, store: Store, bucket: str, site: str) -> None:
+        self._store, self._bucket = store, bucket
+        self._closing = f"{STREAM}/{site}" if site else STREAM
+        self._last: dict[str, tuple[int, int]] = {}
+        self._known: set[tuple[str, str]] = set()
+
+    async def news(self) -> list[Event]:
+        """Return events that are new, or whose state is; those that this labeler has closed are left out."""
+        infos = {
+            info.name: (info.records, info.latest_us)
+            for info in await self._store.entries(self._bucket)
+            if info.name in (STREAM, self._closing)
+        }
+        if infos == self._last:
+            return []
+        start_us = max(0, self._last[STREAM][1] - OVERLAP_US) if STREAM in self._last else 0
+        latest: dict[str, Head] = {}
+        closed: set[str] = set()
+        async for head in self._store.query(self._bucket, ENTRIES, start_us=start_us, head=True):
+            if head.entry == self._closing and head.labels.get("state") == "labelled":
+                closed.add(head.labels.get("event", ""))
+            if head.entry == STREAM:
+                latest[head.labels.get("event", "")] = head
+        fresh = {(key, head.labels.get("state", "")): head for key, head in latest.items() if key not in closed}
+        events = [await self._read(head) for key, head in fresh.items() if key not in self._known]
+        self._known |= fresh.keys()
+        self._last = infos
+        return [event for event in events if event is not None]
+
+    async def _read(self, head: Head) -> Event | None:
+        try:
+            return decode((await self._store.read(self._bucket, STREAM, head.time_us)).data)
+        except InputError as error:  # somebody else's record in our stream must not stop the labelling of the rest
+            log.warning("event passed over", bucket=self._bucket, time_us=head.time_us, why=str(error))
+            return None

@@ -1,0 +1,102 @@
+"""Events as values and as revisions in a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetbox.blobs import BucketSpec, Store
+from fleetbox.errors import InputError
+from fleetbox.events import Event, decode, draft, encode, fold, make_id, new_event, read_events, write_event
+from fleetbox.labels import check_user_labels
+from tests.conftest import StoreServer
+
+T = 1_763_700_000_000_000
+BRAKE = Event("hard-brake-1", "hard_brake", "r1", T, T - 10_000_000, T + 5_000_000, ("cam/*",), "wet floor — ö", "p")
+
+
+def test_codec_is_lossless() -> None:
+    """What is written is what is read, text in any language included."""
+    event = replace(BRAKE, state="labelled", labelled={"cam/front": 3}, oldest_us={"cam/front": T}, by="edge-1")
+    assert decode(encode(event)) == event
+
+
+def test_a_later_version_is_still_read() -> None:
+    """Keys this version does not know are passed over; bytes that are no event are an error."""
+    assert decode(encode(BRAKE)[:-1] + b',"severity":3}') == BRAKE
+    for data in (b"", b"[]", b'{"id":"x"}', b"\xff\xfe"):
+        with pytest.raises(InputError, match="not an event"):
+            decode(data)
+
+
+@given(st.integers(1, 2**52), st.integers(1, 2**52), st.integers(0, 1023), st.integers(0, 1023))
+def test_ids_sort_by_time(first_us: int, second_us: int, noise: int, other: int) -> None:
+    """Ids of one kind sort as their times do, whatever the noise."""
+    if first_us < second_us:
+        assert make_id("hard_brake", first_us, noise) < make_id("hard_brake", second_us, other)
+
+
+def test_ids_of_equal_stamps_differ_by_their_noise() -> None:
+    """Two marks in the same microsecond are two events; kinds are written with dashes."""
+    assert make_id("hard_brake", T, 1) != make_id("hard_brake", T, 2)
+    assert make_id("Hard_Brake", T, 1).startswith("hard-brake-")
+
+
+@pytest.mark.parametrize("kind", ["", "1st", "hard brake", "a,b", 'a"b', "bremsung-ö", "x" * 41])
+def test_bad_kinds_are_refused(kind: str) -> None:
+    """A kind stands in labels and ids, so it obeys their rules."""
+    with pytest.raises(InputError, match="not usable"):
+        new_event(replace(BRAKE, kind=kind))
+
+
+def test_an_event_lies_within_its_interval() -> None:
+    """A negative pre or post is refused, and so is a robot id that no robot can have."""
+    with pytest.raises(InputError, match="own interval"):
+        new_event(replace(BRAKE, stop_us=T - 1))
+    with pytest.raises(InputError, match="robot id"):
+        new_event(replace(BRAKE, robot="r--1"))
+    assert new_event(replace(BRAKE, id=""), bits=lambda count: 0).id == make_id("hard_brake", T, 0)
+
+
+def test_labels_of_a_revision_are_plain() -> None:
+    """The labels that are not reserved pass the rules for anybody's labels."""
+    labels = {k: v for k, v in draft(BRAKE, T).labels.items() if k not in ("robot", "type", "xxh")}
+    assert check_user_labels(labels) == labels
+
+
+def test_fold_takes_the_last_revision_and_adds_each_sites() -> None:
+    """The robot's last word stands; a site adds what it labelled, in whatever order they arrive."""
+    closing = replace(BRAKE, state="labelled", labelled={"imu": 4, "far": 2}, oldest_us={"imu": T})
+    site = replace(BRAKE, state="labelled", labelled={"far": 3}, oldest_us={"imu": 1, "far": 5}, by="edge-1")
+    revisions = [("events/edge-1", T + 9, site), ("events", T + 5, closing), ("events", T + 1, BRAKE)]
+    for order in (revisions, revisions[::-1]):
+        (event,) = fold(order)
+        assert (event.state, event.labelled) == ("labelled", {"imu": 4, "far": 3})
+        assert event.oldest_us == {"imu": T, "far": 5}
+    assert [event.state for event in fold(revisions[2:])] == ["open"]
+
+
+def test_revisions_written_in_the_same_microsecond_all_stand(store_server: StoreServer, bucket_name: str) -> None:
+    """A taken stamp moves on, so that no mark is lost to another; a window finds the events it meets."""
+
+    async def scenario() -> None:
+        async with Store(store_server.url, store_server.token) as store:
+            assert await read_events(store, [bucket_name]) == []
+            await store.ensure_bucket(bucket_name, BucketSpec("NONE", 0))
+            marks = [new_event(replace(BRAKE, id="", time_us=T + n)) for n in range(5)]
+            written = await asyncio.gather(*(write_event(store, bucket_name, mark, T) for mark in marks))
+            assert sorted(revision.time_us for revision in written) == [T + n for n in range(5)]
+            await write_event(store, bucket_name, replace(marks[0], state="labelled", labelled={"imu": 1}), T + 99)
+            await write_event(store, bucket_name, replace(marks[0], labelled={"far": 2}), T + 99, site="edge-1")
+            events = await read_events(store, [bucket_name, bucket_name + "-none"])
+            assert {event.id for event in events} == {mark.id for mark in marks}
+            assert {e.id: e.labelled for e in events}[marks[0].id] == {"imu": 1, "far": 2}
+            assert len(await read_events(store, [bucket_name], start_us=T + 1_000_000)) == 5
+            assert await read_events(store, [bucket_name], start_us=BRAKE.stop_us + 1) == []
+            assert await read_events(store, [bucket_name], stop_us=BRAKE.start_us) == []
+
+    asyncio.run(scenario())
