@@ -1,0 +1,5 @@
+"""The main job end to end on real servers, in acts, every number measured."""
+
+from fleetbox_local.demo.script import run
+
+__all__ = ["run"]

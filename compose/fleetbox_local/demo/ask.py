@@ -1,0 +1,44 @@
+"""Act 3, Ask: the cloud is asked by label and time; a scalar is drawn, the frame at the brake saved, a mean taken."""
+
+from __future__ import annotations
+
+import fleetbox as fb
+from fleetbox.events import Event
+from fleetbox.time import iso_time
+from fleetbox_local.demo.moment import CAMERA
+from fleetbox_local.demo.stage import HERO, PRE_US, Stage
+from fleetbox_query.plot import Size, braille
+
+SCALAR = "ax"  # forward acceleration: where a brake shows
+STREAM = "imu"
+PLOT = Size(width=64, height=6)
+
+
+def run(stage: Stage, event: Event) -> None:
+    """Ask the cloud what happened around the brake."""
+    with fb.connect(stage.fleet) as fleet:
+        window = fleet.select(f"{HERO}/{STREAM}").where(keep=1).tier("cloud").between(event.start_us, event.stop_us)
+        frame = window.frames()
+        mean = fleet.scalar_mean(f"{HERO}/{STREAM}:{SCALAR}", event.time_us - PRE_US, event.time_us)
+        picture = fleet.select(f"{HERO}/{CAMERA}").tier("cloud").at(event.time_us)
+    path = stage.directory / "brake.jpg"
+    path.write_bytes(picture.item.data or b"")
+    times_us = frame.index.as_unit("us").asi8
+    stage.facts["ask"] = {
+        "rows": len(frame),
+        "scalar": f"{HERO}/{STREAM}:{SCALAR}",
+        "mean_before": mean.value,
+        "mean_source": mean.source,
+        "frame": str(path),
+        "frame_off_us": picture.off_us,
+    }
+    source = "InfluxDB" if mean.source == "influx" else "the chunks: no InfluxDB at hand"
+    stage.say(
+        f"3 ASK     cloud, keep=1, {iso_time(event.start_us)[11:19]} to {iso_time(event.stop_us)[11:19]} UTC: "
+        f"{len(frame)} rows of {HERO}/{STREAM}; {SCALAR} in m/s²"
+    )
+    stage.say(braille([int(time) for time in times_us], frame[SCALAR].tolist(), PLOT))
+    stage.say(
+        f"          mean of {SCALAR} in the 10 s before: {mean.value:.3f} m/s², read from {source}\n"
+        f"          the frame at the brake ({picture.off_us / 1000:+.0f} ms): {path.name}"
+    )

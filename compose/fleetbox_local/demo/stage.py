@@ -1,0 +1,64 @@
+"""What the acts share: the fleet, its places, the pace of the recording, the way to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fleetbox.blobs import Store
+from fleetbox.cli.output import say
+from fleetbox.errors import NotFound
+from fleetbox.naming import RING_CLASSES
+from fleetbox.records import Head
+from fleetbox.settings import FleetSettings, Place
+
+ROBOTS = ("r1", "r2")
+HERO = "r1"  # the robot that brakes
+PRE_US = 10_000_000  # what the story keeps before the brake
+POST_US = 5_000_000  # and after it
+TAIL_S = POST_US / 1e6 + 1.0  # recorded after the brake, so that the whole post-window exists
+SHORTEST_S = TAIL_S + 4.0  # a shorter recording has no "before" worth showing
+
+
+@dataclass(slots=True)
+class Stage:
+    """Hold what one act leaves for the next."""
+
+    directory: Path
+    fleet: FleetSettings
+    seconds: float
+    quiet: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def brake_s(self) -> float:
+        """Return when the hero brakes, in seconds from its start."""
+        return self.seconds - TAIL_S
+
+    def say(self, text: str) -> None:
+        """Print for people; with --json only the final object is printed."""
+        if not self.quiet:
+            say(text)
+
+    def place(self, tier: str) -> Place:
+        """Return the hero's place at a tier."""
+        return next(place for place in self.fleet.route(HERO) if place.tier == tier)
+
+    def store(self, place: Place) -> Store:
+        """Return a store to be opened with `async with`."""
+        return Store(place.url, place.current_token(), name=place.name)
+
+
+async def heads(store: Store, place: Place, streams: Iterable[str], start_us: int, stop_us: int) -> dict[str, Head]:
+    """Return what a place holds of the hero's streams in [start_us, stop_us), keyed by stream and time."""
+    found = {}
+    for cls in RING_CLASSES:
+        bucket = place.bucket(HERO, cls)
+        try:
+            async for head in store.query(bucket, tuple(streams), start_us=start_us, stop_us=stop_us, head=True):
+                found[f"{head.entry}@{head.time_us}"] = head
+        except NotFound:
+            continue  # nothing of that class has arrived here yet
+    return found

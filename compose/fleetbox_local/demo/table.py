@@ -1,0 +1,76 @@
+"""Act 4, Table: what each tier holds of each stream, counted from the stores themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fleetbox.blobs import Store
+from fleetbox.cli.output import size_text, table
+from fleetbox.errors import NotFound
+from fleetbox.naming import CLASSES
+from fleetbox.settings import Place
+from fleetbox.time import iso_time
+from fleetbox_local.demo.stage import ROBOTS, Stage
+
+COLUMNS = ("tier", "robot", "stream", "records", "rows", "bytes", "first", "last")
+
+
+@dataclass(slots=True)
+class Holding:
+    """Count one stream at one place."""
+
+    records: int = 0
+    rows: int = 0
+    bytes: int = 0
+    first_us: int | None = None
+    last_us: int = 0
+
+
+async def report(stage: Stage) -> None:
+    """List every record of every place and print the sums."""
+    rows = [
+        row for robot in ROBOTS for place in stage.fleet.route(robot) for row in await _holdings(stage, place, robot)
+    ]
+    stage.facts["table"] = rows
+    if stage.quiet:
+        return
+    stage.say("4 TABLE")
+    shown = [
+        {**row, "bytes": size_text(row["bytes"]), "first": row["first"][11:23], "last": row["last"][11:23]}
+        for row in rows
+    ]
+    table(shown, COLUMNS, right=("records", "rows", "bytes"))
+
+
+async def _holdings(stage: Stage, place: Place, robot: str) -> list[dict[str, Any]]:
+    found: dict[str, Holding] = {}
+    async with stage.store(place) as store:
+        for cls in CLASSES:
+            await _count(store, place.bucket(robot, cls), found)
+    return [
+        {
+            "tier": place.tier,
+            "robot": robot,
+            "stream": stream,
+            "records": holding.records,
+            "rows": holding.rows,
+            "bytes": holding.bytes,
+            "first": iso_time(holding.first_us or 0),
+            "last": iso_time(holding.last_us),
+        }
+        for stream, holding in sorted(found.items())
+    ]
+
+
+async def _count(store: Store, bucket: str, found: dict[str, Holding]) -> None:
+    try:
+        async for head in store.query(bucket, head=True):
+            holding = found.setdefault(head.entry, Holding())
+            holding.records += 1
+            holding.rows += int(head.labels.get("rows", 1))
+            holding.bytes += head.size
+            holding.first_us = head.time_us if holding.first_us is None else min(holding.first_us, head.time_us)
+            holding.last_us = max(holding.last_us, int(head.labels.get("t_end", head.time_us)))
+    except NotFound:
+        return  # the place has no bucket of that class
