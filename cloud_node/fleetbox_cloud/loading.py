@@ -20,6 +20,7 @@ from fleetbox_cloud.sink import Sink
 
 log = structlog.get_logger()
 
+UPTIME_STEP_S = 1.5  # the engine tells its uptime in whole seconds; a later start than before is another start
 RESERVED_SITE = "influx"  # a hop to a site of this name would have the loader's task names
 
 
@@ -28,7 +29,7 @@ class Rhythm:
     """Say how often the loader looks; seconds."""
 
     look_s: float = 10.0  # a new robot's numbers show up within this
-    sweep_s: float = 3600.0  # a whole listing costs the store 30 us a chunk; nothing known makes it needed
+    sweep_s: float = 86_400.0  # a listing costs the store 30 us a chunk; nothing known makes this one needed
 
 
 class Loading:
@@ -84,17 +85,16 @@ class Loading:
 
     async def _keep(self, loader: Loader, url: str, rhythm: Rhythm) -> None:
         loop = asyncio.get_running_loop()
-        uptime_s, due_s = -1, loop.time()
+        started_s, due_s = loop.time(), loop.time()
         while True:
             renew, self._renew = self._renew, False
             fresh = set(await loader.ensure_tasks(url, self._secret, renew=renew)) | self._gaps
             self._gaps.clear()
-            info = await self._store.info()
-            if info.uptime_s < uptime_s or loop.time() >= due_s:
+            before_s, started_s = started_s, loop.time() - (await self._store.info()).uptime_s
+            if started_s - before_s > UPTIME_STEP_S or loop.time() >= due_s:
                 # A store killed at the wrong moment has taken records that it never told its tasks of.
                 fresh = set(await loader.buckets())
                 due_s = loop.time() + rhythm.sweep_s
-            uptime_s = info.uptime_s
             for bucket in sorted(fresh):
                 self._swept += await loader.sweep(bucket)
             await self._wait(rhythm.look_s)

@@ -129,7 +129,7 @@ class ScalarStore:
         result = json.loads(answer)["results"][0]
         if "error" in result:
             if "database not found" in result["error"]:
-                raise self._refusal("query", 404, answer)
+                raise self._refusal("query", 404, result["error"].encode())
             raise StoreRefused(f"InfluxDB at {self._influx.url} refused {influxql!r}: {result['error']}", 400)
         return [
             Series(one["name"], one.get("tags", {}), one["columns"], one.get("values", []))

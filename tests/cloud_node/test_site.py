@@ -1,0 +1,205 @@
+"""A site's process: provisions itself, loads, survives kill -9, stops when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetbox.blobs import Store
+from fleetbox.errors import Unreachable
+from fleetbox.settings import Influx
+from fleetbox_cloud.status import ask_site
+
+NOW_US = int(time.time()) * 1_000_000
+VERB = [sys.executable, "-c", "from fleetbox.cli.root import main; main()", "site"]
+
+
+class Process:
+    """`fleetbox site run` as a process of its own."""
+
+    def __init__(self, fleet: Path, site: str) -> None:
+        self.argv = [*VERB, "run", "--fleet", str(fleet), "--site", site]
+        self.log = fleet.with_name(f"{site}.log")
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.child = subprocess.Popen(self.argv, stderr=log, stdout=log)
+
+    def end(self, sign: int) -> int:
+        assert self.child is not None
+        self.child.send_signal(sign)
+        return self.child.wait(20)
+
+
+@pytest.fixture
+def run_site() -> Iterator[Callable[[Path, str], Process]]:
+    """Start site processes; none outlives its test."""
+    made: list[Process] = []
+
+    def start(fleet: Path, site: str) -> Process:
+        process = Process(fleet, site)
+        made.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in made:
+        if process.child and process.child.poll() is None:
+            process.end(signal.SIGKILL)
+
+
+def free_url() -> str:
+    """Return a URL nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{one.getsockname()[1]}"
+
+
+def write_fleet(folder: Path, stores: dict[str, Any], influx: Influx | None = None) -> Path:
+    """Write a fleet of edge-1 (and cloud, if there is a store for it) with two robots."""
+    lines = ['fleet = "test"', "[[robots]]", 'match = "r1"', 'site = "edge-1"']
+    lines += ["[[robots]]", 'match = "r2"', 'site = "edge-1"']
+    for name, store in stores.items():
+        (folder / f"{name}.token").write_text(store.token)
+        lines += [f"[site.{name}]", f'store = "{store.url}"', f'token = {{ file = "{name}.token" }}']
+        lines += [f'state = "state/{name}"', f'relay = "{free_url()}"']
+        if name == "edge-1" and "cloud" in stores:
+            lines += ['next = "cloud"']
+        lines += ['quota = { sensor = "1 GB", media = "1 GB", log = "1 GB", kept = "1 GB" }']
+        if influx and name == "edge-1":
+            (folder / "influx.token").write_text(influx.token)
+            lines += [f"[site.{name}.influx]", f'url = "{influx.url}"', 'token = { file = "influx.token" }']
+            lines += [f'org = "{influx.org}"', f'bucket = "{influx.bucket}"']
+    path = folder / "fleet.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+async def report(folder: Path) -> dict[str, Any]:
+    """Return a site's report, or nothing while it does not answer."""
+    try:
+        return await asyncio.to_thread(ask_site, folder)
+    except Unreachable:
+        return {}
+
+
+@pytest.mark.slow
+def test_killed_mid_flow_it_loses_nothing_and_counts_exactly(
+    rig: Any, make_chunk: Any, wait_until: Any, run_site: Any, tmp_path: Path
+) -> None:
+    """Killed -9 five times while chunks stream in: in the end every value is there and each chunk counted once."""
+    fleet = write_fleet(tmp_path, {"edge-1": rig.server}, rig.influx)
+    rig.state = tmp_path / "state" / "edge-1"
+    site = run_site(fleet, "edge-1")
+    drafts = [
+        make_chunk(f"s{stream}", [NOW_US + at * 50_000 + stream + row for row in range(40)], {"v": list(range(40))})
+        for at in range(300)
+        for stream in range(3)
+    ]
+
+    async def main() -> None:
+        async def ready() -> bool:
+            return bool((await report(rig.state)).get("loader", {}).get("running"))
+
+        await wait_until(ready)
+        for at in range(0, len(drafts), 90):
+            await rig.write(drafts[at : at + 90])
+            if at in (90, 180, 360, 540, 720):
+                await asyncio.to_thread(site.end, signal.SIGKILL)
+                await rig.write([make_chunk("dark", [NOW_US - at], {"v": [at]})])
+                site.start()
+        dark = [make_chunk("dark", [NOW_US - at], {"v": [at]}) for at in (90, 180, 360, 540, 720)]
+        await wait_until(lambda: rig.holds(drafts + dark), 60.0)
+        await wait_until(counted)
+
+    async def counted() -> bool:
+        counts = (await report(rig.state)).get("loader", {}).get("robots", {}).get("r1", {})
+        assert counts.get("chunks", 0) <= len(drafts) + 5, "a chunk was counted twice"
+        return bool(counts == {"chunks": 905, "points": 900 * 40 + 5, "values": 900 * 40 + 5})
+
+    asyncio.run(main())
+    assert site.end(signal.SIGTERM) == 0
+
+
+def test_a_site_provisions_itself_and_passes_records_on(
+    new_store_server: Any, make_chunk: Any, wait_until: Any, run_site: Any, tmp_path: Path
+) -> None:
+    """With nothing prepared, an edge site and the cloud make buckets, tokens and tasks, and selected records travel."""
+    stores = {"edge-1": new_store_server(), "cloud": new_store_server()}
+    fleet = write_fleet(tmp_path, stores)
+    sites = [run_site(fleet, name) for name in stores]
+
+    async def main() -> None:
+        async with (
+            Store(stores["edge-1"].url, stores["edge-1"].token) as edge,
+            Store(stores["cloud"].url, stores["cloud"].token) as cloud,
+        ):
+
+            async def ready() -> bool:
+                parts = (await report(tmp_path / "state" / "edge-1")).get("parts", {})
+                tasks = await edge.tasks()
+                return len(tasks) == 10 and all(part["state"] != "waiting" for part in parts.values())
+
+            await wait_until(ready)
+            await wait_until(lambda: _has(cloud, "r2--kept"))
+            chosen = make_chunk("imu", [NOW_US], {"v": [1.0]}, {"keep": "1", "policy": "0" * 8})
+            stays = make_chunk("imu", [NOW_US + 1], {"v": [1.0]}, {"keep": "edge", "policy": "0" * 8})
+            await edge.write("r1--sensor", [chosen, stays])
+
+            async def arrived() -> bool:
+                return [head.time_us async for head in cloud.query("r1--sensor", head=True)] == [NOW_US]
+
+            await wait_until(arrived)
+
+    asyncio.run(main())
+    token = tmp_path / "state" / "edge-1" / "tokens" / "r1.token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state" / "cloud" / "tokens" / "edge-1.token").exists()
+    assert [site.end(signal.SIGINT) for site in sites] == [0, 0]
+
+
+async def _has(store: Store, bucket: str) -> bool:
+    return bucket in await store.buckets()
+
+
+def test_a_part_that_cannot_run_is_named(store_server: Any, influx: Influx, run_site: Any, tmp_path: Path) -> None:
+    """With no InfluxDB behind the settings the site runs on, and its report says which part waits and why."""
+    nowhere = Influx(free_url(), "token", influx.org, influx.bucket)
+    fleet = write_fleet(tmp_path, {"edge-1": store_server}, nowhere)
+    folder = tmp_path / "state" / "edge-1"
+    run_site(fleet, "edge-1")
+
+    async def waiting() -> None:
+        async with asyncio.timeout(20):
+            while (await report(folder)).get("parts", {}).get("loader", {}).get("state") != "waiting":
+                await asyncio.sleep(0.05)
+
+    asyncio.run(waiting())
+    answer = subprocess.run(
+        [*VERB, "status", "--fleet", str(fleet), "--site", "edge-1", "--json"], capture_output=True, check=True
+    )
+    found = json.loads(answer.stdout)
+    assert found["schema_version"] == 1
+    assert nowhere.url in found["parts"]["loader"]["why"]
+    assert nowhere.url in found["loader"]["trouble"]
+
+
+def test_status_without_a_process_is_unreachable(store_server: Any, tmp_path: Path) -> None:
+    """Asking a site that does not run exits 4 and names the command that starts it."""
+    fleet = write_fleet(tmp_path, {"edge-1": store_server})
+    argv = [*VERB, "status", "--fleet", str(fleet)]
+    answer = subprocess.run(argv, capture_output=True, text=True, env=dict(os.environ))
+    assert answer.returncode == 4
+    assert "fleetbox site run" in answer.stderr
