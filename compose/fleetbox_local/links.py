@@ -1,0 +1,201 @@
+"""Stands in for a long, narrow or broken network link between two programs on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from fleetbox.background import BackgroundLoop
+from fleetbox_local.ports import HOST, free_port
+
+CHUNK_BYTES = 262_144
+QUEUED_CHUNKS = 1_024  # 256 MB on their way: 100 ms at 2.5 GB/s, so that delay never limits throughput
+ROUTER_QUEUE_S = 0.2  # what a narrow link's router holds back before it makes the sender wait
+UP, DOWN = 0, 1
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST instead of FIN
+
+
+class Link:
+    """Forward a loopback port to another one, late, slowly or not at all; a context manager.
+
+    Each direction is delayed by half of `rtt_ms`; `mbit_s` bounds each direction over all connections. Like every
+    proxy it answers a connect at once: a request on a fresh connection costs one round trip here, two on a real link.
+    Its methods may be called from any thread, inside or outside an event loop.
+    """
+
+    def __init__(self, target_host: str, target_port: int, rtt_ms: float = 0.0, mbit_s: float | None = None) -> None:
+        self.port = free_port()
+        self._wire = _Wire(target_host, target_port, self.port, rtt_ms / 2000.0, mbit_s)
+        self._loop: BackgroundLoop | None = None
+
+    @property
+    def url(self) -> str:
+        """Return where it listens."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """Tell how many connections are open."""
+        return len(self._wire.pairs)
+
+    @property
+    def resets(self) -> int:
+        """Tell how often open connections were reset."""
+        return self._wire.resets
+
+    @property
+    def bytes_up(self) -> int:
+        """Tell how many bytes went towards the target."""
+        return self._wire.passed[UP]
+
+    @property
+    def bytes_down(self) -> int:
+        """Tell how many bytes came back from the target."""
+        return self._wire.passed[DOWN]
+
+    def __enter__(self) -> Link:
+        self._loop = BackgroundLoop("fleetbox-link")
+        self._loop.run(self._wire.listen())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cut()
+        self._running.stop()
+
+    def set_rtt(self, rtt_ms: float) -> None:
+        """Change the round trip from the next byte on."""
+        self._wire.delay_s = rtt_ms / 2000.0
+
+    def cut(self) -> None:
+        """Reset all connections and refuse new ones."""
+        self._running.run(self._wire.cut())
+
+    def heal(self) -> None:
+        """Accept connections again, on the same port."""
+        self._running.run(self._wire.listen())
+
+    def reset_now(self) -> None:
+        """Reset all connections; new ones are accepted."""
+        self._running.run(self._wire.reset())
+
+    def reset_after(self, count_bytes: int) -> None:
+        """Reset all connections once, as soon as `count_bytes` more bytes have gone towards the target."""
+        self._wire.left_until_reset = count_bytes
+
+    @property
+    def _running(self) -> BackgroundLoop:
+        assert self._loop is not None, "use the link in a `with` block"
+        return self._loop
+
+
+_Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(eq=False)
+class _Wire:
+    """The link itself, inside its event loop."""
+
+    host: str
+    target_port: int
+    port: int
+    delay_s: float
+    mbit_s: float | None
+    pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = field(default_factory=set)
+    resets: int = 0
+    passed: list[int] = field(default_factory=lambda: [0, 0])
+    left_until_reset: int | None = None
+    _free_at_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    _server: asyncio.Server | None = None
+
+    async def listen(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._serve, HOST, self.port, limit=CHUNK_BYTES)
+
+    async def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self.reset()
+
+    async def reset(self) -> None:
+        self.resets += bool(self.pairs)
+        for pair in self.pairs:
+            for writer in pair:
+                _abort(writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            target = await asyncio.open_connection(self.host, self.target_port, limit=CHUNK_BYTES)
+        except OSError:
+            _abort(writer)
+            return
+        pair = (writer, target[1])
+        self.pairs.add(pair)
+        try:
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(self._forward((reader, target[1]), UP))
+                pumps.create_task(self._forward((target[0], writer), DOWN))
+        except* OSError:  # one side reset its connection: so does the other
+            for one in pair:
+                _abort(one)
+        finally:
+            self.pairs.discard(pair)
+            for one in pair:
+                one.close()
+
+    async def _forward(self, ends: _Stream, direction: int) -> None:
+        reader, writer = ends
+        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED_CHUNKS)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._take(reader, queue, direction))
+            both.create_task(self._give(queue, writer, direction))
+
+    async def _take(self, reader: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]], way: int) -> None:
+        """Stamp each piece with the time at which it comes out at the other end."""
+        now_s = asyncio.get_running_loop().time
+        while piece := await reader.read(CHUNK_BYTES):
+            due_s = self._leaves_s(way, len(piece), now_s())
+            await queue.put((due_s + self.delay_s, piece))
+            if (ahead_s := due_s - now_s() - ROUTER_QUEUE_S) > 0:
+                await asyncio.sleep(ahead_s)
+        await queue.put((now_s() + self.delay_s, b""))
+
+    async def _give(self, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter, way: int) -> None:
+        now_s = asyncio.get_running_loop().time
+        while True:
+            due_s, piece = await queue.get()
+            if (early_s := due_s - now_s()) > 0:
+                await asyncio.sleep(early_s)
+            if not piece:
+                break
+            left = self.left_until_reset if way == UP else None
+            if left is not None:
+                piece, self.left_until_reset = piece[:left], left - len(piece[:left])
+            writer.write(piece)
+            await writer.drain()
+            self.passed[way] += len(piece)
+            if left is not None and self.left_until_reset == 0:
+                self.left_until_reset = None
+                await self.reset()
+        if writer.can_write_eof() and not writer.is_closing():
+            writer.write_eof()
+
+    def _leaves_s(self, way: int, count_bytes: int, now_s: float) -> float:
+        """Return when a piece has left a link of this rate, after all that was given to it before."""
+        if self.mbit_s is None:
+            return now_s
+        self._free_at_s[way] = max(now_s, self._free_at_s[way]) + count_bytes * 8 / (self.mbit_s * 1e6)
+        return self._free_at_s[way]
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    """Close a connection with RST, whatever was still to be sent."""
+    end = writer.get_extra_info("socket")
+    if end is not None and end.fileno() != -1:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
