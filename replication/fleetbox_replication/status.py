@@ -43,6 +43,11 @@ class HopStatus:
     lag: Lag
     error: str | None = None
 
+    @property
+    def robot(self) -> str:
+        """Return whose records the task ships."""
+        return self.task.spec.dst_bucket.rpartition("--")[0]
+
     def row(self) -> dict[str, Any]:
         """Return the state as a row for people and JSON."""
         name = parse_name(self.task.spec.name)
@@ -50,7 +55,7 @@ class HopStatus:
         return {
             "place": self.place,
             "to": name.site if name else None,
-            "robot": self.task.spec.dst_bucket.rpartition("--")[0],
+            "robot": self.robot,
             "class": name.cls if name else None,
             "task": self.task.spec.name,
             "mode": self.task.mode,
