@@ -85,6 +85,13 @@ def round_trip_s(client: socket.socket, size: int = 100) -> float:
     return time.monotonic() - began
 
 
+def talk_for_ever(client: socket.socket) -> None:
+    """Send and receive until the connection breaks."""
+    while True:
+        client.sendall(bytes(50_000))
+        client.recv(65_536)
+
+
 def test_round_trip(echo: Echo) -> None:
     """A small request takes the round trip, not less and not much more."""
     with Link("127.0.0.1", echo.port, rtt_ms=80) as link, connect(link) as client:
@@ -135,9 +142,7 @@ def test_reset_after(echo: Echo) -> None:
     with Link("127.0.0.1", echo.port) as link:
         link.reset_after(150_000)
         with connect(link) as client, pytest.raises(OSError, match=r"reset|Broken pipe"):
-            while True:
-                client.sendall(bytes(50_000))
-                client.recv(65_536)
+            talk_for_ever(client)
         assert (link.bytes_up, link.resets) == (150_000, 1)
         assert echo.received <= 150_000
         with connect(link) as client:
