@@ -15,7 +15,7 @@ from fleetbox.errors import FleetboxError
 from fleetbox_local.child import GRACE_S, Child, Command
 from fleetbox_local.locks import lock_data_dir
 from fleetbox_local.ports import HOST, free_port, require_free
-from fleetbox_local.programs import Program, find_server
+from fleetbox_local.programs import Program, find_server, kill_container
 
 __all__ = ["InfluxProcess", "StoreProcess", "find_server", "free_port"]
 
@@ -96,10 +96,15 @@ class ServerProcess:
 
     def stop(self, grace_s: float = GRACE_S) -> str:
         """End it gracefully; return "stopped", "killed" after `grace_s`, or "gone"."""
-        return self._child.stop(grace_s) if self._child else "gone"
+        how = self._child.stop(grace_s) if self._child else "gone"
+        if how == "killed" and self.program.binary is None:
+            kill_container(self.data_dir)
+        return how
 
     def kill(self) -> None:
         """End it at once with SIGKILL, as a crash would."""
+        if self.alive and self.program.binary is None:
+            kill_container(self.data_dir)
         if self._child:
             self._child.kill()
 

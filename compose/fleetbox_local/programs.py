@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -75,7 +76,10 @@ class Program:
         return str(self.binary) if self.binary else f"docker image {self.release.image}"
 
     def argv(self, data_dir: Path, env: Mapping[str, str], args: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Build the command line; a container gets host network, our user, `data_dir` at its own path and `env`."""
+        """Build the command line; a container gets host network, our user, `data_dir` at its own path and `env`.
+
+        It passes SIGTERM on to the server. SIGKILL reaches only the client: `kill_container` is for that.
+        """
         if self.binary:
             return (str(self.binary), *args)
         variables = [part for name in env for part in ("--env", name)]  # values stay out of `ps`
@@ -84,6 +88,8 @@ class Program:
             "run",
             "--rm",
             "--init",
+            "--name",
+            container_name(data_dir),
             "--network",
             "host",
             "--user",
@@ -167,6 +173,16 @@ def check_binary(release: Release, binary: Path) -> str:
             f"use {release.least[0]}.{release.least[1]} up to, not including, {release.below[0]}.{release.below[1]}",
         )
     return version
+
+
+def container_name(data_dir: Path) -> str:
+    """Name the container of a data folder: one server per folder, so one name per folder."""
+    return f"fleetbox-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]}"
+
+
+def kill_container(data_dir: Path) -> None:
+    """End a container at once; what is not there is ended already."""
+    subprocess.run(["docker", "kill", container_name(data_dir)], capture_output=True, check=False)
 
 
 def docker_runs() -> bool:
