@@ -174,7 +174,7 @@ class McapFile:
             self._damage = Damage(at, why, max(0, self._size - at))
 
     def damage(self) -> Damage | None:
-        """Return where the file first stopped being whole and what that cost, as exactly as it tells; call at the end."""
+        """Return where the file first stopped being whole and what that cost, as exactly as it tells, at the end."""
         if self._damage is None:
             return None
         expected = self._expected_messages
@@ -182,14 +182,16 @@ class McapFile:
             expected = self.messages if self._data_ended else self._summary_count()
         if expected is not None:
             return replace(self._damage, lost_messages=max(0, expected - self.messages))
-        return replace(self._damage, lost_messages=self._lost_estimate or None, lost_is_estimate=True)
+        return replace(
+            self._damage, lost_messages=self._lost_estimate or None, lost_is_estimate=self._lost_estimate > 0
+        )
 
     def _summary_count(self) -> int | None:
         """Return the number of messages by the file's own summary, if its end is there."""
         try:
             self._file.seek(0)
             summary = make_reader(self._file).get_summary()
-        except _BROKEN:
+        except (*_BROKEN, OSError):
             return None
         return summary.statistics.message_count if summary and summary.statistics else None
 
