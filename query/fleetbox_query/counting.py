@@ -26,7 +26,8 @@ class Count:
 async def count(stores: Stores, reading: Reading) -> Count:
     """Count exactly: by labels, and by reading where a chunk reaches over a border or its labels do not say."""
     heads = await reading.heads()
-    whole = {at: rows for at, (run, head) in enumerate(heads) if (rows := _rows_by_labels(run, head)) is not None}
+    said = [_rows_by_labels(run, head) for run, head in heads]
+    whole = {at: rows for at, rows in enumerate(said) if rows is not None}
     room = asyncio.Semaphore(8)  # as many readings as queries
 
     async def read(run: Run, head: Head) -> int:
@@ -36,10 +37,9 @@ async def count(stores: Stores, reading: Reading) -> Count:
         return sum(1 for _ in items_of(Piece(run.source, record), reading.prepared.expression, Notes()))
 
     opened = await asyncio.gather(*(read(*pair) for at, pair in enumerate(heads) if at not in whole))
-    rows = [*whole.values(), *opened]
-    return Count(
-        sum(1 for number in rows if number), sum(rows), sum(head.size for _, head in heads), reading.provenance
-    )
+    counts = [*whole.values(), *opened]
+    size = sum(head.size for _, head in heads)
+    return Count(sum(1 for rows in counts if rows), sum(counts), size, reading.provenance)
 
 
 def _rows_by_labels(run: Run, head: Head) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -19,8 +19,8 @@ from fleetbox_query.provenance import Provenance
 from fleetbox_query.request import EventQuestion, Question, parse_selectors
 from fleetbox_query.selection import Selection
 from fleetbox_query.session import Session, TimeLike
-from fleetbox_query.streams import Streams, list_streams
 from fleetbox_query.stores import places_for
+from fleetbox_query.streams import Streams, list_streams
 
 
 def connect(where: Path | str | FleetSettings | None = None, *, clock: Clock | None = None) -> Fleet:
@@ -111,7 +111,7 @@ class Events:
 
     session: Session
     question: EventQuestion
-    places: Where = Where()
+    places: Where = field(default_factory=Where)
 
     def last(self, duration: str | float) -> Events:
         """Keep events whose moment is at most this old now, such as "30d"."""

@@ -71,7 +71,7 @@ def frame_of(tables: Mapping[str, pa.Table], clock: ClockName, clocks: bool) -> 
         return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="time"))
     if len(frames) == 1:
         return next(iter(frames.values()))
-    named = [frame.rename(columns=lambda field, name=name: f"{name}:{field}") for name, frame in frames.items()]
+    named = [frame.add_prefix(f"{name}:") for name, frame in frames.items()]
     return _outer(named)
 
 
@@ -188,7 +188,7 @@ def _frame(name: str, table: pa.Table, clock: ClockName, clocks: bool) -> pd.Dat
     index = _index(name, table, clock)
     dropped = {chunks.TIME} | (set() if clocks else set(chunks.CLOCKS))
     table = table.select([column for column in table.column_names if column not in dropped])
-    frame = table.to_pandas(types_mapper=_exact(table), split_blocks=True, self_destruct=False)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_exact(table), split_blocks=True)
     frame.index = pd.DatetimeIndex(index, name="time")
     return frame if index.is_monotonic_increasing else frame.sort_index(kind="stable")
 
@@ -224,6 +224,7 @@ def _outer(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         for frame in frames
     ]
     if all(frame.index.is_unique for frame in frames):
-        return pd.concat(frames, axis=1, join="outer").sort_index()
+        joined: pd.DataFrame = pd.concat(frames, axis=1, join="outer").sort_index()
+        return joined
     counted = [frame.set_index(frame.groupby(level=0).cumcount().rename("nth"), append=True) for frame in frames]
     return pd.concat(counted, axis=1, join="outer").sort_index().droplevel("nth")

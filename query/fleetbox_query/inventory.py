@@ -85,7 +85,7 @@ async def _ask(stores: Stores, place: Place, selectors: Sequence[Selector], meta
     try:
         async with asyncio.timeout(REACH_S):
             buckets = await (await stores.at(place)).buckets()
-        return await _holdings(await stores.at(place), place, buckets, wanted)
+        return await _holdings(await stores.at(place), place, _named(place, buckets), _Wanted(selectors, meta))
     except TimeoutError:
         reason = Unreachable(
             f"{place.name} at {place.url} did not answer within {REACH_S:g} s", "is it running and on the network?"

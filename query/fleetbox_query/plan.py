@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fleetbox_query.inventory import Holding
 from fleetbox_query.request import Span, wants
-from fleetbox_query.schemas import Schema
+from fleetbox_query.schemas import UNSAID, Schema
 from fleetbox_query.stores import reading_order
 
 FAR_US = 2**62  # later than any record: an open end, within what the engine's u64 and our int64 both hold
@@ -25,7 +25,7 @@ class Source:
     holdings: tuple[Holding, ...]
     windows: tuple[Window, ...]
     fields: tuple[str, ...] | None = None
-    schema: Schema = Schema()
+    schema: Schema = UNSAID
 
     @property
     def robot(self) -> str:

@@ -35,6 +35,9 @@ class Schema:
         return BOUND_US if self.chunk_bound_us is None else self.chunk_bound_us
 
 
+UNSAID = Schema()  # a stream that never wrote a schema
+
+
 def parse_schema(raw: Any) -> Schema:
     """Read the attachment's value; anything unusable counts as not said."""
     if not isinstance(raw, dict):

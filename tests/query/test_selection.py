@@ -1,0 +1,233 @@
+"""Selections: what comes back is exactly what was written, cut to what was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fleetbox.errors import AccessDenied, InputError, NotFound, Unreachable
+from fleetbox_query.fleet import Fleet
+from fleetbox_query.provenance import PartialAnswer
+
+from .conftest import Tiers, blob, chunk
+
+T0 = 1_760_000_000_000_000  # µs
+SECOND = 1_000_000
+
+
+def rows(tiers: Tiers, stream: str, first_s: int, seconds: int = 5, **labels: str):  # type: ignore[no-untyped-def]
+    """A chunk of one row a second: field n counts seconds since T0."""
+    numbers = list(range(first_s, first_s + seconds))
+    return chunk(stream, [T0 + n * SECOND for n in numbers], {"n": numbers, "half": [n / 2 for n in numbers]}, **labels)
+
+
+def test_frames_of_one_stream_have_plain_field_names(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """A frame of one stream holds every row under plain field names, indexed by UTC time."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, at) for at in range(0, 20, 5)])
+    frame = fleet.select(f"{tiers.robot}/{stream}").frames()
+    assert list(frame.columns) == ["n", "half"]
+    assert frame["n"].tolist() == list(range(20))
+    assert str(frame["n"].dtype) == "int64"
+    assert frame.index[3].timestamp() == T0 / 1e6 + 3
+    assert frame.attrs["places_read"] == {"edge-1": 4}
+    assert frame.attrs["missing"] == []
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 5), (4, 6), (5, 10), (7, 7.5), (7.5, 8), (9, 31), (-5, 0.5), (30, 40)])
+def test_windows_cut_rows_exactly(tiers: Tiers, fleet: Fleet, stream: str, start: float, stop: float) -> None:
+    """Rows of [start, stop) come back and no others, wherever the window's ends lie in the chunks."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, at) for at in range(0, 30, 5)])
+    a, b = T0 + round(start * SECOND), T0 + round(stop * SECOND)
+    wanted = [n for n in range(30) if a <= T0 + n * SECOND < b]
+    selection = fleet.select(f"{tiers.robot}/{stream}").between(a, b)
+    assert [item.fields["n"] for item in selection.records()] == wanted  # type: ignore[index]
+    assert selection.count().rows == len(wanted)
+    frame = selection.frames()
+    assert (frame["n"].tolist() if wanted else len(frame)) == (wanted or 0)
+
+
+def test_a_longer_chunk_bound_is_looked_back(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """A chunk of 60 s is found from a window at its end when the stream's schema states such a bound."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0, 60)])
+    tiers.attach("edge", "sensor", stream, {"type": "time_series", "fields": {}, "chunk_bound_us": 60 * SECOND})
+    frame = fleet.select(f"{tiers.robot}/{stream}").between(T0 + 58 * SECOND, T0 + 90 * SECOND).frames()
+    assert frame["n"].tolist() == [58, 59]
+
+
+def test_several_streams_and_robots_are_joined_on_time(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Globs over robots and classes give one outer-joined frame with full column names."""
+    other = f"{tiers.robot}b"
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0, 2)])
+    tiers.put("edge", "sensor", [rows(tiers, stream, 1, 2, robot=other)], robot=other)
+    tiers.put("edge", "log", [blob(f"{stream}/text", T0, b"hello", kind="log")])
+    frame = fleet.select(f"{tiers.robot}*/{stream}/**").frames()
+    assert set(frame.columns) == {
+        *(f"{robot}/{stream}:{name}" for robot in (tiers.robot, other) for name in ("n", "half")),
+        f"{tiers.robot}/{stream}/text:value",
+    }
+    mine, theirs = frame[f"{tiers.robot}/{stream}:n"], frame[f"{other}/{stream}:n"]
+    assert mine.tolist()[:2] == [0, 1]
+    assert theirs.tolist()[1:] == [1, 2]
+    assert mine.isna().tolist() == [False, False, True]
+    assert frame[f"{tiers.robot}/{stream}/text:value"].tolist()[0] == "hello"
+
+
+def test_fields_are_chosen_by_glob(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """A field in the selector keeps that field only, in frames and records."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0, 2)])
+    selection = fleet.select(f"{tiers.robot}/{stream}:h*")
+    assert list(selection.frames().columns) == ["half"]
+    assert [item.fields for item in selection.records()] == [{"half": 0.0}, {"half": 0.5}]
+
+
+def test_labels_filter(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """where() keeps records with exactly these label texts, also texts the engine would read as something else."""
+    drafts = [rows(tiers, stream, at, run=run) for at, run in ((0, "a"), (5, "5s"), (10, "007"), (15, "7"))]
+    tiers.put("edge", "sensor", [*drafts, rows(tiers, stream, 20)])
+    selection = fleet.select(f"{tiers.robot}/{stream}")
+    for run, first in (("a", 0), ("5s", 5), ("007", 10), ("7", 15)):
+        assert selection.where(run=run).frames()["n"].tolist() == list(range(first, first + 5))
+    assert selection.where({"run": 7}).count().rows == 5
+    assert selection.where(run="b").frames().empty
+
+
+def test_kept_and_class_buckets_are_one_stream(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """A stream's ring and what was ingested or rescued into `kept` come as one, rescued copies once."""
+    shared = rows(tiers, stream, 5)
+    tiers.put("edge", "sensor", [shared, rows(tiers, stream, 10)])
+    tiers.put("edge", "kept", [rows(tiers, stream, 0), shared])
+    selection = fleet.select(f"{tiers.robot}/{stream}")
+    assert selection.frames()["n"].tolist() == list(range(15))
+    assert selection.count().rows == 15
+
+
+def test_each_record_comes_from_the_nearest_tier(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Over three tiers every record comes once: from the edge if it is there, else the cloud, else the robot."""
+    drafts = [rows(tiers, stream, at) for at in range(0, 30, 5)]
+    tiers.put("robot", "sensor", drafts)
+    tiers.put("edge", "sensor", drafts[1:3])
+    tiers.put("cloud", "sensor", [drafts[0], *drafts[2:4]])
+    selection = fleet.select(f"{tiers.robot}/{stream}")
+    frame = selection.frames()
+    assert frame["n"].tolist() == list(range(30))
+    assert frame.attrs["places_read"] == {"edge-1": 2, "cloud": 2, tiers.robot: 2}
+    assert selection.tier("cloud").frames()["n"].tolist() == [*range(5), *range(10, 20)]
+    assert selection.site("edge-1").frames()["n"].tolist() == list(range(5, 15))
+    records = selection.records()
+    assert [item.fields["n"] for item in records] == list(range(30))  # type: ignore[index]
+    assert set(records.places_read) == {"edge-1", "cloud", tiers.robot}
+
+
+def test_a_tier_that_is_down_is_named(
+    tiers: Tiers, tmp_path: Path, fleet_at: Callable[[Path], Fleet], stream: str
+) -> None:
+    """With one tier down the others answer and the answer says which one was not asked."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0)])
+    fleet = fleet_at(tiers.write_fleet(tmp_path, urls={"cloud": "http://127.0.0.1:9"}))
+    with pytest.warns(PartialAnswer, match="cloud"):
+        frame = fleet.select(f"{tiers.robot}/{stream}").frames()
+    assert frame["n"].tolist() == list(range(5))
+    assert len(frame.attrs["missing"]) == 1
+    records = fleet.select(f"{tiers.robot}/{stream}").records()
+    with pytest.warns(PartialAnswer):
+        assert len(list(records)) == 5
+    assert [one.place for one in records.provenance.unreachable] == ["cloud"]
+
+
+def test_nothing_reachable_is_unreachable(tiers: Tiers, tmp_path: Path, fleet_at: Callable[[Path], Fleet]) -> None:
+    """When no place answers the question fails as unreachable, not as empty."""
+    dead = dict.fromkeys(("robot", "edge", "cloud"), "http://127.0.0.1:9")
+    fleet = fleet_at(tiers.write_fleet(tmp_path, urls=dead))
+    with pytest.raises(Unreachable):
+        fleet.select("*").frames()
+
+
+def test_a_wrong_token_is_access_denied(tiers: Tiers, tmp_path: Path, fleet_at: Callable[[Path], Fleet]) -> None:
+    """A wrong token of the chosen site fails as such."""
+    path = tiers.write_fleet(tmp_path)
+    (tmp_path / "edge.token").write_text("wrong")
+    with pytest.raises(AccessDenied):
+        fleet_at(path).select("*").site("edge-1").frames()
+
+
+def test_no_such_stream_is_not_found(tiers: Tiers, fleet: Fleet) -> None:
+    """A selector nothing matches raises NotFound naming the places asked."""
+    with pytest.raises(NotFound, match="edge-1"):
+        fleet.select(f"{tiers.robot}/nothing").frames()
+
+
+def test_it_works_inside_a_running_loop(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Every verb works where an event loop already runs, as in a notebook."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0)])
+
+    async def notebook() -> tuple[int, int, int]:
+        selection = fleet.select(f"{tiers.robot}/{stream}")
+        return len(selection.frames()), len(list(selection.records())), len(fleet.streams(f"{tiers.robot}/{stream}"))
+
+    assert asyncio.run(notebook()) == (5, 5, 1)
+
+
+def test_expressions_are_refused_with_a_way_out(fleet: Fleet) -> None:
+    """where("ax > 5") says that it takes labels and what to use instead."""
+    with pytest.raises(InputError, match="--when"):
+        fleet.select("*").where("ax > 5")  # type: ignore[arg-type]
+
+
+def test_whole_numbers_stay_exact_beside_missing_values(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Integers beyond 2^53 and truth values keep their value when the join leaves holes beside them."""
+    big = 2**60 + 1
+    tiers.put("edge", "sensor", [chunk(stream, [T0, T0 + 1], {"big": [big, None], "ok": [True, None]})])
+    tiers.put("edge", "sensor", [chunk(f"{stream}/b", [T0 + 2], {"big": [big + 2], "ok": [False]})])
+    frame = fleet.select(f"{tiers.robot}/{stream}/**").frames()
+    assert frame[f"{tiers.robot}/{stream}:big"].iloc[0] == big
+    assert frame[f"{tiers.robot}/{stream}/b:big"].iloc[2] == big + 2
+    assert frame[f"{tiers.robot}/{stream}:ok"].iloc[0]
+    assert not frame[f"{tiers.robot}/{stream}/b:ok"].iloc[2]
+
+
+def test_align_takes_the_previous_value_only(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """On a grid each time has the newest value at or before it, and none older than max_age."""
+    tiers.put("edge", "sensor", [chunk(stream, [T0, T0 + 100_000, T0 + 1_000_000], {"x": [1.0, 2.0, 3.0]})])
+    frame = fleet.select(f"{tiers.robot}/{stream}").frames(align="4 Hz", max_age="300ms")
+    assert [None if math.isnan(value) else value for value in frame["x"]] == [1.0, 2.0, None, None, 3.0]
+
+
+def test_clocks_can_be_index_and_columns(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """The exact ns clocks are left out, kept as columns or taken as index, as asked."""
+    logs = [T0 * 1000 + 1, T0 * 1000 + 1_001]
+    tiers.put("edge", "sensor", [chunk(stream, [T0, T0 + 1], {"x": [1.0, 2.0]}, clocks__log_ns=logs)])  # type: ignore[arg-type]
+    selection = fleet.select(f"{tiers.robot}/{stream}")
+    assert list(selection.frames().columns) == ["x"]
+    assert selection.frames(clocks=True)["log_ns"].tolist() == logs
+    assert [stamp.value for stamp in selection.frames(clock="log").index.as_unit("ns")] == logs
+    with pytest.raises(InputError, match="header"):
+        selection.frames(clock="header")
+
+
+def test_records_come_in_order_of_time_over_streams(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Rows and blobs of several streams come in order of time, blobs decoded by their type."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, at) for at in (0, 5)])
+    tiers.put(
+        "edge", "log", [blob(f"{stream}/text", T0 + n * SECOND + 1, f"{n}".encode(), kind="log") for n in range(10)]
+    )
+    items = list(fleet.select(f"{tiers.robot}/{stream}/**").records())
+    assert [item.time_us for item in items] == sorted(item.time_us for item in items)
+    assert [item.value for item in items if item.type == "log"] == [str(n) for n in range(10)]
+    assert len(items) == 20
+
+
+def test_a_damaged_chunk_is_named_and_the_rest_read(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """A chunk whose bytes do not open is named in the answer; the others come whole."""
+    broken = rows(tiers, stream, 5)
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0), type(broken)(
+        broken.entry, broken.time_us, b"no arrow", {"rows": "5", "t_end": str(T0 + 9 * SECOND)}, broken.content_type
+    )])  # fmt: skip
+    with pytest.warns(PartialAnswer, match="unreadable"):
+        frame = fleet.select(f"{tiers.robot}/{stream}").frames()
+    assert frame["n"].tolist() == list(range(5))
+    with pytest.warns(PartialAnswer, match="unreadable"):
+        assert len(list(fleet.select(f"{tiers.robot}/{stream}").records())) == 5
