@@ -85,7 +85,7 @@ def _column(name: str, values: Any, rows: int) -> Any:
 
 
 def _rows_per_piece(columns: Mapping[str, Any], rows: int) -> int:
-    row_bytes = 8 + sum(max(1, values.nbytes // max(1, rows)) for values in columns.values())
+    row_bytes = 8 + sum(max(1, int(values.nbytes) // max(1, rows)) for values in columns.values())
     return max(1, chunks.MAX_BYTES // row_bytes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ from fleetbox_edge.packing import Shape
 from fleetbox_edge.parcels import Address
 from fleetbox_edge.spool import Segment
 
-RECENT_KEYS = 65_536  # half an hour of a camera; a clash with an older key is resolved by the writer, at the store
+RECENT_KEYS = 8_192  # minutes of a camera; a clash with an older key is resolved by the writer, at the store
 NEVER = -1
 
 
@@ -21,7 +20,7 @@ class Lane:
     __slots__ = (
         "address", "bools", "bumped", "close_at", "codec", "frame_bytes", "given", "keys", "known", "labels", "last",
         "last_given", "limit", "loose", "opened_us", "opens", "parts", "pick", "preview_at", "rows", "segment", "seq",
-        "shape", "size", "stop_us", "width",
+        "shape", "size", "turned", "width",
     )  # fmt: skip
 
     def __init__(self, address: Address) -> None:
@@ -29,7 +28,8 @@ class Lane:
         self.seq = 0  # of the next row or blob
         self.last = NEVER  # newest stamp of the stream
         self.last_given = NEVER  # the newest as the caller gave it, before a bump
-        self.keys: deque[int] = deque(maxlen=RECENT_KEYS)
+        self.keys: dict[int, None] = {}  # those of its latest records
+        self.turned = False  # whether time ever ran backward: only then can keys clash
         self.bumped = 0
         self.given: dict[str, Any] | None = None  # labels as last given, so that they are checked once
         self.labels: Labels = {}
@@ -52,7 +52,6 @@ class Lane:
         self.size = 0
         self.opened_us = 0  # by the session's clock
         self.close_at = NEVER  # stamp from which a row belongs to the next chunk; NEVER while none is open
-        self.stop_us = NEVER
 
     def stamp(self, now_us: int, given_us: int | None) -> tuple[int, bool]:
         """Return the stamp of the next row or blob and whether it lies before the last one.
@@ -68,13 +67,17 @@ class Lane:
                 self.bumped += 1
             return given_us, False
         self.last_given = given_us
+        self.turned = True
         return given_us, True
 
-    def free_key(self, time_us: int) -> int:
-        """Return the stamp, moved on past every key the stream has already used."""
-        while time_us in self.keys:
+    def take_key(self, time_us: int) -> int:
+        """Use up the stamp as a record's key, moved on past the keys the stream has already used."""
+        while self.turned and time_us in self.keys:
             time_us += 1
             self.bumped += 1
+        self.keys[time_us] = None
+        if len(self.keys) > RECENT_KEYS:
+            del self.keys[next(iter(self.keys))]
         return time_us
 
     def set_shape(self, shape: Shape | None, limit_bytes: int) -> None:

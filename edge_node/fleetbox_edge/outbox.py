@@ -28,6 +28,7 @@ class Outbox:
         self._queues: dict[str, deque[Parcel]] = {cls: deque() for cls in LEAST_VALUABLE_FIRST}
         self._waiting_bytes: Counter[str] = Counter()
         self._outstanding: dict[int, Parcel] = {}
+        self._told: set[str] = set()
         self._numbers = 0
 
     @property
@@ -53,7 +54,8 @@ class Outbox:
         cls = parcel.address.cls
         self._queues[cls].append(parcel)
         self._waiting_bytes[cls] += parcel.size
-        if self.is_full(cls):
+        if cls not in self._told and self.is_full(cls):
+            self._told.add(cls)
             self._on_full(cls)
 
     def is_full(self, cls: str) -> bool:
@@ -62,8 +64,10 @@ class Outbox:
 
     def take(self, cls: str) -> list[Parcel]:
         """Take the next batch of a class; one record per stream and stamp, as the engine mixes up equal ones."""
-        queue, batch, size = self._queues[cls], [], 0
+        queue, size = self._queues[cls], 0
+        batch: list[Parcel] = []
         keys: set[tuple[str, int]] = set()
+        self._told.discard(cls)
         while queue and len(batch) < BATCH_RECORDS:
             parcel = queue[0]
             key = (parcel.address.stream, parcel.time_us)

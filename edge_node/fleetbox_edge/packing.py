@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from fleetbox import chunks
 
@@ -131,15 +131,6 @@ def picker(shape: Shape) -> Callable[[dict[str, Any]], tuple[Any, ...]] | None:
     return itemgetter(*shape.names)
 
 
-def described(shape: Shape) -> dict[str, dict[str, Any]]:
-    """Return the fields as a stream's schema names them."""
-    named = {"d": "float64", "q": "int64", "?": "bool", "s": "string"}
-    return {
-        name: {"dtype": named.get(kind[-1], "any")} | ({"shape": [_count(kind)]} if len(kind) > 1 else {})
-        for name, kind in zip(shape.names, shape.kinds, strict=True)
-    }
-
-
 def merge(pieces: Sequence[bytes]) -> bytes:
     """Return pieces of one schema, each an Arrow stream, as one chunk."""
     import pyarrow as pa
@@ -149,6 +140,26 @@ def merge(pieces: Sequence[bytes]) -> bytes:
     times = columns.pop(chunks.TIME).view(pa.int64())
     clocks = {name: columns.pop(name) for name in chunks.CLOCKS if name in columns}
     return chunks.encode(times, columns, clocks=clocks)
+
+
+def row_time(payload: bytes) -> int:
+    """Return the stamp of a row's payload."""
+    stamp: int = msgpack.unpackb(payload)[2]
+    return stamp
+
+
+def count_rows(piece: bytes) -> int:
+    """Return the rows of an Arrow piece."""
+    rows: int = chunks.table(piece).num_rows
+    return rows
+
+
+def first_time(piece: bytes) -> int:
+    """Return the first stamp of an Arrow piece."""
+    import pyarrow as pa
+
+    stamp: int = chunks.table(piece).column(chunks.TIME)[0].cast(pa.int64()).as_py()
+    return stamp
 
 
 def _count(kind: str) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import xxhash
 
 from fleetbox.labels import Labels
 from fleetbox.records import Draft
-from fleetbox_edge.packing import Shape, merge
+from fleetbox_edge.packing import Shape, count_rows, first_time, merge, row_time
 from fleetbox_edge.spool import HEADER, Segment
 
 
@@ -52,7 +52,7 @@ class Parcel:
     number: int = 0
     held: int = 0  # bytes of memory it is charged for
     state: str = "waiting"  # -> sending -> done | lost
-    probe: bool = False  # rows are missing from it: ask the store first whether it has them all
+    probe: tuple[int, int, int] | None = None  # (key, seq, rows) of a chunk it was part of, before rows were damaged
 
     @property
     def count(self) -> int:
@@ -77,6 +77,18 @@ class Parcel:
         if self.rows:
             labels |= {"rows": str(self.rows), "t_end": str(self.stop_us)}
         return Draft(to.stream, self.time_us + bump_us, data, {**to.labels, **labels, **kept}, to.content_type)
+
+    def tail(self, rows: int) -> Parcel | None:
+        """Return what follows the first rows as a chunk of its own, or None when they end within a piece."""
+        parts, skipped = list(self.parts), 0
+        while parts and skipped < rows:
+            skipped += 1 if self.shape else count_rows(parts[0])
+            del parts[0]
+        if skipped != rows or not parts:
+            return None
+        first_us = row_time(parts[0]) if self.shape else first_time(parts[0])
+        left = self.rows - rows
+        return replace(self, seq=self.seq + rows, time_us=first_us, rows=left, parts=parts, state="waiting", held=0)
 
     def frame(self, body: bytes) -> bytes:
         """Return it as the spool keeps a finished record; the bytes stand last."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 import struct
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from fleetbox import chunks, types
 from fleetbox.clock import Clock
@@ -72,7 +71,9 @@ class Session:
     def log(self, stream: str, value: Any, time: Any = None, labels: Mapping[str, Any] | None = None) -> None:
         """Accept one row or blob; raises InputError for a value, name, label or time that cannot be."""
         lane = self._lanes.get(stream)
-        if lane is None or type(value) is not dict or len(value) != lane.width or lane.given != labels or time:
+        if lane is None or type(value) is not dict or len(value) != lane.width or lane.given != labels or (
+            time is not None
+        ):
             return self._log(stream, value, time, labels)
         try:
             values = lane.pick(value)  # type: ignore[misc]  # a lane with a width has a picker
@@ -130,10 +131,7 @@ class Session:
             lane = self._lane(stream, kind, labels, kind.content_type_of(body))
             stamp, backward = lane.stamp(self._now_us(), given_us)
             self.backward += backward
-            if backward:
-                stamp = lane.free_key(stamp)
-            lane.last = max(lane.last, stamp)
-            lane.keys.append(stamp)
+            stamp = lane.last = lane.take_key(stamp)
             parcel = Parcel(lane.address, lane.seq, stamp, stamp, 0, len(body), body)
             self._accept(lane, parcel, body)
             self.blobs += 1
@@ -161,16 +159,19 @@ class Session:
             lane.known = dict(piece.kinds)
         if piece.start_us <= lane.last:
             self.backward += 1
+            lane.turned = True
+        key_us = piece.start_us if lane.parts else lane.take_key(piece.start_us)
         to = lane.address
         fixed = [to.session, to.stream, to.type, to.content_type, to.labels, lane.seq, piece.rows]
-        payload = msgpack.packb(["cols", *fixed, piece.start_us, piece.stop_us, piece.data])
+        payload = msgpack.packb(["cols", *fixed, key_us, piece.stop_us, piece.data])
         try:
             segment = self.spool.reserve(to.cls, len(payload))
             segment.append(payload)
         except SpoolFull as full:
             self._miss(lane, piece.rows, full.reason)
             return
-        self._grow(lane, segment, piece.data, piece.start_us, piece.stop_us, piece.rows)
+        self._grow(lane, segment, piece.data, key_us, piece.stop_us, piece.rows)
+        lane.last_given = piece.stop_us
         lane.size += len(piece.data)
         if lane.size >= chunks.MAX_BYTES:
             self._seal(lane)
@@ -195,7 +196,8 @@ class Session:
         if backward or stamp >= lane.close_at:
             self._seal(lane)
             self.backward += backward
-            stamp = lane.free_key(stamp) if backward else stamp
+        if not lane.parts:
+            stamp = lane.take_key(stamp)
         self._append(lane, shape.pack(lane.seq, stamp, tuple(row.values())), stamp)
 
     def _append(self, lane: Lane, payload: bytes, stamp: int) -> None:
@@ -230,8 +232,6 @@ class Session:
         if not lane.parts:
             lane.close_at = start_us + self.bound_us
             lane.opened_us = self._now_us()
-            lane.stop_us = start_us
-            lane.keys.append(start_us)
             lane.size = 0
         if segment not in lane.opens:
             lane.opens.append(segment)
@@ -386,7 +386,6 @@ class Session:
             raise InputError(f"time {time!r} lies outside the epoch's µs", "give a time after 1970")
         return stamp
 
-    def counts(self) -> Counter[str]:
-        """Return drops by reason."""
-        with self.lock:
-            return Counter(self.outbox.lost)
+    def lanes(self) -> list[Lane]:
+        """Return what is known of each stream; hold the lock while reading it."""
+        return list(self._lanes.values())

@@ -64,5 +64,5 @@ def _inside(data: bytes, start: int, found: int) -> bool:
     """Tell whether `found` lies within the damaged frame that says it begins at `start`."""
     if start + HEADER.size > len(data):
         return False
-    size = HEADER.unpack_from(data, start)[1]
+    size: int = HEADER.unpack_from(data, start)[1]
     return found < start + HEADER.size + min(size, len(data))

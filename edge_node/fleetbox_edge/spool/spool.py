@@ -77,13 +77,22 @@ class Spool:
         while chain and chain[0].closed and chain[0].idle:
             self._discard(chain.popleft())
 
-    def prepare(self) -> None:
-        """Make the next segment of every class that is half full, so that no caller waits for it."""
+    def due_spare(self) -> tuple[str, Path, int] | None:
+        """Return (class, path, bytes) of a segment to make ahead, so that no caller waits for it."""
+        size = self.limits.usual_segment_bytes
         for cls, chain in self._chains.items():
-            if chain and cls not in self._spares and not chain[-1].closed and chain[-1].offset * 2 > chain[-1].size:
-                size = self.limits.usual_segment_bytes
-                if self._fault(size) is None:
-                    self._spares[cls] = self._open(cls, size, ahead=True)
+            half = chain and not chain[-1].closed and chain[-1].offset * 2 > chain[-1].size
+            if half and cls not in self._spares and self._fault(size) is None:
+                return cls, self._next_path(cls), size
+        return None
+
+    def add_spare(self, cls: str, segment: Segment) -> None:
+        """Take a segment made ahead."""
+        self.bytes += segment.size
+        if cls in self._spares:
+            self._discard(segment)
+        else:
+            self._spares[cls] = segment
 
     def live(self) -> list[Segment]:
         """Return every segment that holds something."""
@@ -94,16 +103,13 @@ class Spool:
         for spare in self._spares.values():
             self._discard(spare)
         self._spares.clear()
-        empty = True
-        for chain in self._chains.values():
+        for cls, chain in self._chains.items():
             for segment in chain:
                 segment.close()
-                if segment.idle:
-                    self.garbage.append(segment)
-                else:
-                    empty = False
-                    segment.release()
-        return empty
+            self.sweep(cls)
+            for segment in chain:
+                segment.release()
+        return not any(self._chains.values())
 
     def unlock(self) -> None:
         """Let another process take the folder over."""
@@ -122,14 +128,17 @@ class Spool:
         self._make_room(cls, size)
         return self._open(cls, size)
 
-    def _open(self, cls: str, size: int, *, ahead: bool = False) -> Segment:
-        self._made += 1
+    def _open(self, cls: str, size: int) -> Segment:
         try:
-            segment = Segment(self.folder / f"{cls}-{self._made:08d}.seg", self._made, size, ahead=ahead)
+            segment = Segment(self._next_path(cls), size)
         except OSError as error:
             raise SpoolFull(f"spool: {error.strerror or error}") from error
         self.bytes += size
         return segment
+
+    def _next_path(self, cls: str) -> Path:
+        self._made += 1
+        return self.folder / f"{cls}-{self._made:08d}.seg"
 
     def _make_room(self, cls: str, size: int) -> None:
         while (fault := self._fault(size)) is not None:

@@ -1,0 +1,177 @@
+"""The asynchronous half of a recorder: carries the spool's contents into the store and does the robot's duties."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import aiofiles.os
+import structlog
+
+from fleetbox.clock import Clock
+from fleetbox.errors import AccessDenied, FleetboxError, InputError
+from fleetbox.labels import Labels
+from fleetbox.settings import RobotSettings
+from fleetbox_edge.door import RobotDoor
+from fleetbox_edge.duties import Duties
+from fleetbox_edge.leftovers import Leftovers
+from fleetbox_edge.schemas import Schemas
+from fleetbox_edge.selection import labels_at_write
+from fleetbox_edge.session import Session
+from fleetbox_edge.spool import Segment
+from fleetbox_edge.writer import Hooks, Writer
+
+log = structlog.get_logger()
+
+TICK_S = 0.1  # chunks close within a tick of their bound; a spare segment is ready before a camera needs it
+SETTLE_S = 5.0  # records wait this long for tasks to stand: what is written before them travels only when repaired
+STEP_NS = 1_000_000_000  # a clock that jumped by more was set, not slewed: stamps of two anchors must not mix
+LOOK_AGAIN_S = 5.0  # how soon the spool of another process that died is found
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Say which of the agent's jobs are to be done here."""
+
+    duties: bool = True
+    leftovers: bool = True
+
+
+class Agent:
+    """Run one recorder's background work on one event loop."""
+
+    def __init__(self, settings: RobotSettings, session: Session, wanted: Wanted) -> None:
+        self._settings, self._session, self._wanted = settings, session, wanted
+        self.door = RobotDoor(settings.place())
+        self.schemas = Schemas(self.door, settings.robot, session.bound_us)
+        self.writer = Writer(session, self.door, settings.robot, Hooks(self._kept, self.schemas.learn, self._trouble))
+        self.duties = Duties(settings, self.door, session.outbox.oldest_us) if wanted.duties else None
+        self.leftovers = Leftovers(
+            session.spool.folder.parent, session.spool.folder, session.outbox, session.lock, session.bound_us,
+            settings.spool.max,
+        )  # fmt: skip
+        self.troubles: dict[str, FleetboxError] = {}
+        self.replaying = wanted.leftovers
+        self._kept_cache: dict[tuple[str, str], Labels] = {}
+        self._ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        jobs: list[Coroutine[Any, Any, None]] = [self._tick(), self._write(), self._schemas(), self._sync()]
+        if self.duties is not None:
+            jobs.append(self.duties.run())
+        if self._wanted.leftovers:
+            jobs.append(self._replay())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in jobs:
+                    group.create_task(job)
+        finally:
+            await self.door.close()
+
+    def kick(self, cls: str | None = None) -> None:
+        """Send what waits; callable from any thread through the loop."""
+        self.writer.kick(cls)
+
+    async def _write(self) -> None:
+        if self.duties is not None:
+            try:
+                await asyncio.wait_for(self.duties.settled.wait(), SETTLE_S)
+            except TimeoutError:
+                log.warning("records are written before the robot's tasks stand", robot=self._settings.robot)
+        self._ready.set()
+        await self.writer.run()
+
+    async def _schemas(self) -> None:
+        await self._ready.wait()
+        await self.schemas.run()
+
+    async def _tick(self) -> None:
+        session = self._session
+        margin_us = 2 * int(TICK_S * 1e6)
+        while True:
+            await asyncio.sleep(TICK_S)
+            session.seal_all(session.clock.now_us() - session.bound_us + margin_us)
+            await self._make_spares()
+            await self._lighten()
+            await self._collect()
+            if abs(session.clock.step_ns()) > STEP_NS:
+                log.warning("the clock was set; a new session begins", robot=self._settings.robot)
+                session.renew(Clock())
+
+    async def _make_spares(self) -> None:
+        with self._session.lock:
+            due = self._session.spool.due_spare()
+        if due is None:
+            return
+        cls, path, size = due
+        try:
+            spare = await asyncio.to_thread(Segment, path, size)
+        except OSError:
+            return  # the disk is full: whoever needs the room will find out and count it
+        with self._session.lock:
+            self._session.spool.add_spare(cls, spare)
+
+    async def _lighten(self) -> None:
+        """Pack rows that no longer fit in memory into the spool."""
+        heavy = self._session.outbox.heavy
+        while heavy:
+            parcel = heavy.popleft()
+            if parcel.state != "waiting":
+                continue
+            try:
+                body = await asyncio.to_thread(parcel.payload)
+            except InputError:
+                continue  # the writer meets it too, and counts it
+            self._session.compact(parcel, body)
+
+    async def _collect(self) -> None:
+        garbage = self._session.spool.garbage
+        while garbage:
+            segment = garbage.popleft()
+            segment.release()
+            try:
+                await aiofiles.os.remove(segment.path)
+            except FileNotFoundError:
+                continue
+
+    async def _sync(self) -> None:
+        if self._settings.spool.fsync == "never":
+            return
+        while True:
+            await asyncio.sleep(self._settings.spool.fsync_every / 1e6)
+            with self._session.lock:
+                segments = self._session.spool.live()
+            for segment in segments:
+                await asyncio.to_thread(segment.sync)
+
+    async def _replay(self) -> None:
+        await self._ready.wait()
+        while True:
+            try:
+                await self.leftovers.run()
+            except OSError as error:
+                self._trouble("spool", FleetboxError(f"a leftover spool cannot be read: {error}"))
+            self.replaying = False
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    def _kept(self, cls: str, stream: str) -> Labels:
+        if (cls, stream) not in self._kept_cache:
+            self._kept_cache[cls, stream] = labels_at_write(self._settings.policy, cls, stream)
+        return self._kept_cache[cls, stream]
+
+    def _trouble(self, cls: str, error: FleetboxError | None) -> None:
+        """Remember what stands in the way of a class, and say it when it changes."""
+        before = self.troubles.get(cls)
+        if error is None:
+            self.troubles.pop(cls, None)
+            if before is not None:
+                log.info("records are written again", cls=cls, robot=self._settings.robot)
+            return
+        self.troubles[cls] = error
+        if before is None or type(before) is not type(error):
+            step = error.next_step or "nothing: it is tried again"
+            level = log.error if isinstance(error, AccessDenied) else log.warning
+            level("records wait in the spool", cls=cls, robot=self._settings.robot, why=error.message, next=step)

@@ -1,0 +1,270 @@
+"""Record a robot's data: a plain synchronous call outside, an agent inside."""
+
+from __future__ import annotations
+
+import time as system_time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+from fleetbox import events, types
+from fleetbox.background import BackgroundLoop
+from fleetbox.clock import Clock
+from fleetbox.errors import Incomplete
+from fleetbox.settings import RobotSettings, load_robot
+from fleetbox.time import parse_duration, parse_time
+from fleetbox_edge.agent import Agent, Wanted
+from fleetbox_edge.outbox import Outbox
+from fleetbox_edge.parcels import Parcel
+from fleetbox_edge.preview import Previewer
+from fleetbox_edge.session import Session
+from fleetbox_edge.spool import Limits, Spool
+
+_log = structlog.get_logger()
+
+POLL_S = 0.005  # flush looks this often: well below the store's answer
+CLOSE_S = 10.0  # a store that runs takes the rest within a second; one that doesn't gets it at the next start
+
+When = str | float | int | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Tell what a recorder has accepted, what waits and what was dropped; bytes as they stand in memory."""
+
+    session: str
+    rows: int
+    blobs: int
+    bytes: int
+    acknowledged: int  # rows and blobs readable in the store, replayed ones included
+    waiting: int  # rows and blobs accepted and not acknowledged
+    spooled_bytes: int  # disk that the spool takes
+    memory_bytes: int  # payloads held in memory
+    drops: dict[str, int]  # reason -> rows and blobs
+    bumped: int  # stamps moved by 1 µs to keep keys apart
+    backward: int  # times given out of order
+    replayed: int  # rows and blobs of dead processes' spools
+    damaged: int  # frames of those that could not be read
+    previews_skipped: int
+    last_error: str | None
+    duties: bool  # whether this process does the robot's duties
+
+
+class Recorder:
+    """Record streams of one robot into its own store; thread-safe.
+
+    config: robot.toml or its settings. duties: take part in the robot's duties (rings, tasks, relay, labeler),
+    which one process at a time does. memory_bytes: payloads beyond this are read back from the spool.
+
+    When `log` returns, the row or blob is in the write-ahead spool: kill -9 loses nothing. It never waits for
+    the store; what the spool cannot take is counted in `stats().drops`, never raised.
+
+    Example:
+        with Recorder("robot.toml") as rec:
+            rec.log("imu", {"ax": 0.1, "ay": 0.0})
+            rec.log("cam/front", frame)
+            rec.mark("hard_brake")
+    """
+
+    def __init__(
+        self,
+        config: str | Path | RobotSettings,
+        *,
+        duties: bool = True,
+        clock: Clock | None = None,
+        memory_bytes: int = 64_000_000,  # eight full batches; a camera's outage then costs disk, not memory
+    ) -> None:
+        self.settings = config if isinstance(config, RobotSettings) else load_robot(config)
+        self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
+        self._previewer = Previewer(self.settings.policy, self._emit_preview)
+        outbox = Outbox(memory_bytes, self._batch_is_full)
+        self._agent: Agent | None = None
+        self._session = Session(
+            self._open_spool, outbox, bound_us=self.settings.chunk, clock=clock, preview=self._previewer.take
+        )
+        self._work = self._loop.run(self._start(Wanted(duties)))
+        self._stopped = False
+
+    def log(
+        self, stream: str, value: Any, *, time: When | None = None, labels: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record one value: numbers or a dict of numbers as a row, text, pictures, bytes and JSON as records.
+
+        time: when it was, as people write it (default: now). labels: what to find it by.
+        Raises InputError for a stream, value, label or time that cannot be.
+        """
+        self._session.log(stream, value, time, labels)
+
+    def log_columns(
+        self, stream: str, times: Any, arrays: Mapping[str, Any], *, labels: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record many rows at once: one stamp and one value of each array per row.
+
+        times: int64 µs, float s or datetime64; arrays: dotted field name -> 1-D or 2-D array or sequence,
+        besides `log_ns`, `publish_ns`, `header_ns` as exact clocks in ns. Raises InputError.
+        """
+        self._session.log_columns(stream, times, arrays, labels)
+
+    def mark(
+        self,
+        kind: str,
+        *,
+        time: When | None = None,
+        pre: str | float | timedelta | None = None,
+        post: str | float | timedelta | None = None,
+        streams: Sequence[str] | None = None,
+        note: str = "",
+    ) -> str:
+        """Raise an event: keep what was recorded around a moment, and ship it. Return the event's id.
+
+        pre and post: how much before and after ("10s" or seconds); streams: globs; default: the policy's.
+        """
+        rule, now_us = self.settings.policy.event_rule(kind), self._session.clock.now_us()
+        time_us = now_us if time is None else parse_time(time, now_us)
+        start_us = time_us - (rule.pre if pre is None else parse_duration(pre))
+        stop_us = time_us + (rule.post if post is None else parse_duration(post))
+        globs = rule.streams if streams is None else tuple(streams)
+        event = events.new_event(
+            events.Event(
+                "", kind, self.settings.robot, time_us, start_us, stop_us, globs, note,
+                self.settings.policy.hash, by=self._session.id,
+            )
+        )  # fmt: skip
+        labels = {"event": event.id, "kind": event.kind, "state": event.state}
+        self._session.blob(events.STREAM, types.get(events.TYPE), events.encode(event), None, labels)
+        self._push()
+        return event.id
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything logged so far, leftovers of earlier processes included, is readable in the store.
+
+        Returns True; raises Incomplete after `timeout` seconds, saying what is outstanding and why.
+        """
+        deadline_s = None if timeout is None else system_time.monotonic() + timeout
+        self._previewer.drain(timeout)
+        self._push()
+        upto = self._session.outbox.last_number
+        while True:
+            with self._session.lock:
+                left = self._session.outbox.outstanding(upto)
+            if not left and not self._running.replaying:
+                return True
+            if self._work.done():
+                self._work.result()
+            if deadline_s is not None and system_time.monotonic() > deadline_s:
+                raise self._incomplete(left, timeout or 0.0)
+            system_time.sleep(POLL_S)
+
+    def stats(self) -> Stats:
+        """Return the counts so far."""
+        session, agent = self._session, self._running
+        with session.lock:
+            waiting = sum(parcel.count for parcel in session.outbox.outstanding())
+            lanes = session.lanes()
+            return Stats(
+                session.id, session.rows, session.blobs, session.bytes, session.outbox.acknowledged,
+                waiting + sum(lane.rows for lane in lanes), session.spool.bytes, session.outbox.held_bytes,
+                dict(session.outbox.lost), sum(lane.bumped for lane in lanes), session.backward,
+                agent.leftovers.replayed, agent.leftovers.damage.frames, self._previewer.skipped,
+                self._last_error(), agent.duties is not None and agent.duties.held.is_set(),
+            )  # fmt: skip
+
+    def close(self, timeout: float = CLOSE_S) -> None:
+        """Send what waits, for at most `timeout` seconds, and stop; the rest stays in the spool for the next start."""
+        if self._session.closed:
+            return
+        try:
+            self.flush(timeout)
+        except Incomplete as left:
+            _log.warning("closed with records in the spool", robot=self.settings.robot, why=left.message)
+        finally:
+            self._stop()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> Agent:
+        assert self._agent is not None
+        return self._agent
+
+    async def _start(self, wanted: Wanted) -> Future[None]:
+        self._agent = Agent(self.settings, self._session, wanted)
+        return self._loop.start(self._agent.run())
+
+    def _open_spool(self, on_drop: Any) -> Spool:
+        settings = self.settings
+        limits = Limits(settings.spool.max, settings.ring.leave_free)
+        return Spool(settings.state / "spool" / settings.robot / self._folder_name(), limits, on_drop)
+
+    def _folder_name(self) -> str:
+        return f"{system_time.time_ns():020d}-{id(self) & 0xFFFFFF:06x}"  # sorts by start
+
+    def _batch_is_full(self, cls: str) -> None:
+        if self._agent is not None and not self._stopped:
+            self._loop.loop.call_soon_threadsafe(self._agent.kick, cls)
+
+    def _push(self) -> None:
+        self._session.seal_all()
+        self._loop.loop.call_soon_threadsafe(self._running.kick)
+
+    def _emit_preview(self, stream: str, body: bytes, time_us: int, labels: Mapping[str, Any] | None) -> None:
+        self._session.blob(stream, types.get("images"), body, time_us, labels)
+
+    def _last_error(self) -> str | None:
+        troubles = list(self._running.troubles.values())
+        duties = self._running.duties
+        if duties is not None and duties.trouble is not None:
+            troubles.append(duties.trouble)
+        return str(troubles[0]) if troubles else None
+
+    def _incomplete(self, left: list[Parcel], timeout_s: float) -> Incomplete:
+        streams = sorted({parcel.address.stream for parcel in left})
+        what = f"{sum(parcel.count for parcel in left)} rows and records of {', '.join(streams[:5])}"
+        more = f" and {len(streams) - 5} more" if len(streams) > 5 else ""
+        if self._running.replaying:
+            what = f"{what}{more} and an earlier process's spool" if left else "an earlier process's spool"
+        why = self._last_error() or "the store has not answered yet"
+        message = f"{what} not acknowledged by {self.settings.store} within {timeout_s:g} s: {why}"
+        return Incomplete(message, "nothing is lost: they wait in the spool; call flush again or read stats()")
+
+    def _stop(self) -> None:
+        self._previewer.close()
+        self._stopped = True
+        self._work.cancel()
+        with suppress(CancelledError):
+            self._loop.run(self._ended())
+        self._loop.stop()
+        session = self._session
+        with session.lock:
+            session.seal_all()
+            session.closed = True
+            empty = session.spool.close()
+        for segment in session.spool.garbage:
+            segment.release()
+            segment.path.unlink(missing_ok=True)
+        if empty:
+            (session.spool.folder / "lock").unlink(missing_ok=True)
+            session.spool.folder.rmdir()
+        session.spool.unlock()
+
+    async def _ended(self) -> None:
+        """Give cancelled work its moment to close connections."""
+        import asyncio
+
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        await asyncio.gather(*others, return_exceptions=True)

@@ -1,0 +1,222 @@
+"""Carry parcels from the outbox into the robot's own store, and try again for as long as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from fleetbox.blobs import Store
+from fleetbox.errors import AccessDenied, FleetboxError, InputError, NotFound, StoreRefused
+from fleetbox.labels import Labels
+from fleetbox.records import Draft
+from fleetbox_edge.parcels import Gone, Parcel
+from fleetbox_edge.session import Session
+from fleetbox_edge.spool import LEAST_VALUABLE_FIRST
+
+GATHER_S = 0.2  # a batch waits this long to fill: the engine's cost is per request
+FIRST_WAIT_S = 0.1  # a restarted store answers within a second
+LONGEST_WAIT_S = 2.0  # the store is on this machine: asking costs nothing
+FINAL = frozenset({400, 413, 422})  # what the engine will never take, however often it is asked
+BUMPS = 100  # a key taken by a record that isn't ours: look this far for a free one
+
+
+class Door(Protocol):
+    """Lead to the robot's store as it stands now."""
+
+    @property
+    def store(self) -> Store:
+        """Return the client; it changes when the token is replaced."""
+
+    async def renew(self) -> None:
+        """Read the token again."""
+
+    async def ensure_bucket(self, cls: str) -> None:
+        """Make the bucket of a class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Tell others what happens: labels to give, records made, trouble met (None: over)."""
+
+    kept: Callable[[str, str], Labels]
+    made: Callable[[Parcel, bytes], None]
+    trouble: Callable[[str, FleetboxError | None], None]
+
+
+Pair = tuple[Parcel, Draft]
+
+
+class Writer:
+    """Write every class at its own pace: a class that is refused holds up no other."""
+
+    def __init__(self, session: Session, door: Door, robot: str, hooks: Hooks) -> None:
+        self._session, self._door, self._robot, self._hooks = session, door, robot, hooks
+        self._kicks: Mapping[str, asyncio.Event] = {cls: asyncio.Event() for cls in LEAST_VALUABLE_FIRST}
+        self._later: set[asyncio.Task[None]] = set()
+
+    def kick(self, cls: str | None = None) -> None:
+        """Send what is there now, without waiting for more; call it from the agent's loop."""
+        for name in LEAST_VALUABLE_FIRST if cls is None else (cls,):
+            self._kicks[name].set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for cls in LEAST_VALUABLE_FIRST:
+                ready: asyncio.Queue[list[Pair]] = asyncio.Queue(maxsize=1)  # one batch is made while one is sent
+                group.create_task(self._make(cls, ready))
+                group.create_task(self._send(cls, ready))
+
+    async def _make(self, cls: str, ready: asyncio.Queue[list[Pair]]) -> None:
+        while True:
+            await self._gather(cls)
+            with self._session.lock:
+                batch = self._session.outbox.take(cls)
+            if batch:
+                await ready.put(await asyncio.to_thread(self._drafts, batch))
+
+    async def _gather(self, cls: str) -> None:
+        kick = self._kicks[cls]
+        if self._session.outbox.is_full(cls):
+            return
+        try:
+            await asyncio.wait_for(kick.wait(), GATHER_S)
+        except TimeoutError:
+            return
+        kick.clear()
+
+    def _drafts(self, batch: list[Parcel]) -> list[Pair]:
+        pairs = []
+        for parcel in batch:
+            try:
+                draft = parcel.draft(self._robot, self._hooks.kept(parcel.address.cls, parcel.address.stream))
+            except Gone:
+                self._lose(parcel, "spool full")
+            except InputError as error:
+                self._hooks.trouble(parcel.address.cls, error)
+                self._lose(parcel, "not packable")
+            else:
+                self._hooks.made(parcel, draft.data)
+                pairs.append((parcel, draft))
+        return pairs
+
+    async def _send(self, cls: str, ready: asyncio.Queue[list[Pair]]) -> None:
+        while True:
+            pairs = await ready.get()
+            refused = await self._deliver(cls, pairs)
+            if refused and len(refused) < len(pairs):
+                self._try_later(cls, refused)
+            else:
+                await self._insist(cls, refused)
+
+    def _try_later(self, cls: str, pairs: list[Pair]) -> None:
+        """Let the others pass: only some records of a batch were refused for now."""
+        task = asyncio.create_task(self._insist(cls, pairs))
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def _insist(self, cls: str, pairs: list[Pair]) -> None:
+        wait_s = FIRST_WAIT_S
+        while pairs:
+            await asyncio.sleep(wait_s)
+            wait_s = min(LONGEST_WAIT_S, wait_s * 2)
+            pairs = await self._deliver(cls, pairs)
+
+    async def _deliver(self, cls: str, pairs: list[Pair]) -> list[Pair]:
+        """Write a batch; return what is to be tried again."""
+        try:
+            pairs = [pair for pair in pairs if not (await self._was_whole(cls, *pair))]
+            if not pairs:
+                return []
+            report = await self._door.store.write(cls, [draft for _, draft in pairs])
+            refusals = {id(draft): (status, message) for draft, status, message in report.refused}
+            stored = [parcel for parcel, draft in pairs if id(draft) not in refusals]
+            self._session.acknowledge(stored)
+            left = [pair for pair in pairs if not await self._settled(cls, pair, refusals.get(id(pair[1])))]
+        except FleetboxError as error:
+            self._hooks.trouble(cls, error)
+            await self._recover(cls, error)
+            return [pair for pair in pairs if pair[0].state == "sending"]
+        if not left:
+            self._hooks.trouble(cls, None)
+        return left
+
+    async def _recover(self, cls: str, error: FleetboxError) -> None:
+        try:
+            if isinstance(error, AccessDenied):
+                await self._door.renew()
+            elif isinstance(error, NotFound):
+                await self._door.ensure_bucket(cls)
+        except FleetboxError as worse:
+            self._hooks.trouble(cls, worse)
+
+    async def _settled(self, cls: str, pair: Pair, refusal: tuple[int, str] | None) -> bool:
+        if refusal is None:
+            return True
+        status, message = refusal
+        parcel, draft = pair
+        what = f"{draft.entry} at {draft.time_us} in bucket {cls}"
+        self._hooks.trouble(cls, StoreRefused(f"the store refused {what}: {message} (status {status})", status))
+        if status == 409:
+            return await self._is_there(cls, parcel, draft) or await self._beside(cls, parcel, draft)
+        if status in FINAL:
+            self._lose(parcel, f"refused {status}")
+            return True
+        return False
+
+    async def _was_whole(self, cls: str, parcel: Parcel, draft: Draft) -> bool:
+        """Tell whether the store got the whole chunk that these rows were part of, before the spool was damaged."""
+        if parcel.probe is None:
+            return False
+        key_us, seq, rows = parcel.probe
+        try:
+            labels = (await self._door.store.head(cls, draft.entry, key_us)).labels
+        except (NotFound, StoreRefused):
+            return False
+        wanted = (draft.labels["session"], str(seq), str(rows))
+        if (labels.get("session"), labels.get("seq"), labels.get("rows")) != wanted:
+            return False
+        self._session.acknowledge([parcel])
+        return True
+
+    async def _is_there(self, cls: str, parcel: Parcel, draft: Draft) -> bool:
+        """Tell whether the store's record of this key is this one, packed differently; send the rows it lacks."""
+        try:
+            head = await self._door.store.head(cls, draft.entry, draft.time_us)
+        except NotFound:
+            return False
+        except StoreRefused:
+            return False
+        mine = draft.labels
+        if (head.labels.get("session"), head.labels.get("seq")) != (mine["session"], mine["seq"]):
+            return False
+        stored = int(head.labels.get("rows", "0"))
+        rest = parcel.tail(stored) if stored < parcel.rows else None
+        with self._session.lock:
+            if rest is not None:
+                self._session.outbox.put(rest)
+        self._session.acknowledge([parcel])
+        return True
+
+    async def _beside(self, cls: str, parcel: Parcel, draft: Draft) -> bool:
+        """Write under the next free key: another program's record stands under this one."""
+        for bump_us in range(1, BUMPS):
+            moved = replace(draft, time_us=draft.time_us + bump_us)
+            report = await self._door.store.write(cls, [moved])
+            if not report.refused:
+                self._session.acknowledge([parcel])
+                return True
+            if report.refused[0][1] != 409:
+                return False
+            if await self._is_there(cls, parcel, moved):
+                return True
+        self._lose(parcel, "key taken")
+        return True
+
+    def _lose(self, parcel: Parcel, reason: str) -> None:
+        with self._session.lock:
+            self._session.outbox.lose(parcel, reason)
+            self._session.spool.sweep(parcel.address.cls)
+
