@@ -32,6 +32,11 @@ class Query:
     when: Condition | None = None
     head: bool = False
 
+    @property
+    def empty(self) -> bool:
+        """Tell whether the range holds no time at all; the engine refuses to be asked."""
+        return self.stop_us is not None and (self.start_us or 0) >= self.stop_us
+
 
 class Reader:
     """Read from one store."""

@@ -25,16 +25,17 @@ def remaining(query: Query, places: Mapping[str, int]) -> list[Query]:
     skip records. Entries far behind the front go alone, unseen ones from the start, the rest together.
     """
     if not places:
-        return [query]
+        return [] if query.empty else [query]
     front_us = max(places.values()) - FRONT_US
     behind = [entry for entry, time_us in places.items() if time_us < front_us]
     near = [entry for entry, time_us in places.items() if time_us >= front_us]
     unseen = tuple(f"!{entry}" for entry in places)
-    return [
+    parts = [
         *(replace(query, entries=(entry,), start_us=places[entry] + 1) for entry in behind),
         replace(query, entries=query.entries + unseen),
         replace(query, entries=tuple(near), start_us=min(places[entry] for entry in near) + 1),
     ]
+    return [part for part in parts if not part.empty]
 
 
 async def resumed(
@@ -53,7 +54,7 @@ async def resumed(
 
     await look()
     places: dict[str, int] = {}
-    parts = [query]
+    parts = remaining(query, places)
     query_id: str | None = None
     fruitless = 0
     while parts:

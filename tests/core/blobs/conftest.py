@@ -9,10 +9,12 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import accumulate
 from typing import Any, Protocol
 
 import pytest
 import xxhash
+
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.blobs.headers import encode_drafts
 from fleetbox.records import Draft
@@ -55,9 +57,17 @@ def make_draft() -> Callable[..., Draft]:
     return draft
 
 
-def _status(server: Server, path: str) -> int:
+def _await(server: Server, bucket: str, item: Draft, status: int) -> None:
+    """Wait until the store says `status` of a record."""
+    deadline_s = time.monotonic() + 10
+    while (found := _status(server, bucket, item)) != status:
+        assert time.monotonic() < deadline_s, f"the store says {found}, not {status}, of {item.entry} {item.time_us}"
+
+
+def _status(server: Server, bucket: str, item: Draft) -> int:
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
     try:
+        path = f"/api/v1/b/{bucket}/{item.entry}?ts={item.time_us}"
         connection.request("HEAD", path, headers={"Authorization": f"Bearer {server.token}"})
         return connection.getresponse().status
     finally:
@@ -80,9 +90,9 @@ def tear(store_server: Server, bucket_name: str) -> Callable[[Sequence[Draft], i
         with socket.create_connection((host, int(port))) as raw:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close = reset
             raw.sendall(f"POST /api/v1/io/{bucket_name}/write HTTP/1.1\r\n{lines}\r\n".encode() + body[:body_bytes])
-            path = f"/api/v1/b/{bucket_name}/{drafts[-1].entry}?ts={drafts[-1].time_us}"
-            deadline_s = time.monotonic() + 10
-            while _status(store_server, path) != 425:  # a reset also throws away what the store has not read yet
-                assert time.monotonic() < deadline_s, "the store never began the last record"
+            _await(store_server, bucket_name, drafts[-1], 425)  # a reset also throws away what is not read yet
+            sizes = list(accumulate(len(item.data) for item in drafts))
+            whole = [item for item, end in zip(drafts, sizes, strict=True) if end <= body_bytes]
+            _await(store_server, bucket_name, whole[-1], 200)
 
     return send

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fleetbox.blobs.batches import MAX_BYTES, MAX_RECORDS, split
-from fleetbox.records import Draft
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fleetbox.blobs.batches import MAX_BYTES, MAX_RECORDS, split
+from fleetbox.records import Draft
 
 SIZES = [0, 10, 100_000, 3_000_000, 9_000_000]
 PAYLOADS = {size: bytes(size) for size in SIZES}

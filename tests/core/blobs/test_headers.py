@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fleetbox.blobs.headers import decode_heads, encode_drafts, encode_times
-from fleetbox.records import Draft
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fleetbox.blobs.headers import decode_heads, encode_drafts, encode_times
+from fleetbox.records import Draft
 
 names = st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=8)
 values = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"'), min_size=1, max_size=12)
