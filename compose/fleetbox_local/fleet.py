@@ -22,7 +22,7 @@ from fleetbox_local.identity import Process, identify
 from fleetbox_local.locks import lock_fleet_dir
 from fleetbox_local.ports import HOST, free_port, is_free
 from fleetbox_local.processes import InfluxProcess, ServerProcess, StoreProcess, new_token
-from fleetbox_local.programs import find_server
+from fleetbox_local.programs import INFLUXDB, find_server
 from fleetbox_local.seating import Ports, Seating, check_robots, seat
 from fleetbox_local.site_tokens import provision_sites
 
@@ -93,9 +93,10 @@ class LocalFleet:
         self._lock = lock_fleet_dir(self.directory)
         try:
             self._seat()
+            settings = load_fleet(self.fleet_file)  # the policy is the user's: its faults show before anything runs
             self._start_servers()
             with _loop() as loop:
-                loop.run(provision_sites(load_fleet(self.fleet_file), self._secrets))
+                loop.run(provision_sites(settings, self._secrets))
             if self._with_nodes:
                 self._start_nodes()
         except BaseException:
@@ -142,9 +143,12 @@ class LocalFleet:
 
     def _wants_influx(self) -> bool:
         if self._influx_wanted is None:
-            with contextlib.suppress(MissingServer):
+            try:
                 return find_server("influxdb") is not None
-            return False
+            except MissingServer:
+                if os.environ.get(INFLUXDB.variable):
+                    raise  # the user named one: never pass it over in silence
+                return False
         return self._influx_wanted
 
     def _start_servers(self) -> None:
@@ -196,7 +200,12 @@ def _stop_all(members: dict[str, Child] | dict[str, Member], grace_s: float) -> 
     if not members:
         return []
     with ThreadPoolExecutor(len(members)) as pool:
-        return list(zip(members, pool.map(lambda member: member.stop(grace_s), members.values()), strict=True))
+        try:
+            return list(zip(members, pool.map(lambda member: member.stop(grace_s), members.values()), strict=True))
+        except BaseException:  # interrupted once more: the pool is left only when its threads are done
+            for member in members.values():
+                member.kill()
+            raise
 
 
 def _listens(port: int) -> bool:

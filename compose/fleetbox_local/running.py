@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -215,7 +216,11 @@ def _file(directory: Path) -> Path:
 
 
 def _robots_before(directory: Path) -> list[str]:
-    return sorted(path.parent.name for path in directory.glob("*/robot.toml"))
+    try:
+        fleet = tomllib.loads((directory / "fleet.toml").read_text(encoding="utf-8"))
+        return [rule["match"] for rule in fleet["robots"]]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []  # the file is ours and written anew
 
 
 def _last_words(log: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetbox.errors import FleetboxError
+from fleetbox.errors import FleetboxError, SettingsError
 from fleetbox_local import running
 from fleetbox_local.fleet import LocalFleet
 from fleetbox_local.identity import Process, identify, started
@@ -119,6 +119,9 @@ def test_robots_are_remembered(tmp_path: Path, up: running.Running) -> None:
     running.stop(up.directory)
     assert wish(tmp_path, None).fleet().robots == ("r1",)
     assert running.Wish(tmp_path / "other").fleet().robots == ("r1", "r2")
+    with LocalFleet(up.directory, ["r2", "r3"], influx=False, nodes=False):
+        pass
+    assert wish(tmp_path, None).fleet().robots == ("r2", "r3")
 
 
 def test_dead_store_comes_back(up: running.Running) -> None:
@@ -170,6 +173,29 @@ def test_foreground_ends_everything(tmp_path: Path, how: signal.Signals, code: i
     assert len(processes) == 3
     assert not any(process.alive for process in processes)
     assert running.state_of(tmp_path / "fleet") is None
+
+
+def test_second_interruption_ends_at_once(tmp_path: Path) -> None:
+    """A store that does not end holds up the first Ctrl-C; the second one ends everything at once."""
+    keeper, processes = foreground(tmp_path)
+    stuck = next(process for process in processes if process.name == "edge store")
+    stuck.send(signal.SIGSTOP)
+    keeper.send_signal(signal.SIGINT)
+    until(lambda: not any(process.alive for process in processes if process != stuck))
+    assert stuck.alive
+    keeper.send_signal(signal.SIGINT)
+    assert keeper.wait(DEADLINE_S) == 130
+    assert not stuck.alive
+
+
+def test_broken_policy_starts_nothing(tmp_path: Path) -> None:
+    """A fault in the user's policy.toml is told before any server starts."""
+    (tmp_path / "fleet").mkdir()
+    (tmp_path / "fleet/policy.toml").write_text('[stream."**"]\nship = "sometimes"\n')
+    fleet = LocalFleet(tmp_path / "fleet", ["r1"], influx=False, nodes=False)
+    with pytest.raises(SettingsError, match="sometimes"):
+        fleet.start()
+    assert fleet.stores == {}
 
 
 def test_start_that_fails_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
