@@ -24,6 +24,7 @@ from fleetbox_cloud.extract import points
 LOADED_CLASSES = ("sensor", "kept")  # where chunks are; meta and log hold text, media holds blobs
 HAS_ROWS = {"$has": "rows"}  # the label that chunks carry and nothing else does
 SUFFIX = "-points"  # the task's destination: another name than the bucket's, so it is never taken for a hop's task
+LISTED = 5_000  # heads compared at a time: 20 ms of the process that also relays
 RUN_RECORDS = 64  # chunks loaded at a time by a sweep: at most 16 MB at 256 KiB a chunk
 
 
@@ -107,19 +108,29 @@ class Loader:
         self._cursor.add(bucket, entry, [record.time_us for record in fresh], robot, counts)
 
     async def _sweep_entry(self, bucket: str, entry: str) -> int:
-        listed = [head.time_us async for head in self._query(bucket, entry, head=True)]
-        if not listed:
-            return 0
-        self._cursor.forget_before(bucket, entry, min(listed))
+        loaded, listed, first = 0, list[int](), True
+        async for head in self._query(bucket, entry, head=True):
+            if first:
+                self._cursor.forget_before(bucket, entry, head.time_us)
+                first = False
+            listed.append(head.time_us)
+            if len(listed) == LISTED:
+                loaded += await self._recover(bucket, entry, listed)
+                listed = []
+        return loaded + await self._recover(bucket, entry, listed)
+
+    async def _recover(self, bucket: str, entry: str, listed: list[int]) -> int:
+        """Read and load those of the listed chunks that the cursor does not know."""
         missing = self._cursor.missing(bucket, entry, listed)
+        if not missing:
+            return 0
         loaded, run = 0, list[Record]()
-        if missing:
-            async for record in self._query(bucket, entry, start_us=min(missing), stop_us=max(missing) + 1):
-                if record.time_us in missing and isinstance(record, Record):
-                    run.append(record)
-                if len(run) == RUN_RECORDS:
-                    loaded += await self.load(bucket, entry, run)
-                    run = []
+        async for record in self._query(bucket, entry, start_us=min(missing), stop_us=max(missing) + 1):
+            if record.time_us in missing and isinstance(record, Record):
+                run.append(record)
+            if len(run) == RUN_RECORDS:
+                loaded += await self.load(bucket, entry, run)
+                run = []
         return loaded + await self.load(bucket, entry, run)
 
     def _query(

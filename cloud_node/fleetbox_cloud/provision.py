@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fleetbox.blobs import BucketSpec, Store, TokenSpec
+from fleetbox.errors import InputError
 from fleetbox.naming import CLASSES, site_bucket
 from fleetbox.quotas import bucket_spec
 from fleetbox.settings import FleetSettings
@@ -50,14 +51,18 @@ def wanted(fleet: FleetSettings, site: str, extra_robots: Sequence[str] = ()) ->
     """Return what a site's store must hold.
 
     Every robot whose records pass the site has its own buckets there. Robots that report here have a token,
-    and so have the sites that pass records on to here. `extra_robots` adds robots known only by a glob.
+    and so have the sites that pass records on to here. `extra_robots` adds robots known only by a glob; raises
+    InputError for one whose records do not pass the site.
     """
     place = fleet.site_place(site)
+    for robot in extra_robots:
+        if site not in _route(fleet, robot):
+            raise InputError(f"records of {robot!r} do not pass site {site!r}", f"they go {_route(fleet, robot)}")
     robots = sorted({*fleet.robots_of(site), *extra_robots})
     buckets = {site_bucket(r, cls): bucket_spec(cls, place.quota.get(cls)) for r in robots for cls in CLASSES}
     tokens = {robot: robot_token(robot) for robot in robots if fleet.rule(robot).site == site}
     for name, table in fleet.site.items():
-        behind = [robot for robot in robots if robot in fleet.robots_of(name)]
+        behind = [robot for robot in robots if name in _route(fleet, robot)]
         if table.next == site and behind:
             tokens[name] = site_token(name, behind)
     return Layout(buckets, tokens)
@@ -97,6 +102,14 @@ async def provision(store: Store, want: Layout) -> Provisioned:
             if name in have.tokens:
                 changes.append(Change("token", name, "allowed something else"))
     return Provisioned(tuple(changes), values)
+
+
+def _route(fleet: FleetSettings, robot: str) -> list[str]:
+    sites, name = list[str](), fleet.rule(robot).site
+    while name:
+        sites.append(name)
+        name = fleet.site[name].next or ""
+    return sites
 
 
 def _quota(spec: BucketSpec) -> str:

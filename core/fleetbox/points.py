@@ -9,8 +9,9 @@ from typing import Any
 
 from fleetbox.errors import FleetboxError
 
-_KEY = re.compile(r"([,= \\])")  # what line protocol wants escaped in tags and field names
-_MEASUREMENT = re.compile(r"([, \\])")
+_KEY = re.compile(r"([,= ])")  # what line protocol wants escaped in tags and field names
+_MEASUREMENT = re.compile(r"([, ])")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\\]")  # a line break would begin another point; a backslash has no escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +49,33 @@ def slices(points: Iterable[Points], rows: int) -> Iterator[Points]:
 def lines(points: Points) -> Lines:
     """Return one line per row that has a finite value; NaN and infinities are left out and counted.
 
+    Control characters and backslashes in names become underscores.
     InfluxDB refuses the whole request for one NaN. Arrow formats the shortest text that reads back equal.
     """
     pa, pc = _arrow()
-    cells, values, nan = [], 0, 0
+    missing, kept = pa.scalar(None, pa.float64()), None
+    cells, values, nan = dict[str, Any](), 0, 0
     for name, column in points.fields.items():
         numbers = column if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, pa.float64())
         finite = pc.fill_null(pc.is_finite(numbers), False)
         good = pc.sum(finite).as_py() or 0
         values, nan = values + good, nan + len(numbers) - numbers.null_count - good
         if good:
-            text = pc.if_else(finite, numbers, pa.scalar(None, pa.float64())).cast(pa.string())
-            cells.append(pc.binary_join_element_wise(_escape(_KEY, name) + "=", text, ""))
-    if not cells:
+            cells[name] = pc.if_else(finite, numbers, missing)
+            kept = finite if kept is None else pc.or_(kept, finite)
+    if kept is None:
         return Lines([], 0, nan)
-    body = pc.binary_join_element_wise(*cells, ",", null_handling="skip")
-    times = pc.cast(pa.array(points.time_us, pa.int64()), pa.string())
-    text = pc.binary_join_element_wise(_head(points), body, times, " ")
-    return Lines(text.filter(pc.not_equal(body, "")).to_pylist(), values, nan)
+    # Rows without a value go first: arrow's join with "skip" silently shortens its answer by such rows.
+    text = [_cell(name, column.filter(kept)) for name, column in cells.items()]
+    times = pc.cast(pa.array(points.time_us, pa.int64()).filter(kept), pa.string())
+    body = pc.binary_join_element_wise(*text, ",", null_handling="skip")
+    return Lines(pc.binary_join_element_wise(_head(points), body, times, " ").to_pylist(), values, nan)
+
+
+def _cell(name: str, column: Any) -> Any:
+    """Return "name=value" per row, null where there is no value."""
+    pa, pc = _arrow()
+    return pc.binary_join_element_wise(_escape(_KEY, name) + "=", column.cast(pa.string()), "")
 
 
 def _head(points: Points) -> str:
@@ -74,7 +84,7 @@ def _head(points: Points) -> str:
 
 
 def _escape(what: re.Pattern[str], text: str) -> str:
-    return what.sub(r"\\\1", text)
+    return what.sub(r"\\\1", _UNFIT.sub("_", text))
 
 
 def _arrow() -> tuple[Any, Any]:

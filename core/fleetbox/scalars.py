@@ -149,7 +149,8 @@ class ScalarStore:
             body = {"orgID": org, "name": self._influx.bucket, "retentionRules": rules}
             bucket = await self._json("POST", "/api/v2/buckets", "make the bucket", body=body)
         elif retention_s is not None and _retention_s(bucket) != retention_s:
-            rules = rules or [{"type": "expire", "everySeconds": 0}]
+            # 0 lets InfluxDB choose the shard's length anew: an old one longer than the retention is refused.
+            rules = [{"type": "expire", "everySeconds": retention_s, "shardGroupDurationSeconds": 0}]
             path = f"/api/v2/buckets/{bucket['id']}"
             await self._json("PATCH", path, "set the retention", body={"retentionRules": rules})
             changed = True

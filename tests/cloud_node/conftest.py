@@ -32,7 +32,7 @@ Values = dict[str, dict[int, dict[str, float]]]  # stream -> time in µs -> fiel
 async def until(what: Callable[[], Awaitable[bool]], deadline_s: float = DEADLINE_S) -> None:
     """Wait for something to come true; fail when it does not in time."""
     async with asyncio.timeout(deadline_s):
-        while not await what():
+        while not await what():  # noqa: ASYNC110 - what happens in servers sets no event here
             await asyncio.sleep(0.05)
 
 
@@ -68,14 +68,17 @@ class Rig:
         self.server, self.influx, self.state = store, influx, state
 
     def store(self) -> Store:
+        """Reach the site's store with full access."""
         return Store(self.server.url, self.server.token, name="site")
 
     async def make_buckets(self, *classes: str) -> None:
+        """Make the robot's buckets as provisioning would."""
         async with self.store() as store:
             for cls in classes or ("sensor",):
                 await store.ensure_bucket(f"{self.robot}--{cls}", bucket_spec(cls, 1_000_000_000))
 
     async def write(self, drafts: Sequence[Draft], bucket: str | None = None) -> None:
+        """Write records as they would arrive."""
         async with self.store() as store:
             report = await store.write(bucket or self.bucket, drafts)
         assert report.written == len(drafts), report
@@ -115,6 +118,7 @@ class Rig:
         return {stream: await self.values(stream) for stream in wanted} == wanted
 
     def counts(self, loader: Loading) -> dict[str, int]:
+        """Return the robot's books."""
         return loader.report()["robots"].get(self.robot, {})
 
     async def _keep(self, loader: Loading, url: str) -> None:

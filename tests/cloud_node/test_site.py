@@ -34,10 +34,12 @@ class Process:
         self.child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start it."""
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(self.argv, stderr=log, stdout=log)
 
     def end(self, sign: int) -> int:
+        """Send a signal and return the exit code."""
         assert self.child is not None
         self.child.send_signal(sign)
         return self.child.wait(20)
@@ -174,19 +176,19 @@ async def _has(store: Store, bucket: str) -> bool:
     return bucket in await store.buckets()
 
 
-def test_a_part_that_cannot_run_is_named(store_server: Any, influx: Influx, run_site: Any, tmp_path: Path) -> None:
+def test_a_part_that_cannot_run_is_named(
+    store_server: Any, influx: Influx, run_site: Any, wait_until: Any, tmp_path: Path
+) -> None:
     """With no InfluxDB behind the settings the site runs on, and its report says which part waits and why."""
     nowhere = Influx(free_url(), "token", influx.org, influx.bucket)
     fleet = write_fleet(tmp_path, {"edge-1": store_server}, nowhere)
     folder = tmp_path / "state" / "edge-1"
     run_site(fleet, "edge-1")
 
-    async def waiting() -> None:
-        async with asyncio.timeout(20):
-            while (await report(folder)).get("parts", {}).get("loader", {}).get("state") != "waiting":
-                await asyncio.sleep(0.05)
+    async def waits() -> bool:
+        return bool((await report(folder)).get("parts", {}).get("loader", {}).get("state") == "waiting")
 
-    asyncio.run(waiting())
+    asyncio.run(wait_until(waits))
     answer = subprocess.run(
         [*VERB, "status", "--fleet", str(fleet), "--site", "edge-1", "--json"], capture_output=True, check=True
     )

@@ -1,0 +1,158 @@
+"""The scalar port on a real InfluxDB 2."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fleetbox.errors import AccessDenied, NotFound, StoreRefused, Unreachable
+from fleetbox.points import Points
+from fleetbox.scalars import BATCH_LINES, ScalarReport, ScalarStore
+from fleetbox.settings import Influx
+
+NOW_US = int(time.time()) * 1_000_000
+DAY_US = 86_400_000_000
+
+
+@pytest.fixture
+def influx(influx_server: Any) -> Influx:
+    """A bucket of its own."""
+    return Influx(influx_server.url, influx_server.token, influx_server.org, f"b-{uuid.uuid4().hex[:12]}")
+
+
+def run(influx: Influx, use: Callable[[ScalarStore], Awaitable[None]], retention_s: int | None = None) -> None:
+    """Use a bucket made for the test."""
+
+    async def main() -> None:
+        async with ScalarStore(influx) as scalars:
+            await scalars.ensure_bucket(retention_s)
+            await use(scalars)
+
+    asyncio.run(main())
+
+
+def wave(rows: int, stream: str = "imu", robot: str = "r1") -> Points:
+    """Make rows of two fields, 1 ms apart, the last one now."""
+    times = NOW_US - 1000 * np.arange(rows)[::-1]
+    return Points(stream, robot, "edge-1", times, {"ax": np.sin(np.arange(rows)), "n": np.arange(float(rows))})
+
+
+def test_what_is_written_is_read_back(influx: Influx) -> None:
+    """More points than one request holds are counted, and their mean is that of the values, per robot."""
+
+    async def use(scalars: ScalarStore) -> None:
+        rows = 2 * BATCH_LINES + 17
+        mine = wave(rows)
+        report = await scalars.write([mine, wave(10, robot="r2")])
+        assert report == ScalarReport(rows + 10, 2 * (rows + 10))
+        start, stop = NOW_US - 1000 * rows, NOW_US + 1
+        assert await scalars.count("imu", "ax", "r1", start, stop) == rows
+        found = await scalars.mean("imu", "ax", "r1", start, stop)
+        assert found is not None
+        assert math.isclose(found, mine.fields["ax"].mean(), abs_tol=1e-12)
+        assert await scalars.count("imu", "ax", "r1", start, NOW_US) == rows - 1
+        assert await scalars.mean("imu", "ax", "r3", start, stop) is None
+        assert await scalars.mean("no/such", "ax", "r1", start, stop) is None
+        assert await scalars.count("imu", "nope", "r1", start, stop) == 0
+
+    run(influx, use)
+
+
+def test_writing_again_changes_nothing(influx: Influx) -> None:
+    """Equal points overwrite themselves."""
+
+    async def use(scalars: ScalarStore) -> None:
+        for _ in range(2):
+            assert (await scalars.write([wave(100)])).written == 100
+        assert await scalars.count("imu", "n", "r1", 0, NOW_US + 1) == 100
+
+    run(influx, use)
+
+
+def test_each_refusal_is_counted_and_the_rest_kept(influx: Influx) -> None:
+    """Out of retention, a type conflict and a malformed line in one request: every point counted, the good ones in."""
+
+    async def use(scalars: ScalarStore) -> None:
+        await scalars.write_lines([f"m,robot=r1 f=1 {NOW_US}"])
+        good = [f"m,robot=r1 f=2 {NOW_US + n}" for n in range(1, 41)]
+        old = [f"m,robot=r1 f=3 {NOW_US - 3 * DAY_US + n}" for n in range(7)]
+        wrong = [f"m,robot=r1 f=4i {NOW_US + n}" for n in range(50, 55)]
+        mixed = [*good[:20], *wrong[:2], *old, "no line at all", *good[20:], *wrong[2:]]
+        report = await scalars.write_lines(mixed)
+        assert report.refused == Counter(retention=7, type=5, malformed=1)
+        assert report.written == 40
+        assert await scalars.count("m", "f", "r1", 0, NOW_US + 1000) == 41
+        assert (await scalars.write_lines(old + good)).refused == Counter(retention=7)
+
+    run(influx, use, retention_s=86_400)
+
+
+def test_nan_never_reaches_influxdb(influx: Influx) -> None:
+    """One NaN would refuse the whole request: it is dropped and counted, its row's other values are in."""
+
+    async def use(scalars: ScalarStore) -> None:
+        fields = {"a": [1.0, math.nan, math.inf], "b": [1.0, 2.0, math.nan]}
+        report = await scalars.write([Points("m", "r1", "e", [NOW_US, NOW_US + 1, NOW_US + 2], fields)])
+        assert report == ScalarReport(2, 3, Counter(nan=3))
+        assert await scalars.count("m", "b", "r1", 0, NOW_US + 9) == 2
+
+    run(influx, use)
+
+
+def test_a_bucket_is_made_once_and_its_retention_follows(influx: Influx) -> None:
+    """The bucket answers InfluxQL at once; a second call changes nothing, another retention does."""
+
+    async def use(scalars: ScalarStore) -> None:
+        assert await scalars.ensure_bucket() is False
+        assert await scalars.ensure_bucket(86_400) is True
+        assert await scalars.ensure_bucket(86_400) is False
+        assert await scalars.ensure_bucket(0) is True
+        assert await scalars.query("SHOW MEASUREMENTS") == []
+
+    run(influx, use)
+
+
+def test_quotes_in_names_stay_names(influx: Influx) -> None:
+    """A field or stream with quotes and slashes is asked for by its own name and nothing else."""
+
+    async def use(scalars: ScalarStore) -> None:
+        name = 'say "hi", x=1'
+        await scalars.write([Points("cam/front", "r1", "e", [NOW_US], {name: [2.0]})])
+        assert await scalars.mean("cam/front", name, "r1", 0, NOW_US + 1) == 2.0
+
+    run(influx, use)
+
+
+def test_each_failure_has_its_error(influx: Influx) -> None:
+    """A wrong token, a missing bucket or organisation, nothing listening, and bad InfluxQL are told apart."""
+
+    async def main() -> None:
+        wrong: list[tuple[Influx, type[Exception]]] = [
+            (replace(influx, token="wrong"), AccessDenied),
+            (replace(influx, bucket="missing"), NotFound),
+            (replace(influx, org="missing"), NotFound),
+            (replace(influx, url="http://127.0.0.1:9"), Unreachable),
+        ]
+        for place, error in wrong:
+            async with ScalarStore(place, timeout_s=5.0) as scalars:
+                with pytest.raises(error, match="next:"):
+                    await scalars.write_lines(["m f=1"])
+        for place, error in (wrong[0], wrong[1], wrong[3]):
+            async with ScalarStore(place, timeout_s=5.0) as scalars:
+                with pytest.raises(error):
+                    await scalars.mean("m", "f", "r1", 0, 1)
+        async with ScalarStore(influx) as scalars:
+            await scalars.ensure_bucket()
+            with pytest.raises(StoreRefused, match="SELEKT"):
+                await scalars.query("SELEKT 1")
+
+    asyncio.run(main())
