@@ -78,7 +78,8 @@ class Agent:
     async def _write(self) -> None:
         if self.duties is not None:
             try:
-                await asyncio.wait_for(self.duties.settled.wait(), SETTLE_S)
+                async with asyncio.timeout(SETTLE_S):
+                    await self.duties.settled.wait()
             except TimeoutError:
                 log.warning("records are written before the robot's tasks stand", robot=self._settings.robot)
         self._ready.set()

@@ -116,6 +116,7 @@ class Duties:
                 raise done.error
 
     async def _label(self) -> None:
+        await self.settled.wait()
         find = one_robot(self._settings.robot, lambda: self._settings.policy)
         duty = Duty(find, policy=self._settings.policy.hash, backlog=self._backlog)
         self._labeler = Labeler(self._door.store, duty)

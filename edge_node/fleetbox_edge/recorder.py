@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time as system_time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
@@ -31,6 +32,7 @@ _log = structlog.get_logger()
 
 POLL_S = 0.005  # flush looks this often: well below the store's answer
 CLOSE_S = 10.0  # a store that runs takes the rest within a second; one that doesn't gets it at the next start
+STOP_TRIES = 8  # seconds; longer than a relay's own grace for a batch on the wire
 
 When = str | float | int | datetime
 
@@ -264,7 +266,10 @@ class Recorder:
 
     async def _ended(self) -> None:
         """Give cancelled work its moment to close connections."""
-        import asyncio
-
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        await asyncio.gather(*others, return_exceptions=True)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for _ in range(STOP_TRIES):
+            if not others:
+                return
+            _, others = await asyncio.wait(others, timeout=1.0)
+            for task in others:
+                task.cancel()  # again: a library may have swallowed the first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -81,10 +82,9 @@ class Writer:
         kick = self._kicks[cls]
         if self._session.outbox.is_full(cls):
             return
-        try:
-            await asyncio.wait_for(kick.wait(), GATHER_S)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):  # wait_for would swallow a cancellation that meets a kick
+                await kick.wait()
         kick.clear()
 
     def _drafts(self, batch: list[Parcel]) -> list[Pair]:
