@@ -12,7 +12,7 @@ from fleetbox.events import STREAM, Event, read_events
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Tier
 from fleetbox.time import parse_duration
-from fleetbox_query.inventory import Holding, Inventory, take_inventory
+from fleetbox_query.inventory import Holding, Inventory, Unreached, take_inventory
 from fleetbox_query.request import EVENT, EventQuestion, Moment, Span
 from fleetbox_query.stores import Stores, places_for
 
@@ -26,6 +26,11 @@ class Found:
 
     events: tuple[Event, ...]
     inventory: Inventory
+
+    @property
+    def unreached(self) -> tuple[Unreached, ...]:
+        """Return the places that could not be asked."""
+        return self.inventory.unreached
 
 
 @dataclass(frozen=True, slots=True)

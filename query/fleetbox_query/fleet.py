@@ -52,6 +52,11 @@ class Fleet:
         self.close()
 
     @property
+    def session(self) -> Session:
+        """Return what its questions run on."""
+        return self._session
+
+    @property
     def settings(self) -> FleetSettings:
         """Return the settings in force."""
         return self._session.fleet
@@ -74,9 +79,10 @@ class Fleet:
         """Choose events by kind (a glob), such as "hard_brake"; nothing is read yet."""
         return Events(self._session, EventQuestion(kind))
 
-    def event(self, name: str) -> Event:
+    def event(self, name: str, *, tier: str | None = None, site: str | None = None) -> Event:
         """Return one event by its id, or by a beginning only it has; raises NotFound."""
-        return self._session.run(find_event(self._session.stores, self.settings, Where(), name))
+        where = Where(tier, site)  # type: ignore[arg-type]
+        return self._session.run(find_event(self._session.stores, self.settings, where, name))
 
     def scalar_mean(self, selector: str, start: TimeLike, stop: TimeLike) -> Mean:
         """Return (mean, "influx" or "chunks") of one scalar such as "r1/imu:ax" over [start, stop).

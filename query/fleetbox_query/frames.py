@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fleetbox import chunks
 from fleetbox.errors import InputError
+from fleetbox_query.expressions import Expression
 from fleetbox_query.items import chosen_fields, is_chunk
 from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
@@ -44,12 +45,16 @@ class Tables(dict[str, Any]):
         return next(iter(self.values()))
 
 
-def tables_of(pieces: Iterable[Piece], unreadable: list[str]) -> dict[str, pa.Table]:
-    """Return a table per stream, cut to the windows and the chosen fields, in order of time."""
+def tables_of(pieces: Iterable[Piece], expression: Expression, unreadable: list[str]) -> dict[str, pa.Table]:
+    """Return a table per stream, cut to the windows, the expression and the chosen fields, in order of time.
+
+    Records that do not open are named in `unreadable`.
+    """
     by_stream: dict[str, list[tuple[Source, pa.Table]]] = {}
     for piece in pieces:
         try:
             part = chunks.table(piece.record.data) if is_chunk(piece.record) else _blob_table(piece)
+            part = _passing(part, piece, expression) if expression.needs_rows else part
         except InputError as error:
             record = piece.record
             unreadable.append(f"{record.bucket}/{record.entry} at {record.time_us}: {error.message}")
@@ -93,6 +98,17 @@ def aligned(frame: pd.DataFrame, every_us: int, max_age_us: int | None) -> pd.Da
         picked = known.take(at.clip(0)) if len(known) else known.reindex(grid)
         columns[name] = pd.Series(picked.array, index=grid).mask(stale)
     return pd.DataFrame(columns, index=grid)
+
+
+def _passing(table: pa.Table, piece: Piece, expression: Expression) -> pa.Table:
+    labels = piece.record.labels
+    times = _times(table).tolist()
+    rows = table.drop_columns([chunks.TIME]).to_pylist()
+    more = {"stream": piece.source.stream}
+    verdicts = [
+        expression.row_match(labels, row, time_us=at, **more) is True for at, row in zip(times, rows, strict=True)
+    ]
+    return table.filter(verdicts)
 
 
 def _joined(parts: Sequence[tuple[Source, pa.Table]]) -> pa.Table:

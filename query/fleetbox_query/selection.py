@@ -98,20 +98,22 @@ class Selection:
         }
         return frame
 
-    def arrow(self) -> Tables:
+    def arrow(self, *, warn: bool = True) -> Tables:
         """Return one pyarrow.Table per stream, by "robot/stream", with exact clocks as columns."""
         tables = self.session.run(self._tables())
-        tables.provenance.warn()
+        if warn:
+            tables.provenance.warn()
         return tables
 
-    def records(self) -> Records:
+    def records(self, *, warn: bool = True) -> Records:
         """Return an iterator over rows and blobs in order of time; memory stays bounded."""
-        return Records(self.session.loop, self.session.run(self._reading()))
+        return Records(self.session.loop, self.session.run(self._reading()), warn=warn)
 
-    def count(self) -> Count:
+    def count(self, *, warn: bool = True) -> Count:
         """Return how many records, rows and bytes there are, from heads; only chunks at a border are read."""
         counted = self.session.run(self._count())
-        counted.provenance.warn()
+        if warn:
+            counted.provenance.warn()
         return counted
 
     def at(self, time: TimeLike) -> Nearest:
@@ -140,7 +142,7 @@ class Selection:
     async def _tables(self) -> Tables:
         reading = await self._reading()
         unreadable: list[str] = []
-        tables = tables_of(await reading.all(), unreadable)
+        tables = tables_of(await reading.all(), reading.prepared.expression, unreadable)
         return Tables(tables, replace(reading.provenance, unreadable=tuple(unreadable)))
 
     async def _count(self) -> Count:

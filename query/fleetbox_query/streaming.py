@@ -8,7 +8,9 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from fleetbox.background import BackgroundLoop
+from fleetbox_query.expressions import Expression
 from fleetbox_query.items import Item, Notes, items_of
+from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Piece, Reading
 
@@ -35,6 +37,16 @@ class Records(Iterator[Item]):
     def provenance(self) -> Provenance:
         """Return where the items so far came from and what is missing."""
         return replace(self._reading.provenance, unreadable=tuple(self.notes.unreadable))
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Return the streams being read."""
+        return self._reading.prepared.sources
+
+    @property
+    def expression(self) -> Expression:
+        """Return the conditions, as split between the stores and this program."""
+        return self._reading.prepared.expression
 
     @property
     def places_read(self) -> tuple[str, ...]:

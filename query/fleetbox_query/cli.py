@@ -1,0 +1,250 @@
+"""The verbs that look at data: ls, query, get, event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_option, tier_option
+from fleetbox.cli.output import emit, note, say, table
+from fleetbox.errors import InputError
+from fleetbox.time import GRAMMAR, iso_time, show_time
+from fleetbox_query.showing import event_dict, event_row, stream_row
+
+if TYPE_CHECKING:
+    from fleetbox_query.answering import Wish
+    from fleetbox_query.fleet import Fleet
+    from fleetbox_query.inventory import Unreached
+    from fleetbox_query.provenance import Provenance
+    from fleetbox_query.request import Question
+
+PARTIAL = 3
+CLOCKS = ("record", "log", "publish", "header")
+FORMATS = ("table", "json", "ndjson", "csv", "parquet")
+start_option = click.option("--start", metavar="T", help=f"From then on: {GRAMMAR}, or event:ID-10s.")
+stop_option = click.option("--stop", metavar="T", help="Up to then, excluded.")
+
+
+@click.command()
+@click.argument("selector", default="*")
+@tier_option
+@site_option
+@fleet_option
+@json_option
+def ls(selector: str, tier: str | None, site: str | None, fleet_path: Path | None, as_json: bool) -> int:
+    """List the streams that SELECTOR (ROBOT/STREAM, globs) chooses, and where they are held."""
+    with _connected(fleet_path) as fleet:
+        streams = fleet.streams(selector, tier=tier, site=site)
+    if as_json:
+        emit({"streams": [stream.as_dict() for stream in streams], **_asked(streams.provenance)})
+    elif streams:
+        columns = ["robot", "stream", "class", "type", "fields", "Hz", "size/s", "records", "first", "last", "held"]
+        table([stream_row(stream) for stream in streams], columns, right=("Hz", "size/s", "records"))
+    else:
+        note(f"nothing is recorded that {selector} chooses, at {', '.join(streams.provenance.places_read)}")
+    return _tell(streams.provenance)
+
+
+@click.command()
+@click.argument("selector", nargs=-1, required=True)
+@click.option("--label", "labels", multiple=True, metavar="K=V", help="Only records with this label; repeatable.")
+@click.option("--when", default="", metavar="CEL", help="Only where it holds: \"ax < -4.0 && site == 'edge-1'\".")
+@start_option
+@stop_option
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="At most so many rows or records [20 on a terminal, else all]."
+)
+@click.option("--format", "format_", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file (Parquet: or folder).")
+@click.option("--plot", is_flag=True, help="Draw one scalar, such as r1/imu:ax.")
+@click.option("--explain", is_flag=True, help="Say what the store filters and what this program does; read nothing.")
+@click.option(
+    "--clock", type=click.Choice(["record", "log", "publish", "header"]), default="record", help="Times shown."
+)
+@tier_option
+@site_option
+@fleet_option
+def query(selector: tuple[str, ...], **options: Any) -> int:
+    """Show the rows or records that SELECTOR (ROBOT/STREAM[:FIELD], globs) chooses, in order of time.
+
+    ndjson writes one object per row or record: robot, stream, time_us, type, labels, and `fields` (dotted names;
+    NaN and infinities as text) or `content_type`, `bytes` (base64) and, for text and JSON, `value`.
+    """
+    from fleetbox_query import answering
+
+    wish = answering.unlimited(_wish(options))
+    with _connected(options["fleet_path"]) as fleet:
+        question = _question(fleet, selector, options)
+        if options["explain"]:
+            return _explain(answering.explain(fleet, question), wish.format == "json")
+        if options["plot"]:
+            drawing, provenance = answering.plot(fleet, question)
+            say(drawing)
+            return _tell(provenance)
+        answered = answering.answer(fleet, question, wish)
+    if answered.more != 0:
+        left = "more rows" if answered.more is None else f"{answered.more:,} more rows"
+        note(f"{left}; --limit N shows N of them")
+    if not answered.written:
+        note("nothing lies in that time and passes those conditions")
+    for hint in answered.hints:
+        note(hint)
+    return _tell(answered.provenance)
+
+
+@click.command()
+@click.argument("selector")
+@click.option("--at", required=True, metavar="T", help=f"When: {GRAMMAR}, or event:ID.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write its bytes to this file or folder.")
+@tier_option
+@site_option
+@fleet_option
+@json_option
+def get(
+    selector: str,
+    at: str,
+    output: Path | None,
+    tier: str | None,
+    site: str | None,
+    fleet_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Get the record of SELECTOR nearest to a time: text is printed, pictures and other bytes go to a file."""
+    from fleetbox_query import getting
+
+    with _connected(fleet_path) as fleet:
+        question = _question(fleet, (selector,), {"tier": tier, "site": site})
+        found = getting.find(fleet, question, at)
+    where = f"{found.item.robot}/{found.item.stream} at {show_time(found.item.time_us)}, from {found.place}"
+    path = getting.save(found.item, output) if output else None
+    if as_json:
+        emit({**getting.as_dict(found), "file": str(path) if path else None})
+    else:
+        note(f"{where}, {getting.distance_text(found.off_us)}")
+        if path:
+            say(str(path))
+        else:
+            getting.show(found.item)
+    return _tell(found.provenance)
+
+
+@click.group()
+def event() -> None:
+    """List events and look at one."""
+
+
+@event.command("ls")
+@click.argument("kind", required=False)
+@click.option(
+    "--robot", "robots", multiple=True, default=("*",), help="Only events of these robots (glob); repeatable."
+)
+@click.option("--last", metavar="DURATION", help="Only those of the last 30d, 2h, ...")
+@start_option
+@stop_option
+@tier_option
+@site_option
+@fleet_option
+@json_option
+def event_ls(kind: str | None, robots: tuple[str, ...], last: str | None, as_json: bool, **options: Any) -> int:
+    """List events in order of time, of one KIND (a glob) or of all."""
+    if last and (options["start"] or options["stop"]):
+        raise InputError("--last beside --start or --stop", "use one of them")
+    with _connected(options["fleet_path"]) as fleet:
+        chosen = fleet.events(kind).robots(*robots).at(tier=options["tier"], site=options["site"])
+        chosen = chosen.last(last) if last else chosen.between(options["start"], options["stop"])
+        found = chosen.find()
+    if as_json:
+        emit({"events": [event_dict(one) for one in found.events], "unreachable": list(map(str, found.unreached))})
+    elif found.events:
+        columns = ["id", "kind", "robot", "time", "before", "after", "state", "records", "note"]
+        table([event_row(one) for one in found.events], columns, right=("before", "after", "records"))
+    else:
+        note("no such events; raise one with `fleetbox mark KIND`")
+    return _tell_unreached(found.unreached)
+
+
+@event.command("show")
+@click.argument("id_", metavar="ID")
+@tier_option
+@site_option
+@fleet_option
+@json_option
+def event_show(id_: str, tier: str | None, site: str | None, fleet_path: Path | None, as_json: bool) -> int:
+    """Show one event, by its id or a beginning only it has."""
+    with _connected(fleet_path) as fleet:
+        found = fleet.event(id_, tier=tier, site=site)
+    if as_json:
+        emit({"event": event_dict(found)})
+        return 0
+    say(f"{found.id}: {found.kind} of {found.robot} at {show_time(found.time_us)}, {found.state}")
+    say(f"from {iso_time(found.start_us)} to {iso_time(found.stop_us)}, streams {', '.join(found.streams)}")
+    for text in filter(None, (found.note, f"marked by {found.by}" if found.by else "")):
+        say(text)
+    table(
+        [{"stream": name, "selected": count} for name, count in sorted(found.labelled.items())], ["stream", "selected"]
+    )
+    for name, oldest_us in sorted(found.cut_streams().items()):
+        say(f"cut short: {name} was held from {iso_time(oldest_us)} only, the ring had turned over")
+    say(f"next: fleetbox query '{found.robot}/**' --start event:{found.id}-10s --stop event:{found.id}+5s")
+    return 0
+
+
+def _connected(path: Path | None) -> Fleet:
+    from fleetbox_query.fleet import connect
+
+    return connect(path)
+
+
+def _question(fleet: Fleet, selectors: tuple[str, ...], options: dict[str, Any]) -> Question:
+    from fleetbox_query.request import Question, parse_selectors
+
+    return Question(
+        parse_selectors(selectors),
+        fleet.session.moment(options.get("start")),
+        fleet.session.moment(options.get("stop")),
+        labels=parse_labels(options.get("labels", ())),
+        when=options.get("when", ""),
+        tier=options["tier"],
+        site=options["site"],
+    )
+
+
+def _wish(options: dict[str, Any]) -> Wish:
+    from fleetbox_query.answering import Wish
+
+    chosen = "json" if options["as_json"] else options["format_"]
+    return Wish(chosen, options["limit"], options["output"], options["clock"])
+
+
+def _explain(found: dict[str, Any], as_json: bool) -> int:
+    if as_json:
+        emit(found)
+        return 0
+    say(f"store filters   {found['store'] or 'nothing'}")
+    say(f"client, labels  {' && '.join(found['client']['labels']) or 'nothing'}")
+    say(f"client, rows    {' && '.join(found['client']['rows']) or 'nothing'}")
+    for one in found["streams"]:
+        say(f"reads           {one['stream']} ({one['class']}) from {', '.join(one['places'])}")
+    for text in found["unreachable"]:
+        note(f"not asked: {text}")
+    return PARTIAL if found["unreachable"] else 0
+
+
+def _asked(provenance: Provenance) -> dict[str, Any]:
+    return {"asked": list(provenance.places_read), "unreachable": [str(one) for one in provenance.unreachable]}
+
+
+def _tell(provenance: Provenance) -> int:
+    """Say on stderr what an answer lacks; return the exit code."""
+    for line in provenance.lines():
+        note(line)
+    return 0 if provenance.complete else PARTIAL
+
+
+def _tell_unreached(unreached: tuple[Unreached, ...]) -> int:
+    for one in unreached:
+        note(f"not asked: {one}")
+    return PARTIAL if unreached else 0
