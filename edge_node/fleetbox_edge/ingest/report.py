@@ -48,7 +48,8 @@ class IngestReport:
     `failed`; rows: messages inside chunks; bytes: payload bytes of all records. bumped: stamps
     moved by a µs or more because another message had them. undecoded: messages kept as raw
     bytes although their schema promised fields. headerless: messages keyed by log time because
-    they carry no header stamp. suspect: messages from a part of the file whose checksum fails.
+    they carry no header stamp. overlapping: records beside another recording's under the same time.
+    completed: chunks of an earlier, shorter copy replaced by the whole ones. suspect: messages from a part of the file whose checksum fails.
     """
 
     file: str
@@ -67,6 +68,7 @@ class IngestReport:
     headerless: int = 0
     suspect: int = 0
     overlapping: int = 0
+    completed: int = 0
     failed: list[str] = field(default_factory=list)
     failed_count: int = 0
     stopped: str | None = None

@@ -165,6 +165,8 @@ def explain(place: Place, report: IngestReport) -> list[str]:
         )
     if report.undecoded:
         lines.append(f"{report.file}: {report.undecoded:,} messages do not fit their schema and are kept as raw bytes")
+    if report.completed:
+        lines.append(f"{report.file}: {report.completed:,} records of an earlier, shorter copy were completed")
     if report.overlapping:
         lines.append(
             f"{report.file}: {report.overlapping:,} records overlap with another recording's and stand beside them"

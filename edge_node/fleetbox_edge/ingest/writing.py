@@ -7,7 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from fleetbox import chunks
 from fleetbox.blobs import Store
+from fleetbox.errors import InputError
 from fleetbox.records import Draft
 from fleetbox_edge.ingest.report import IngestReport
 
@@ -77,19 +79,30 @@ class KeptWriter:
             if status == 425:
                 self._torn.append(draft)
             elif status == 409:
-                await self._beside(draft)
+                await self._settle(draft)
             else:
                 self._report.fail(f"{draft.entry} at {draft.time_us}: the store says {status} {message}")
                 full = full or (message if _is_full(status, message) else "")
         if full:
             raise Full(full)
 
+    async def _settle(self, draft: Draft) -> None:
+        """Decide about a key that other bytes hold: another copy of the recording, cut short, or another recording."""
+        stored = await self._store.read(self._bucket, draft.entry, draft.time_us)
+        if contains(stored.data, draft.data):
+            self._report.already += 1
+        elif contains(draft.data, stored.data):
+            await self._store.delete(self._bucket, draft.entry, [draft.time_us])
+            self._report.completed += 1
+            await self._write([draft])
+        else:
+            await self._beside(draft)
+
     async def _beside(self, draft: Draft) -> None:
-        """Write a record whose key another file's record has just below that key, where readers look first."""
+        """Write a record just below its key, which another recording holds: readers look there first."""
         self._report.overlapping += 1
         for step_us in range(1, OTHER_KEYS + 1):
-            moved = replace(draft, time_us=draft.time_us - step_us)
-            done = await self._store.write(self._bucket, [moved])
+            done = await self._store.write(self._bucket, [replace(draft, time_us=draft.time_us - step_us)])
             self._report.written += done.written + done.healed
             self._report.already += done.already
             if not done.refused:
@@ -97,6 +110,21 @@ class KeptWriter:
             if done.refused[0][1] != 409:
                 break
         self._report.fail(f"{draft.entry} at {draft.time_us}: other records hold this time and {OTHER_KEYS} µs below")
+
+
+def contains(whole: bytes, part: bytes) -> bool:
+    """Tell whether a chunk holds every message of another one."""
+    try:
+        return _messages(part) <= _messages(whole)
+    except InputError:  # not both are chunks
+        return False
+
+
+def _messages(data: bytes) -> set[tuple[int, bytes]]:
+    columns = chunks.columns(data)
+    if chunks.CDR not in columns or "log_ns" not in columns:
+        raise InputError("a chunk without messages' bytes")
+    return set(zip(columns["log_ns"], columns[chunks.CDR], strict=True))
 
 
 def _is_full(status: int, message: str) -> bool:
