@@ -128,7 +128,9 @@ class Duties:
     async def _pass_on(self) -> None:
         site = self._settings.site_place()
         assert site is not None
-        relay = Relay(self._settings.relay, site.url, site.current_token, relay_secret(self._door.place.current_token()))
+        relay = Relay(
+            self._settings.relay, site.url, site.current_token, relay_secret(self._door.place.current_token())
+        )
         await relay.start()
         self._relay = relay
         try:
@@ -143,8 +145,8 @@ def lock_path(state: Path) -> Path:
     return state / "duties.lock"
 
 
-def try_lock(path: Path) -> int | None:
-    """Take a lock file; return the held descriptor, or None when another process holds it."""
+def try_lock(path: Path, *, note: bool = True) -> int | None:
+    """Take a lock file and note our process in it; return the descriptor, or None when another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
@@ -152,6 +154,7 @@ def try_lock(path: Path) -> int | None:
     except OSError:
         os.close(fd)
         return None
-    os.ftruncate(fd, 0)
-    os.write(fd, str(os.getpid()).encode())
+    if note:
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
     return fd

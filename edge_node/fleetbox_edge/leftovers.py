@@ -67,8 +67,8 @@ class Leftovers:
         while any(parcel.state in ("waiting", "sending") for parcel in numbers):
             numbers = [parcel for parcel in numbers if parcel.state in ("waiting", "sending")]
             await asyncio.sleep(POLL_S)
-        for path in sorted(folder.iterdir()):
-            await aiofiles.os.remove(path)
+        for name in await aiofiles.os.listdir(folder):
+            await aiofiles.os.remove(folder / name)
         await aiofiles.os.rmdir(folder)
 
     async def _put(self, numbers: list[Parcel], parcels: Iterable[Parcel]) -> None:
@@ -83,7 +83,8 @@ class Leftovers:
 
     async def _pruned(self, folder: Path) -> list[Path]:
         """Return the folder's segments, oldest first, less what goes beyond the bound: a crash loop fills no disk."""
-        paths = sorted(folder.glob("*.seg"))
+        names = await aiofiles.os.listdir(folder)
+        paths = [folder / name for name in sorted(names) if name.endswith(".seg")]
         size = sum(path.stat().st_size for path in paths)
         for cls in LEAST_VALUABLE_FIRST:
             for path in [path for path in paths if path.name.startswith(f"{cls}-")]:

@@ -18,7 +18,7 @@ import structlog
 from fleetbox import events, types
 from fleetbox.background import BackgroundLoop
 from fleetbox.clock import Clock
-from fleetbox.errors import Incomplete
+from fleetbox.errors import FleetboxError, Incomplete
 from fleetbox.settings import RobotSettings, load_robot
 from fleetbox.time import parse_duration, parse_time
 from fleetbox_edge.agent import Agent, Wanted
@@ -158,11 +158,18 @@ class Recorder:
                 left = self._session.outbox.outstanding(upto)
             if not left and not self._running.replaying:
                 return True
-            if self._work.done():
-                self._work.result()
+            self.check()
             if deadline_s is not None and system_time.monotonic() > deadline_s:
                 raise self._incomplete(left, timeout or 0.0)
             system_time.sleep(POLL_S)
+
+    def check(self) -> None:
+        """Raise FleetboxError when the agent's background work has ended by itself; the spool still takes all."""
+        if self._work.done() and not self._stopped:
+            why = self._work.exception()
+            raise FleetboxError(
+                f"the agent of {self.settings.robot} has stopped: {why!r}", "start a new Recorder"
+            ) from why
 
     def stats(self) -> Stats:
         """Return the counts so far."""
@@ -184,7 +191,7 @@ class Recorder:
             return
         try:
             self.flush(timeout)
-        except Incomplete as left:
+        except FleetboxError as left:
             _log.warning("closed with records in the spool", robot=self.settings.robot, why=left.message)
         finally:
             self._stop()

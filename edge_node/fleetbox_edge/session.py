@@ -71,8 +71,12 @@ class Session:
     def log(self, stream: str, value: Any, time: Any = None, labels: Mapping[str, Any] | None = None) -> None:
         """Accept one row or blob; raises InputError for a value, name, label or time that cannot be."""
         lane = self._lanes.get(stream)
-        if lane is None or type(value) is not dict or len(value) != lane.width or lane.given != labels or (
-            time is not None
+        if (
+            lane is None
+            or type(value) is not dict
+            or len(value) != lane.width
+            or lane.given != labels
+            or (time is not None)
         ):
             return self._log(stream, value, time, labels)
         try:

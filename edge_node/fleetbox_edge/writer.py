@@ -219,4 +219,3 @@ class Writer:
         with self._session.lock:
             self._session.outbox.lose(parcel, reason)
             self._session.spool.sweep(parcel.address.cls)
-

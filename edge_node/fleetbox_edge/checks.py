@@ -1,0 +1,65 @@
+"""Check a robot's agent for `doctor` and `status`: does it run, and what still waits in its spool."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fleetbox.checks import Check
+from fleetbox.settings import FleetSettings, RobotSettings, load_robot
+from fleetbox_edge.duties import lock_path, try_lock
+from fleetbox_edge.spool.spool import lock_folder
+
+LARGE_BYTES = 256 << 20  # a dozen segments: more than a running agent needs while its store answers
+
+
+async def agent(fleet: FleetSettings, robot: str | None) -> list[Check]:
+    """Check the agents whose robot.toml is on this machine; others are seen by what reaches their sites."""
+    names = [robot] if robot else fleet.known_robots
+    found = [(name, path) for name in names if (path := _file_of(fleet, name))]
+    return [check for name, path in found for check in _checks(name, path, load_robot(path))]
+
+
+def _file_of(fleet: FleetSettings, robot: str) -> Path | None:
+    """Return the robot's settings: the file we were given, or the one that `fleetbox up` wrote beside it."""
+    beside = fleet.source.parent / robot / "robot.toml"
+    if beside.is_file():
+        return beside
+    return fleet.source if fleet.source.name == "robot.toml" and robot in fleet.known_robots else None
+
+
+def _checks(robot: str, path: Path, settings: RobotSettings) -> list[Check]:
+    return [_running(robot, path, settings), _spool(robot, path, settings)]
+
+
+def _running(robot: str, path: Path, settings: RobotSettings) -> Check:
+    lock = lock_path(settings.state)
+    pid = lock.read_text().strip() if lock.is_file() else ""
+    if lock.is_file() and (fd := try_lock(lock, note=False)) is None:
+        return Check("PASS", "agent", robot, f"process {pid} does {robot}'s duties")
+    if lock.is_file() and fd is not None:
+        os.close(fd)
+    step = f"fleetbox agent run --config {path}"
+    return Check("FAIL", "agent", robot, f"no process does {robot}'s duties: nothing is shipped", "no agent", step)
+
+
+def _spool(robot: str, path: Path, settings: RobotSettings) -> Check:
+    root = settings.state / "spool" / robot
+    folders = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
+    size = sum(file.stat().st_size for folder in folders for file in folder.glob("*.seg"))
+    dead = [folder for folder in folders if _is_dead(folder)]
+    if dead:
+        text = f"{len(dead)} stopped recorders left {size / 1e6:.0f} MB that are not in the store yet"
+        return Check("WARN", "spool", robot, text, "spool waiting", f"fleetbox agent run --config {path}")
+    if size > LARGE_BYTES:
+        text = f"{size / 1e6:.0f} MB wait for the store"
+        return Check("WARN", "spool", robot, text, "spool filling", f"fleetbox doctor {robot}")
+    return Check("PASS", "spool", robot, f"{len(folders)} recorders, nothing waits for long")
+
+
+def _is_dead(folder: Path) -> bool:
+    fd = lock_folder(folder)
+    if fd is None:
+        return False
+    os.close(fd)
+    return any(folder.glob("*.seg"))

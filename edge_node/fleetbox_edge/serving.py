@@ -1,0 +1,33 @@
+"""Run `fleetbox agent run`: hold a robot's duties until told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from fleetbox_edge.recorder import Recorder
+
+LOOK_S = 1.0  # how soon a failure of the background work ends the process
+
+
+def serve(config: Path) -> int:
+    """Hold the duties and replay leftover spools until SIGTERM (exit code 0) or Ctrl-C (KeyboardInterrupt)."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    stop = threading.Event()
+
+    def on_term(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_term)
+    log = structlog.get_logger()
+    with Recorder(config) as recorder:
+        log.info("agent runs", robot=recorder.settings.robot, store=recorder.settings.store)
+        while not stop.wait(LOOK_S):
+            recorder.check()
+    log.info("agent stopped", robot=recorder.settings.robot)
+    return 0
