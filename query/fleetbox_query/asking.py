@@ -19,6 +19,7 @@ from fleetbox_query.stores import Stores, places_for
 
 async def prepare(stores: Stores, fleet: FleetSettings, question: Question) -> Prepared:
     """Return the question made ready; raises NotFound when no reached place holds any such stream."""
+    split(question, ())  # text that is no CEL is told before any place is asked
     where = Where(question.tier, question.site)
     spans, seen = await _spans(stores, fleet, question, where)
     selectors = list(dict.fromkeys(span.selector for span in spans))
