@@ -33,6 +33,7 @@ CONTENT_TYPE = "application/json"
 MAX_KIND_CHARS = 40
 MAX_NOTE_CHARS = 2_000
 LONGEST_US = 420_000_000  # µs; the longest window a policy may ask for, before and after
+FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind any entry's newest record
 TRIES = 100  # a taken stamp moves on by 1 µs; a hundred marks within 100 µs is somebody's endless loop
 
 State = Literal["open", "labelled"]
@@ -175,7 +176,7 @@ async def _revisions(store: Store, bucket: str, start_us: int) -> AsyncIterator[
     # A revision is written after the moment it tells of: what meets the interval began one longest window earlier.
     earliest = max(0, start_us - LONGEST_US)
     try:
-        async for record in store.query(bucket, ENTRIES, start_us=earliest):
+        async for record in store.query(bucket, ENTRIES, start_us=earliest, stop_us=FOR_EVER_US):
             if (event := _decoded(record)) is not None:
                 yield record.entry, record.time_us, event
     except NotFound:

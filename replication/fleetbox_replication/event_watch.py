@@ -6,7 +6,7 @@ import structlog
 
 from fleetbox.blobs import Store
 from fleetbox.errors import InputError
-from fleetbox.events import ENTRIES, STREAM, Event, decode
+from fleetbox.events import ENTRIES, FOR_EVER_US, STREAM, Event, decode
 from fleetbox.records import Head
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ class EventWatch:
         start_us = max(0, self._last[STREAM][1] - OVERLAP_US) if STREAM in self._last else 0
         latest: dict[str, Head] = {}
         closed: set[str] = set()
-        async for head in self._store.query(self._bucket, ENTRIES, start_us=start_us, head=True):
+        async for head in self._store.query(self._bucket, ENTRIES, start_us=start_us, stop_us=FOR_EVER_US, head=True):
             if head.entry == self._closing and head.labels.get("state") == "labelled":
                 closed.add(head.labels.get("event", ""))
             if head.entry == STREAM:

@@ -118,8 +118,9 @@ async def lag_of(source: Store, destination: Store, spec: TaskSpec, now_us: int)
     start_us = max(min(ahead.values()) + 1, max(here.values()) - LOOK_BACK_US, 0)
     skipped = tuple(entry for entry in spec.entries if entry.startswith("!"))
     waiting: dict[str, list[int]] = {}
+    stop_us = max(here.values()) + 1  # given, because the engine refuses a start behind any entry's newest record
     async for head in source.query(
-        spec.src_bucket, (*ahead, *skipped), start_us=start_us, when=_condition(spec), head=True
+        spec.src_bucket, (*ahead, *skipped), start_us=start_us, stop_us=stop_us, when=_condition(spec), head=True
     ):
         if head.time_us > ahead[head.entry]:
             waiting.setdefault(head.entry, []).append(head.time_us)

@@ -97,6 +97,7 @@ def test_revisions_written_in_the_same_microsecond_all_stand(store_server: Store
             assert {e.id: e.labelled for e in events}[marks[0].id] == {"imu": 1, "far": 2}
             assert len(await read_events(store, [bucket_name], start_us=T + 1_000_000)) == 5
             assert await read_events(store, [bucket_name], start_us=BRAKE.stop_us + 1) == []
+            assert await read_events(store, [bucket_name], start_us=BRAKE.stop_us + 3_600_000_000) == []
             assert await read_events(store, [bucket_name], stop_us=BRAKE.start_us) == []
 
     asyncio.run(scenario())

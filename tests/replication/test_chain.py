@@ -13,7 +13,7 @@ import pytest
 
 from fleetbox.blobs import Store
 from fleetbox.events import write_event
-from fleetbox.settings import HopRule, Place
+from fleetbox.settings import HopRule, Place, Tier
 from fleetbox_replication.labeler import Duty, Labeler
 from fleetbox_replication.relay import Relay
 from fleetbox_replication.relay_secret import relay_secret
@@ -47,15 +47,16 @@ async def chain(new_store_server: Callable[..., StoreServer], skip: tuple[str, .
     stores = [Store(server.url, server.token) for server in servers]
     robots = [Robot(stores[0], "r1", own=True), Robot(stores[1], "r1"), Robot(stores[2], "r1")]
     relays = []
-    for robot, place_name, tier, following, here, there in (
+    hops: list[tuple[Robot, str, Tier, str, StoreServer, StoreServer]] = [
         (robots[0], "r1", "robot", "edge-1", servers[0], servers[1]),
         (robots[1], "edge-1", "edge", "cloud", servers[1], servers[2]),
-    ):
+    ]
+    for robot, place_name, tier, following, here, there in hops:
         await robot.provision()
         relay = Relay("http://127.0.0.1:0", there.url, there.token, relay_secret(here.token))
         await relay.start()
         relays.append(relay)
-        place = Place(place_name, tier, here.url, here.token, relay.url, following)  # type: ignore[arg-type]
+        place = Place(place_name, tier, here.url, here.token, relay.url, following)
         rule = HopRule(skip=skip if tier == "edge" else ())
         for task in wanted_tasks(place, ["r1"], rule, relay_secret(here.token)):
             await robot.store.put_task(task)
