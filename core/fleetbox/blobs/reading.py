@@ -11,7 +11,7 @@ import aiohttp
 
 from fleetbox.blobs.headers import decode_heads, decode_single
 from fleetbox.blobs.values import Condition
-from fleetbox.blobs.wire import Wire
+from fleetbox.blobs.wire import Wire, whole
 from fleetbox.records import Head, Record
 
 TTL_S = 60  # how long the engine keeps an idle query; a slower consumer costs one more query, not its place
@@ -54,7 +54,7 @@ class Reader:
         """Read one record whole."""
         what = f"read {bucket}/{entry} at {time_us}"
         async with self._wire.call("GET", f"/b/{bucket}/{entry}", what, params={"ts": str(time_us)}) as answer:
-            return _with_data(decode_single(bucket, entry, answer.headers), await answer.read())
+            return _with_data(decode_single(bucket, entry, answer.headers), await whole(answer))
 
     async def read_stream(self, bucket: str, entry: str, time_us: int) -> AsyncIterator[bytes]:
         """Read one record of any size in parts of up to 1 MB, never holding more than a few of them."""
@@ -107,7 +107,7 @@ async def _bodies(answer: aiohttp.ClientResponse, heads: list[Head]) -> list[Rec
     total_bytes = sum(head.size for head in heads)
     if total_bytes >= SLICEABLE_BYTES * len(heads):
         return [_with_data(head, await answer.content.readexactly(head.size)) for head in heads]
-    body = await answer.read()
+    body = await whole(answer)
     records: list[Record] = []
     end = 0
     for head in heads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -62,6 +63,7 @@ class Wire:
             ) as response:
                 if response.status >= 400:
                     raise ReductError(response.status, response.headers.get("x-reduct-error", "no reason given"))
+                _acknowledge(response)
                 yield response
 
     @contextmanager
@@ -111,3 +113,25 @@ class Wire:
                 read_bufsize=1 << 18,  # four times aiohttp's default: fewer wake-ups per 8 MB answer
             )
         return self._session
+
+
+async def whole(answer: aiohttp.ClientResponse) -> bytes:
+    """Read the body of an answer, acknowledging each piece at once."""
+    pieces: list[bytes] = []
+    async for piece in answer.content.iter_any():
+        pieces.append(piece)
+        _acknowledge(answer)
+    return b"".join(pieces)
+
+
+def _acknowledge(answer: aiohttp.ClientResponse) -> None:
+    """Tell the engine that all so far has come, where the system can.
+
+    It holds back a small rest until then (Nagle's algorithm), and the kernel would let it wait for 40 ms: without
+    this 80 small records take 45 ms instead of 5 (measured).
+    """
+    connection = answer.connection
+    transport = connection.transport if connection is not None else None
+    wire = transport.get_extra_info("socket") if transport is not None else None
+    if wire is not None and hasattr(socket, "TCP_QUICKACK"):
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
