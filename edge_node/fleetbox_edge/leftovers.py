@@ -64,8 +64,8 @@ class Leftovers:
                 data = await _read(path)
                 await self._put(numbers, await asyncio.to_thread(_records, rebuilder, data))
             await self._put(numbers, list(rebuilder.finish()))
-        while any(parcel.state in ("waiting", "sending") for parcel in numbers):
-            numbers = [parcel for parcel in numbers if parcel.state in ("waiting", "sending")]
+        while any(parcel.state not in ("done", "lost") for parcel in numbers):
+            numbers = [parcel for parcel in numbers if parcel.state not in ("done", "lost")]
             await asyncio.sleep(POLL_S)
         for name in await aiofiles.os.listdir(folder):
             await aiofiles.os.remove(folder / name)
@@ -73,8 +73,8 @@ class Leftovers:
 
     async def _put(self, numbers: list[Parcel], parcels: Iterable[Parcel]) -> None:
         for parcel in parcels:
-            while sum(old.size for old in numbers if old.state in ("waiting", "sending")) > AHEAD_BYTES:
-                numbers[:] = [old for old in numbers if old.state in ("waiting", "sending")]
+            while sum(old.size for old in numbers if old.state not in ("done", "lost")) > AHEAD_BYTES:
+                numbers[:] = [old for old in numbers if old.state not in ("done", "lost")]
                 await asyncio.sleep(POLL_S)
             with self.lock:
                 self.outbox.put(parcel)

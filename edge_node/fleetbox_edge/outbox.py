@@ -76,19 +76,25 @@ class Outbox:
             queue.popleft()
             self._waiting_bytes[cls] -= parcel.size
             if parcel.state == "waiting":
-                parcel.state = "sending"
+                parcel.state = "taken"
                 size += parcel.size
                 keys.add(key)
                 batch.append(parcel)
         return batch
 
-    def give_back(self, parcels: Iterable[Parcel]) -> None:
-        """Queue parcels again, first in line."""
-        for parcel in reversed(list(parcels)):
-            if parcel.state == "sending":
-                parcel.state = "waiting"
-                self._queues[parcel.address.cls].appendleft(parcel)
-                self._waiting_bytes[parcel.address.cls] += parcel.size
+    def begin(self, parcel: Parcel) -> bool:
+        """Note that a parcel is on the wire; False when its account is closed and it is not to be sent."""
+        if parcel.state != "taken":
+            return False
+        parcel.state = "sending"
+        return True
+
+    def end(self, parcel: Parcel) -> None:
+        """Note that a parcel is off the wire and not acknowledged."""
+        if parcel.state == "sending":
+            parcel.state = "taken"
+            if parcel.doomed:
+                self.lose(parcel, "spool full")
 
     def acknowledge(self, parcel: Parcel) -> None:
         """Close a parcel's account: it is readable in the store."""

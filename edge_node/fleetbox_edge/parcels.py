@@ -51,7 +51,8 @@ class Parcel:
     place: tuple[Segment, int] | None = None
     number: int = 0
     held: int = 0  # bytes of memory it is charged for
-    state: str = "waiting"  # -> sending -> done | lost
+    state: str = "waiting"  # -> taken -> sending (and back to taken) -> done | lost
+    doomed: bool = False  # the spool gave it up while it was being sent: it is lost unless that succeeds
     probe: tuple[int, int, int] | None = None  # (key, seq, rows) of a chunk it was part of, before rows were damaged
 
     @property

@@ -347,7 +347,7 @@ class Session:
         for parcel in list(segment.units):
             assert isinstance(parcel, Parcel)
             if parcel.state == "sending":
-                parcel.segments = []  # it is on its way and in memory; the store decides
+                parcel.segments, parcel.doomed = [], True  # it is on the wire: the store decides
                 segment.units.discard(parcel)
             else:
                 self.outbox.lose(parcel, "spool full")

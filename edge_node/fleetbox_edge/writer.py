@@ -64,11 +64,16 @@ class Writer:
 
     async def run(self) -> None:
         """Write until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for cls in LEAST_VALUABLE_FIRST:
-                ready: asyncio.Queue[list[Pair]] = asyncio.Queue(maxsize=1)  # one batch is made while one is sent
-                group.create_task(self._make(cls, ready))
-                group.create_task(self._send(cls, ready))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for cls in LEAST_VALUABLE_FIRST:
+                    ready: asyncio.Queue[list[Pair]] = asyncio.Queue(maxsize=1)  # one batch is made while one is sent
+                    group.create_task(self._make(cls, ready))
+                    group.create_task(self._send(cls, ready))
+        finally:
+            for task in self._later:
+                task.cancel()
+            await asyncio.gather(*self._later, return_exceptions=True)
 
     async def _make(self, cls: str, ready: asyncio.Queue[list[Pair]]) -> None:
         while True:
@@ -126,22 +131,35 @@ class Writer:
 
     async def _deliver(self, cls: str, pairs: list[Pair]) -> list[Pair]:
         """Write a batch; return what is to be tried again."""
+        outbox = self._session.outbox
+        with self._session.lock:
+            pairs = [pair for pair in pairs if outbox.begin(pair[0])]
         try:
-            pairs = [pair for pair in pairs if not (await self._was_whole(cls, *pair))]
-            if not pairs:
-                return []
-            report = await self._door.store.write(cls, [draft for _, draft in pairs])
-            refusals = {id(draft): (status, message) for draft, status, message in report.refused}
-            stored = [parcel for parcel, draft in pairs if id(draft) not in refusals]
-            self._session.acknowledge(stored)
-            left = [pair for pair in pairs if not await self._settled(cls, pair, refusals.get(id(pair[1])))]
+            await self._attempt(cls, pairs)
+        except NotFound as error:
+            await self._recover(cls, error)
         except FleetboxError as error:
             self._hooks.trouble(cls, error)
             await self._recover(cls, error)
-            return [pair for pair in pairs if pair[0].state == "sending"]
-        if not left:
+        finally:
+            with self._session.lock:
+                for parcel, _ in pairs:
+                    outbox.end(parcel)
+                self._session.spool.sweep(cls)
+        return [pair for pair in pairs if pair[0].state == "taken"]
+
+    async def _attempt(self, cls: str, pairs: list[Pair]) -> None:
+        pairs = [pair for pair in pairs if not await self._was_whole(cls, *pair)]
+        if not pairs:
+            return
+        report = await self._door.store.write(cls, [draft for _, draft in pairs])
+        refusals = {id(draft): (status, message) for draft, status, message in report.refused}
+        self._session.acknowledge([parcel for parcel, draft in pairs if id(draft) not in refusals])
+        if not refusals:
             self._hooks.trouble(cls, None)
-        return left
+        for pair in pairs:
+            if (refusal := refusals.get(id(pair[1]))) is not None:
+                await self._settle(cls, pair, *refusal)
 
     async def _recover(self, cls: str, error: FleetboxError) -> None:
         try:
@@ -152,19 +170,15 @@ class Writer:
         except FleetboxError as worse:
             self._hooks.trouble(cls, worse)
 
-    async def _settled(self, cls: str, pair: Pair, refusal: tuple[int, str] | None) -> bool:
-        if refusal is None:
-            return True
-        status, message = refusal
+    async def _settle(self, cls: str, pair: Pair, status: int, message: str) -> None:
+        """Decide what becomes of a refused record; one whose account stays open is tried again."""
         parcel, draft = pair
+        if status == 409 and (await self._is_there(cls, parcel, draft) or await self._beside(cls, parcel, draft)):
+            return
         what = f"{draft.entry} at {draft.time_us} in bucket {cls}"
         self._hooks.trouble(cls, StoreRefused(f"the store refused {what}: {message} (status {status})", status))
-        if status == 409:
-            return await self._is_there(cls, parcel, draft) or await self._beside(cls, parcel, draft)
         if status in FINAL:
             self._lose(parcel, f"refused {status}")
-            return True
-        return False
 
     async def _was_whole(self, cls: str, parcel: Parcel, draft: Draft) -> bool:
         """Tell whether the store got the whole chunk that these rows were part of, before the spool was damaged."""
