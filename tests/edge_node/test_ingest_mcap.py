@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import subprocess
+import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from car_truth import CAR_MESSAGES, car_or_skip, check_store, read_truth
+from car_truth import CAR_MESSAGES, car_or_skip, check_objects, check_store, read_truth
 from mcap.reader import make_reader
 from mcap.writer import CompressionType
 from recordings import (
@@ -401,6 +404,27 @@ def test_a_full_bucket_stops_the_ingest(kept: Kept, tmp_path: Path) -> None:
     assert not report.complete
     assert again.complete
     assert len(kept.rows("arm/state")) == 100
+
+
+def test_a_query_gives_the_same_numbers_back(fleet_file: Path) -> None:
+    """What `fleetbox query` prints is what the real recording holds, value by value, on all three clocks."""
+    path = car_or_skip()
+    robot = f"car-{uuid.uuid4().hex[:8]}"
+    fleetbox("ingest", str(path), "--robot", robot, "--site", "edge-1", "--fleet", str(fleet_file))
+
+    lines = fleetbox("query", f"{robot}/nissan/**", "--format", "ndjson", "--fleet", str(fleet_file)).splitlines()
+
+    assert len(lines) == CAR_MESSAGES
+    assert check_objects(map(json.loads, lines), read_truth(path), robot) > CAR_MESSAGES
+
+
+def fleetbox(*arguments: str) -> str:
+    """Run the command line as a program of its own; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fleetbox", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture

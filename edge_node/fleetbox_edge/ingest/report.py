@@ -44,12 +44,14 @@ class StreamCount:
 class IngestReport:
     """Hold the counts of one ingested file.
 
-    messages: read from the file. records = written + already + those refused, which stand in
-    `failed`; rows: messages inside chunks; bytes: payload bytes of all records. bumped: stamps
-    moved by a µs or more because another message had them. undecoded: messages kept as raw
-    bytes although their schema promised fields. headerless: messages keyed by log time because
-    they carry no header stamp. overlapping: records beside another recording's under the same time.
-    completed: chunks of an earlier, shorter copy replaced by the whole ones. suspect: messages from a part of the file whose checksum fails.
+    messages: read from the file; rows: of them, in chunks. records = written + already + those
+    replaced or refused, which stand in completed and failed; bytes: their payloads.
+    bumped: stamps moved by a µs or more because another message had them.
+    undecoded: messages kept as raw bytes although their schema promised fields.
+    headerless: messages keyed by log time because they carry no header stamp.
+    suspect: messages from a part of the file whose checksum fails.
+    overlapping: records beside another recording's under the same time.
+    completed: chunks of an earlier, shorter copy replaced by the whole ones.
     """
 
     file: str

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fleetbox.errors import InputError
 from fleetbox.naming import check_robot
+from fleetbox.settings import find_fleet
 from fleetbox_edge.simulate.drive import SimulateReport, run
 from fleetbox_edge.simulate.streams import Profile
 
@@ -27,11 +28,11 @@ def command(
     """Simulate a robot into its own store and print the report; return the exit code.
 
     config: its robot.toml; or robot: a robot of the fleet that `fleetbox up` made, whose robot.toml
-    stands beside fleet_file.
+    stands in a folder of its name beside fleet.toml.
     """
     from fleetbox.cli import output
 
-    path = config or robot_file(robot, fleet_file)
+    path = config or robot_file(robot, find_fleet(fleet_file).source)
     report = run(path, drive.profile, drive.seconds, drive.seed, drive.brake_at)
     if as_json:
         output.emit({"config": str(path), **report.as_dict()})
@@ -42,15 +43,14 @@ def command(
     return 0
 
 
-def robot_file(robot: str | None, fleet_file: Path | None) -> Path:
-    """Return the robot.toml of a robot of a local fleet; raise InputError naming where it was looked for."""
+def robot_file(robot: str | None, source: Path) -> Path:
+    """Return a robot's robot.toml in the local fleet of `source`; raise InputError naming where it was looked for."""
     if robot is None:
         raise InputError("which robot?", "give --robot ID, or --config robot.toml")
-    folder = (fleet_file or Path("fleet.toml")).parent
-    path = folder / check_robot(robot) / "robot.toml"
+    path = source.parent / check_robot(robot) / "robot.toml"
     if path.is_file():
         return path
-    others = ", ".join(sorted(found.parent.name for found in folder.glob("*/robot.toml"))) or "none"
+    others = ", ".join(sorted(found.parent.name for found in source.parent.glob("*/robot.toml"))) or "none"
     raise InputError(f"robot {robot!r} has no settings at {path}; there are: {others}", "give --config robot.toml")
 
 
