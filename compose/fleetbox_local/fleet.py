@@ -24,6 +24,7 @@ from fleetbox_local.ports import HOST, free_port, is_free
 from fleetbox_local.processes import InfluxProcess, ServerProcess, StoreProcess, new_token
 from fleetbox_local.programs import INFLUXDB, find_server
 from fleetbox_local.seating import Ports, Seating, check_robots, seat
+from fleetbox_local.settling import wait_for_tasks
 from fleetbox_local.site_tokens import provision_sites
 
 NODE_READY_S = 60.0  # Python with numpy and pyarrow starts in 1 s; fifty of them on two cores need longer
@@ -97,8 +98,10 @@ class LocalFleet:
             self._start_servers()
             with _loop() as loop:
                 loop.run(provision_sites(settings, self._secrets))
-            if self._with_nodes:
-                self._start_nodes()
+                if self._with_nodes:
+                    self._start_nodes()
+                    loop.run(wait_for_tasks(settings, NODE_READY_S))
+            self._require_nodes()
         except BaseException:
             self.stop()
             raise
@@ -178,8 +181,10 @@ class LocalFleet:
         relays[f"{self.seating.edge.name} site"] = self.seating.edge.relay_port
         for name, port in relays.items():
             self.nodes[name].wait_ready(lambda port=port: _listens(port), NODE_READY_S)  # type: ignore[misc]
+
+    def _require_nodes(self) -> None:
         for node in self.nodes.values():
-            if not node.alive:
+            if node.exit_code:
                 raise node.failure(f"ended with code {node.exit_code} right after its start")
 
     def _node(self, name: str, log: Path, *verb: str) -> None:

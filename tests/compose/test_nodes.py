@@ -1,0 +1,54 @@
+"""A local fleet with its agents and sites is a working fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from fleetbox.blobs import Store
+from fleetbox.records import Draft
+from fleetbox.settings import Place, load_fleet
+from fleetbox_local.fleet import LocalFleet
+from fleetbox_local.keeper import Keeper
+
+DEADLINE_S = 60.0
+NOW_US = time.time_ns() // 1000
+
+
+async def write(place: Place) -> None:
+    """Write one record that is selected to travel into a robot's ring."""
+    async with Store(place.url, place.token, name=place.name) as store:
+        await store.write("sensor", [Draft("a/b", NOW_US, b"payload", {"keep": "1"}, "text/plain")])
+
+
+async def arrived(place: Place) -> bytes:
+    """Wait until the record is at another place and return its bytes."""
+    async with Store(place.url, place.token, name=place.name) as store:
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            async for record in store.query(place.bucket("r1", "sensor"), start_us=NOW_US, stop_us=NOW_US + 1):
+                return record.data
+            await asyncio.sleep(0.1)
+    raise AssertionError(f"nothing arrived at {place.name}")
+
+
+def test_records_travel(tmp_path: Path) -> None:
+    """A selected record goes from the robot to the cloud; a killed agent is started again; all end gracefully."""
+    with LocalFleet(tmp_path / "fleet", ["r1"], influx=False) as fleet:
+        robot, edge, cloud = load_fleet(fleet.fleet_file).route("r1")
+        asyncio.run(write(robot))
+        assert [asyncio.run(arrived(place)) for place in (edge, cloud)] == [b"payload"] * 2
+
+        agent = fleet.nodes["r1 agent"]
+        agent.kill()
+        said: list[str] = []
+        keeper = Keeper(fleet, said.append)
+        deadline = time.monotonic() + DEADLINE_S
+        while "r1 agent runs again" not in said:
+            assert time.monotonic() < deadline
+            keeper.step()
+            time.sleep(0.05)
+        assert any("r1 agent ended with code -9" in text for text in said)
+        ended = dict(fleet.stop())
+    assert {ended[name] for name in ("r1 agent", "edge site", "r1 store", "edge store", "cloud store")} == {"stopped"}
