@@ -43,6 +43,7 @@ def judge(place: Place, status: PlaceStatus, wrong_tasks: int, robot: str | None
         step = "fleetbox agent run" if place.tier == "robot" else f"fleetbox site run --site {place.name}"
         text = f"{status.relay_error}; nothing is lost, records wait"
         checks.append(Check("FAIL", "relay", place.name, text, f"{place.name}'s relay down", step))
+    checks += [Check("WARN", "filter", place.name, fault) for fault in status.faults]
     checks += [_refused(place, target, item) for item in _active(status.relay, chosen)]
     return checks
 

@@ -42,13 +42,6 @@ def lint(when: Mapping[str, Any] | None) -> list[str]:
     return faults + [f"&{name} has no $has before it: records without it are dropped" for name in _unguarded(when)]
 
 
-def holds(when: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Tell whether one of the two hop filters above lets a record with these labels through."""
-    if when is None or "$has" not in when:
-        return True
-    return "keep" in labels and ("&keep" not in when or labels["keep"] == str(when["&keep"]["$eq"]))
-
-
 def _unguarded(when: Mapping[str, Any]) -> Iterator[str]:
     guarded: set[str] = set()
     for key, value in when.items():

@@ -13,6 +13,7 @@ from fleetbox.blobs import EntryInfo, Store, TaskInfo, TaskSpec
 from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_replication.apply import connect
+from fleetbox_replication.filters import lint
 from fleetbox_replication.tasks import is_ours, parse_name
 
 LOOK_BACK_US = 600_000_000  # µs; ten minutes of a 30 fps camera are 18,000 heads: 0.4 s of the store's time
@@ -71,13 +72,17 @@ class HopStatus:
 
 @dataclass(frozen=True, slots=True)
 class PlaceStatus:
-    """Hold the hops that leave one place, its relay's counters, and what could not be asked."""
+    """Hold the hops that leave one place, its relay's counters, and what could not be asked.
+
+    `faults` names what drops records in silence in any task of the store, also in tasks that are not ours.
+    """
 
     place: str
     hops: tuple[HopStatus, ...] = ()
     relay: Mapping[str, Any] | None = None
     relay_error: str | None = None
     error: FleetboxError | None = None
+    faults: tuple[str, ...] = ()
 
 
 async def status_of(fleet: FleetSettings, places: Iterable[Place], now_us: int) -> list[PlaceStatus]:
@@ -89,9 +94,10 @@ async def _place_status(fleet: FleetSettings, place: Place, now_us: int) -> Plac
     relay, relay_error = await _relay_counters(place)
     try:
         async with connect(place) as source:
-            tasks = [task for task in await source.tasks() if is_ours(task.spec)]
-            hops = await _hops(fleet, place, source, tasks, now_us)
-        return PlaceStatus(place.name, tuple(hops), relay, relay_error)
+            tasks = await source.tasks()
+            hops = await _hops(fleet, place, source, [task for task in tasks if is_ours(task.spec)], now_us)
+        faults = tuple(f"task {task.spec.name}: {fault}" for task in tasks for fault in lint(task.spec.when))
+        return PlaceStatus(place.name, tuple(hops), relay, relay_error, faults=faults)
     except FleetboxError as error:
         return PlaceStatus(place.name, (), relay, relay_error, error)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fleetbox.naming import CLASSES
-from fleetbox_replication.filters import SMALL_BATCH_BYTES, holds, hop_filter, lint
+from fleetbox_replication.filters import SMALL_BATCH_BYTES, hop_filter, lint
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -43,11 +43,3 @@ def test_filters_by_class() -> None:
 def test_lint_names_what_drops_records_in_silence(when: dict[str, Any] | None, faults: int) -> None:
     """An unguarded label or a stateful operator is a fault, whatever the notation."""
     assert len(lint(when)) == faults
-
-
-def test_holds_agrees_with_the_two_filters() -> None:
-    """What a filter lets through is decided the same way here as in the engine."""
-    robot, site = hop_filter("sensor", from_robot=True), hop_filter("sensor", from_robot=False)
-    assert [holds(robot, labels) for labels in ({}, {"keep": "edge"}, {"keep": "1"})] == [False, True, True]
-    assert [holds(site, labels) for labels in ({}, {"keep": "edge"}, {"keep": "1"})] == [False, False, True]
-    assert holds(hop_filter("meta", from_robot=True), {})

@@ -1,0 +1,48 @@
+"""Which records an event may label, by store and policy."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fleetbox.blobs import BucketSpec, Store
+from fleetbox.settings import Policy
+from fleetbox_replication.scopes import robot_scope, robots_at_site, site_scope
+from tests.conftest import StoreServer
+
+FACES = Policy.model_validate({"stream": {"faces": {"ship": "never"}, "**": {"ship": "event"}}})
+LIDAR = Policy.model_validate({
+    "stream": {
+        "lidar": {"ship": "always", "to": "edge"},
+        "cam/*": {"ship": "event", "preview": {"to": "edge"}},
+        "health": {"ship": "always"},
+    }
+})  # fmt: skip
+
+
+def test_a_robot_labels_whatever_may_leave_it() -> None:
+    """Only what the policy never ships is out of an event's reach on the robot."""
+    scope = robot_scope("r1", FACES)
+    assert (scope.allowed("faces"), scope.allowed("imu"), scope.buckets["media"]) == (False, True, "media")
+
+
+def test_a_site_labels_only_what_stays_there_by_itself() -> None:
+    """Streams that go all the way need no second label, and those an event brought have theirs."""
+    scope = site_scope("r1", "edge-1", LIDAR)
+    allowed = [s for s in ("lidar", "cam/front", "cam/front/preview", "health", "imu") if scope.allowed(s)]
+    assert allowed == ["lidar", "cam/front/preview"]
+    assert scope.buckets["media"] == "r1--media"
+
+
+def test_a_site_finds_its_robots_by_their_buckets(store_server: StoreServer, bucket_name: str) -> None:
+    """A robot is known once its meta bucket is there; a policy that keeps nothing at the edge gives no work."""
+    robot = "r" + bucket_name[2:]
+
+    async def scenario() -> None:
+        async with Store(store_server.url, store_server.token) as store:
+            for cls in ("meta", "media"):
+                await store.ensure_bucket(f"{robot}--{cls}", BucketSpec("NONE", 0))
+            found = await robots_at_site(store, "edge-1", lambda: LIDAR)()
+            assert [scope.robot for scope in found].count(robot) == 1
+            assert await robots_at_site(store, "edge-1", lambda: FACES)() == []
+
+    asyncio.run(scenario())
