@@ -75,6 +75,7 @@ def run_here(wish: Wish, ready: Callable[[Running], object], say: Say) -> int:
         try:
             fleet.start()
             ready(_write(fleet))
+            say("running; Ctrl-C ends all of it and keeps the data")
             keeper = Keeper(fleet, say)
             while True:
                 if keeper.step():

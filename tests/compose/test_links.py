@@ -71,7 +71,7 @@ def connect(link: Link) -> socket.socket:
 
 def round_trip_s(client: socket.socket, size: int = 100) -> float:
     """Send and wait for the same bytes."""
-    data = bytes(i % 251 for i in range(size))
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]  # a prime period: shifted pieces do not match
     began = time.monotonic()
     sender = threading.Thread(target=client.sendall, args=(data,))
     sender.start()
@@ -95,17 +95,17 @@ def talk_for_ever(client: socket.socket) -> None:
 def test_round_trip(echo: Echo) -> None:
     """A small request takes the round trip, not less and not much more."""
     with Link("127.0.0.1", echo.port, rtt_ms=80) as link, connect(link) as client:
-        fastest_s = min(round_trip_s(client) for _ in range(3))
-        assert 0.080 <= fastest_s < 0.110
+        fastest_s = min(round_trip_s(client) for _ in range(5))
+        assert 0.080 <= fastest_s < 0.160
         link.set_rtt(0)
-        assert min(round_trip_s(client) for _ in range(3)) < 0.04
+        assert min(round_trip_s(client) for _ in range(5)) < 0.080
 
 
 def test_delay_does_not_limit_throughput(echo: Echo) -> None:
     """20 MB come back after one round trip and the time they take without one, not one round trip a piece."""
     with Link("127.0.0.1", echo.port, rtt_ms=100) as link, connect(link) as client:
         took_s = round_trip_s(client, 20_000_000)
-        assert 0.1 <= took_s < 2.0  # 306 pieces of 64 kB in turn would take 30 s
+        assert 0.1 <= took_s < 10.0  # 306 pieces of 64 kB in turn would take 30 s
         assert link.bytes_up == link.bytes_down == 20_000_000
 
 
@@ -118,7 +118,7 @@ def test_narrow_link(echo: Echo) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert 0.45 <= time.monotonic() - began < 1.5
+        assert 0.45 <= time.monotonic() - began < 5.0
 
 
 def test_cut_and_heal(echo: Echo) -> None:
