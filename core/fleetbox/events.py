@@ -33,6 +33,7 @@ CONTENT_TYPE = "application/json"
 MAX_KIND_CHARS = 40
 MAX_NOTE_CHARS = 2_000
 LONGEST_US = 420_000_000  # µs; the longest window a policy may ask for, before and after
+TAKEN = (409, 425)  # another record stands there, or is just being written there
 FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind any entry's newest record
 TRIES = 100  # a taken stamp moves on by 1 µs; a hundred marks within 100 µs is somebody's endless loop
 
@@ -152,7 +153,7 @@ async def write_event(store: Store, bucket: str, event: Event, now_us: int, site
         if not report.refused:
             return revision
         _, status, message = report.refused[0]
-        if status != 409:
+        if status not in TAKEN:
             break
     raise StoreRefused(f"event {event.id} could not be written to {bucket}: {status} {message}", status)
 
