@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetbox import chunks
@@ -48,6 +48,7 @@ def exact(value: Any) -> Any:
     return struct.pack("<d", value) if isinstance(value, float) else (type(value).__name__, value)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(tables(), st.sampled_from(["none", "lz4", "zstd"]))
 def test_rows_return_every_value(
     drawn: tuple[list[int], dict[str, list[Any]]], compression: chunks.Compression
@@ -64,12 +65,14 @@ def test_rows_return_every_value(
         assert exact(chunks.table(data)[name].to_pylist()) == exact(values)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(tables())
 def test_equal_input_gives_equal_bytes(drawn: tuple[list[int], dict[str, list[Any]]]) -> None:
     """Packing twice gives the same bytes, so that a second ingest finds its own records."""
     assert chunks.encode(*drawn) == chunks.encode(*drawn)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.floats(width=64), min_size=1, max_size=50), st.sampled_from(["<f8", ">f8", "<f4"]))
 def test_arrays_and_lists_pack_alike(values: list[float], dtype: str) -> None:
     """Numpy arrays of any float layout give the bytes that the same numbers in a list give."""

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetbox import types
@@ -68,6 +68,7 @@ def test_types_are_found_by_name() -> None:
         types.get("hologram")
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.dictionaries(st.text(min_size=1), st.floats() | st.integers(), max_size=5))
 def test_flatten_keeps_or_refuses(value: dict[str, Any]) -> None:
     """A flat row is returned as it is or refused as a whole, never changed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetbox import types
@@ -74,6 +74,7 @@ def simulated(
     return notebook, report
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.sampled_from(["small", "full"]), st.integers(0, 2**63), st.floats(0, 1e6), st.none() | st.floats(0, 1e6))
 def test_the_same_seed_gives_the_same_samples(profile: Any, seed: int, t: float, brake_at: float | None) -> None:
     """Any time's samples, frames included, depend on nothing but the arguments."""
@@ -180,6 +181,7 @@ def test_a_hard_brake_shows_everywhere() -> None:
     assert during["cam/front"] != quiet["cam/front"]
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.floats(0, 60), st.floats(0.001, 0.02))
 def test_motion_is_continuous(t: float, step: float) -> None:
     """The way never jumps, and the speed is its slope, through brake, halt and start."""
@@ -190,6 +192,7 @@ def test_motion_is_continuous(t: float, step: float) -> None:
     assert abs(two.speed_m_s - one.speed_m_s) <= simulate.motion.BRAKE_M_S2 * step + 1e-9
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.floats(0.1, 200), min_size=1, max_size=6), st.floats(0, 2))
 def test_ticks_come_in_order_without_drift(rates_hz: list[float], seconds: float) -> None:
     """Ticks rise, and the n-th of a stream is at exactly n periods."""

@@ -199,13 +199,20 @@ class _Ingest:
 
     async def _describe(self) -> None:
         """Attach each stream's schema, so that readers know its fields and the file can be written back."""
-        for stream, (gatherer, description) in self._described.items():
-            if gatherer.count.records:
-                value = {**description, "robot": self._source.robot, "fields": gatherer.fields}
+        for stream, count in self._report.streams.items():
+            if count.records:
+                value = self._schema(stream, count)
                 try:
                     await self._store.write_attachment(self._bucket, stream, "schema", value)
                 except StoreRefused as refusal:
                     self._report.fail(f"{stream}: its schema: {refusal.message}")
+
+    def _schema(self, stream: str, count: StreamCount) -> dict[str, Any]:
+        if stream in self._described:
+            gatherer, description = self._described[stream]
+            return {**description, "robot": self._source.robot, "fields": gatherer.fields}
+        content_type = types.get(count.type).content_type
+        return {"type": count.type, "content_type": content_type, "robot": self._source.robot, "fields": {}}
 
 
 def _description(channel: Channel, schema: Schema | None, type_name: str) -> dict[str, Any]:

@@ -104,6 +104,11 @@ class _Drive:
 
     def through(self, every: tuple[SimulatedStream, ...], scene: Scene, seconds: float | None) -> None:
         """Sample and log until the time is over or somebody says stop."""
+        for stream in every:
+            stream.sample(
+                0.0, scene
+            )  # loads OpenCV and draws the backgrounds: a third of a second, not on the schedule
+        self.start_us = self._clock.now_us()
         for tick in ticks([stream.hz for stream in every], seconds):
             if self._stop.is_set() or (self._realtime and not self._wait_until(tick.t)):
                 return
