@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from fleetbox_cloud.sink import Sink
 
 log = structlog.get_logger()
 
-UPTIME_STEP_S = 1.5  # the engine tells its uptime in whole seconds; a later start than before is another start
+UPTIME_STEP_S = 1.2  # uptime comes in whole seconds; what starts sooner after a start is noticed with its next chunk
 RESERVED_SITE = "influx"  # a hop to a site of this name would have the loader's task names
 
 
@@ -33,29 +34,36 @@ class Rhythm:
 
 
 class Loading:
-    """Run the loader of one site; `sink` is where the engine delivers, `url` how it gets there."""
+    """Run the loader of one site; `sink` is where the engine delivers.
 
-    def __init__(self, store: Store, influx: Influx, site: str, state: Path, secret: str) -> None:
+    `connect` opens the site's store, anew at every start: its token may have been replaced meanwhile.
+    """
+
+    def __init__(self, connect: Callable[[], Store], influx: Influx, site: str, state: Path, secret: str) -> None:
         if site == RESERVED_SITE:
             raise InputError(f"a site with an InfluxDB cannot be called {site!r}", "name it otherwise in fleet.toml")
-        self._store, self._influx, self._site, self._secret = store, influx, site, secret
+        self._connect, self._influx, self._site, self._secret = connect, influx, site, secret
         self._path = state / f"loader-{_mark(influx)}.sqlite"  # another InfluxDB begins from the first chunk
         self._gaps: set[str] = set()
         self._wake = asyncio.Event()
         self._counts: dict[str, dict[str, int]] = {}
         self._swept = 0
         self._renew = False
-        self.sink = Sink(secret, self._gap, self._stranger)
+        self._restarted = False
+        self.sink = Sink(secret, self)
 
     async def run(self, url: str, rhythm: Rhythm | None = None) -> None:
-        """Load until cancelled. Raises Unreachable and AccessDenied; the engine keeps everything meanwhile."""
+        """Load until cancelled; `url` is how the engine reaches the sink.
+
+        Raises Unreachable and AccessDenied; the engine keeps everything meanwhile.
+        """
         rhythm = rhythm or Rhythm()
         cursor = Cursor(self._path)
         try:
-            async with ScalarStore(self._influx) as scalars:
+            async with self._connect() as store, ScalarStore(self._influx) as scalars:
                 await self._ready(scalars)
-                self.sink.loader = Loader(self._store, scalars, cursor, self._site)
-                await self._keep(self.sink.loader, url, rhythm)
+                self.sink.loader = Loader(store, scalars, cursor, self._site)
+                await self._keep(self.sink.loader, store, url, rhythm)
         except BaseException as error:
             self.sink.trouble = str(error)
             raise
@@ -83,15 +91,16 @@ class Loading:
             # A token that may only write is a fair choice: then somebody else has made the bucket, and writes tell.
             log.info("the bucket is left as it is", why=error.message)
 
-    async def _keep(self, loader: Loader, url: str, rhythm: Rhythm) -> None:
+    async def _keep(self, loader: Loader, store: Store, url: str, rhythm: Rhythm) -> None:
         loop = asyncio.get_running_loop()
         started_s, due_s = loop.time(), loop.time()
         while True:
             renew, self._renew = self._renew, False
             fresh = set(await loader.ensure_tasks(url, self._secret, renew=renew)) | self._gaps
             self._gaps.clear()
-            before_s, started_s = started_s, loop.time() - (await self._store.info()).uptime_s
-            if started_s - before_s > UPTIME_STEP_S or loop.time() >= due_s:
+            before_s, started_s = started_s, loop.time() - (await store.info()).uptime_s
+            anew, self._restarted = self._restarted or started_s - before_s > UPTIME_STEP_S, False
+            if anew or loop.time() >= due_s:
                 # A store killed at the wrong moment has taken records that it never told its tasks of.
                 fresh = set(await loader.buckets())
                 due_s = loop.time() + rhythm.sweep_s
@@ -106,12 +115,19 @@ class Loading:
             return
         self._wake.clear()
 
-    def _gap(self, bucket: str) -> None:
+    def gap(self, bucket: str) -> None:
+        """Sweep a bucket soon: a batch of it could not be read."""
         self._gaps.add(bucket)
         self._wake.set()
 
-    def _stranger(self) -> None:
+    def stranger(self) -> None:
+        """Write the tasks anew at the next look: one of them holds another secret."""
         self._renew = True
+
+    def restarted(self) -> None:
+        """Sweep everything soon: the store was started anew."""
+        self._restarted = True
+        self._wake.set()
 
 
 def _mark(influx: Influx) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -19,21 +19,32 @@ from fleetbox_cloud.loader import Loader, source_bucket
 from fleetbox_replication.wire import Part, WireError, parts_of, slices
 
 MAX_BODY_BYTES = 64_000_000  # the engine closes a batch at 8 MB, the record that crosses it included
+RUN_HEADER = "x-reduct-node-id"  # "instance:<name>:run:<uuid>": another one after every start of the store
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _BATCH = "/api/v1/b/{target}/{entry:.+}/batch"
+
+
+class Listener(Protocol):
+    """Be told what only the sink can see."""
+
+    def gap(self, bucket: str) -> None:
+        """Hear of a batch that could not be read."""
+
+    def stranger(self) -> None:
+        """Hear of a task that holds another secret: the store's token was replaced."""
+
+    def restarted(self) -> None:
+        """Hear that the store was started anew since its last request."""
 
 
 class Sink:
     """Stand where the engine expects a store, and hand what comes to the loader."""
 
-    def __init__(self, secret: str, on_gap: Callable[[str], None], on_stranger: Callable[[], None]) -> None:
-        """`secret` is what tasks must show, `on_stranger` is called when one does not (the store's token changed).
-
-        `on_gap` is told the bucket whose batch could not be read.
-        """
+    def __init__(self, secret: str, listener: Listener) -> None:
+        """`secret` is what tasks must show."""
         self._secret = secret
-        self._on_gap = on_gap
-        self._on_stranger = on_stranger
+        self._listener = listener
+        self._run: str | None = None
         self.loader: Loader | None = None  # None while InfluxDB has not been reached: the engine waits
         self.trouble: str | None = None
 
@@ -66,7 +77,7 @@ class Sink:
             parts = parts_of(request.headers.items())
             records = _records(bucket, entry, parts, slices(parts, body))
         except WireError:
-            self._on_gap(bucket)  # the batch cannot be read, its records can: they are in the store
+            self._listener.gap(bucket)  # the batch cannot be read, its records can: they are in the store
             return web.Response()
         return await self._load(bucket, entry, records)
 
@@ -84,8 +95,9 @@ class Sink:
             shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
             await request.read()  # an answer before the last byte would reach the engine as a reset
             if not hmac.compare_digest(shown.encode(), self._secret.encode()):
-                self._on_stranger()
+                self._listener.stranger()
                 return _later("this door is for the site's own store")
+            self._note_run(request.headers.get(RUN_HEADER))
             try:
                 return await handle(request)
             except Exception as error:  # see above: even a fault of ours must not cost a chunk
@@ -93,6 +105,11 @@ class Sink:
                 return _later(self.trouble)
 
         return guarded
+
+    def _note_run(self, run: str | None) -> None:
+        if run is not None and self._run not in (None, run):
+            self._listener.restarted()
+        self._run = run or self._run
 
 
 def _records(bucket: str, entry: str, parts: tuple[Part, ...], bodies: Mapping[int, Any]) -> list[Record]:

@@ -17,7 +17,7 @@ from fleetbox_cloud.door import open_door
 from fleetbox_cloud.loading import Loading
 from fleetbox_cloud.parts import Parts, Run
 from fleetbox_cloud.provision import provision, wanted
-from fleetbox_cloud.state import pick_site, state_folder
+from fleetbox_cloud.state import SecretMark, pick_site, state_folder
 from fleetbox_cloud.tokens import save_token
 from fleetbox_replication.apply import apply_fleet
 from fleetbox_replication.labeler import Duty, Labeler
@@ -36,7 +36,6 @@ class Site:
     def __init__(self, fleet: FleetSettings, place: Place) -> None:
         self._fleet, self._place = fleet, place
         self._state = state_folder(fleet, place.name)
-        self._store = Store(place.url, place.current_token(), name=place.name)
         self._parts = Parts()
         self._loading = self._make_loading()
 
@@ -45,7 +44,7 @@ class Site:
         routes = [web.get("/status", self._status), web.get("/loader/status", self._loader_status)]
         if self._loading:
             routes += self._loading.sink.routes()
-        async with self._store, open_door(self._state, routes) as url:
+        async with open_door(self._state, routes) as url:
             work = asyncio.create_task(self._work(url))
             waiter = asyncio.create_task(stop.wait())
             log.info("site runs", site=self._place.name, door=url)
@@ -73,18 +72,24 @@ class Site:
             runs["loader"] = lambda: loading.run(url)
         return runs
 
+    def _connect(self) -> Store:
+        return Store(self._place.url, self._place.current_token(), name=self._place.name)
+
     async def _provision(self) -> None:
-        done = await provision(self._store, wanted(self._fleet, self._place.name))
+        async with self._connect() as store:
+            done = await provision(store, wanted(self._fleet, self._place.name))
         for name, value in done.tokens.items():
             save_token(self._state / "tokens", name, value)
         for change in done.changes:
             log.info("provisioned", what=change.what, name=change.name, why=change.why)
 
     async def _tasks(self) -> None:
+        mark = SecretMark(self._state, relay_secret(self._place.current_token()))
         while True:
-            report = await apply_fleet(self._fleet, [self._place])
+            report = await apply_fleet(self._fleet, [self._place], renew=not mark.known)
             for error in report.failed_places.values():
                 raise error
+            mark.keep()
             await asyncio.sleep(TASKS_EVERY_S)
 
     async def _relay(self) -> None:
@@ -98,14 +103,15 @@ class Site:
             await relay.stop()
 
     async def _labeler(self) -> None:
-        scopes = robots_at_site(self._store, self._place.name, lambda: self._fleet.policy)
-        await Labeler(self._store, Duty(scopes, self._place.name, self._fleet.policy.hash)).run()
+        async with self._connect() as store:
+            scopes = robots_at_site(store, self._place.name, lambda: self._fleet.policy)
+            await Labeler(store, Duty(scopes, self._place.name, self._fleet.policy.hash)).run()
 
     def _make_loading(self) -> Loading | None:
         place = self._place
         if place.influx is None:
             return None
-        return Loading(self._store, place.influx, place.name, self._state, relay_secret(place.current_token()))
+        return Loading(self._connect, place.influx, place.name, self._state, relay_secret(place.current_token()))
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.json_response(self.report())

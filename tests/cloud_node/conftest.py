@@ -86,15 +86,14 @@ class Rig:
     @asynccontextmanager
     async def loading(self, **changed: Any) -> AsyncIterator[Loading]:
         """Run the loader inside the block, started again when it fails as the site process would."""
-        async with self.store() as store:
-            loader = Loading(store, changed.get("influx", self.influx), "edge-1", self.state, "secret")
-            async with open_door(self.state, loader.sink.routes()) as url:
-                task = asyncio.create_task(self._keep(loader, url))
-                try:
-                    yield loader
-                finally:
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
+        loader = Loading(self.store, changed.get("influx", self.influx), "edge-1", self.state, "secret")
+        async with open_door(self.state, loader.sink.routes()) as url:
+            task = asyncio.create_task(self._keep(loader, url))
+            try:
+                yield loader
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def values(self, stream: str) -> dict[int, dict[str, float]]:
         """Read everything that InfluxDB holds of a stream."""

@@ -244,8 +244,14 @@ def test_a_killed_store_loses_no_chunk(rig: Any, make_chunk: Any, wait_until: An
     async def main() -> None:
         await rig.make_buckets()
         drafts = [imu(make_chunk, at_s) for at_s in range(-40, 0)]
+
+        async def two_seconds_up() -> bool:
+            async with rig.store() as store:
+                return bool((await store.info()).uptime_s >= 2)
+
         async with rig.loading():
             for at in range(0, 40, 10):
+                await wait_until(two_seconds_up)  # sooner after a start, only its next chunk would show another one
                 await rig.write(drafts[at : at + 10])
                 await asyncio.to_thread(rig.server.kill)
                 await asyncio.to_thread(rig.server.start)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fleetbox.blobs import Store
+from fleetbox.blobs import Store, TokenSpec
 from fleetbox.errors import Unreachable
 from fleetbox.settings import Influx
 from fleetbox_cloud.status import ask_site
@@ -170,6 +170,46 @@ def test_a_site_provisions_itself_and_passes_records_on(
     assert token.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "state" / "cloud" / "tokens" / "edge-1.token").exists()
     assert [site.end(signal.SIGINT) for site in sites] == [0, 0]
+
+
+def test_after_a_new_store_token_records_still_travel(
+    new_store_server: Any, make_chunk: Any, wait_until: Any, run_site: Any, tmp_path: Path
+) -> None:
+    """A site started again with another token of its store writes its tasks anew: they show the relay its secret."""
+    stores = {"edge-1": new_store_server(), "cloud": new_store_server()}
+    fleet = write_fleet(tmp_path, stores)
+    site = run_site(fleet, "edge-1")
+    run_site(fleet, "cloud")
+
+    async def main() -> None:
+        async with (
+            Store(stores["edge-1"].url, stores["edge-1"].token) as edge,
+            Store(stores["cloud"].url, stores["cloud"].token) as cloud,
+        ):
+
+            async def travels(time_us: int) -> None:
+                chosen = make_chunk("imu", [time_us], {"v": [1.0]}, {"keep": "1", "policy": "0" * 8})
+                await edge.write("r1--sensor", [chosen])
+
+                async def arrived() -> bool:
+                    return time_us in [head.time_us async for head in cloud.query("r1--sensor", head=True)]
+
+                await wait_until(arrived)
+
+            await wait_until(lambda: _tasks(edge))
+            await wait_until(lambda: _has(cloud, "r1--sensor"))
+            await travels(NOW_US)
+            value = await edge.ensure_token(TokenSpec("admin-2", full=True))
+            await asyncio.to_thread(site.end, signal.SIGTERM)
+            await asyncio.to_thread((tmp_path / "edge-1.token").write_text, value)
+            site.start()
+            await travels(NOW_US + 1)
+
+    asyncio.run(main())
+
+
+async def _tasks(store: Store) -> bool:
+    return len(await store.tasks()) == 10
 
 
 async def _has(store: Store, bucket: str) -> bool:
