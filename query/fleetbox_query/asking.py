@@ -10,7 +10,7 @@ from fleetbox.settings import FleetSettings
 from fleetbox_query.events import Where, find_events, resolve, spans_around
 from fleetbox_query.expressions import Expression, both, compile_expression, from_labels
 from fleetbox_query.inventory import Inventory, Unreached, take_inventory
-from fleetbox_query.plan import Source, make_sources
+from fleetbox_query.plan import make_sources
 from fleetbox_query.reading import Prepared
 from fleetbox_query.request import Question, Span
 from fleetbox_query.schemas import CHUNKED, Schema, read_schemas
@@ -46,11 +46,6 @@ def fields_among(schemas: Sequence[Schema]) -> Callable[[str], bool]:
     json = any(schema.type in ("json", "event") for schema in schemas)
     known = {part for schema in schemas for name in schema.fields for part in (name, name.partition(".")[0])}
     return lambda name: unsaid or json or name in known
-
-
-def wanted_sources(sources: Sequence[Source]) -> list[str]:
-    """Return the names of the streams, each once."""
-    return list(dict.fromkeys(source.name for source in sources))
 
 
 async def _spans(

@@ -162,8 +162,9 @@ def _literal(words: tuple[Token, ...]) -> Literal | None:
 
 
 def _text(quoted: str) -> str | None:
-    if quoted[:1] in "bB" or quoted[1:2] in "bB":
-        return None
+    prefix = quoted[: len(quoted) - len(quoted.lstrip("rRbB"))]
+    if prefix.strip("rR"):
+        return None  # bytes: no label is
     try:
         return str(ast.literal_eval(quoted))
     except (SyntaxError, ValueError):

@@ -61,7 +61,7 @@ class Expression:
         for program, wanted in self._programs:
             try:
                 result = program.execute(_context(wanted, labels, fields, more))
-            except (RuntimeError, TypeError, ValueError, OverflowError):
+            except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError):
                 undecided = True
                 continue
             if result is not True:

@@ -1,0 +1,118 @@
+"""Expressions: what the store filters, what is left for the client, and that both agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fleetbox.errors import InputError
+from fleetbox_query.expressions import both, compile_expression, from_labels
+
+FIELDS = {"ax", "ay", "pose", "name"}
+HAS_SITE: dict[str, Any] = {"$has": ["site"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "store", "rows"),
+    [
+        ("site == 'edge-1'", [HAS_SITE, {"&site": {"$eq": "edge-1"}}], []),
+        ("'b' == site", [HAS_SITE, {"&site": {"$eq": "b"}}], []),
+        ("site != \"x\"", [HAS_SITE, {"&site": {"$ne": "x"}}], []),
+        ("has(site)", [HAS_SITE], []),
+        ("has(labels.site)", [HAS_SITE], []),
+        ("seq > 5", [{"$has": ["seq"]}, {"&seq": {"$gt": 5}}], []),
+        ("-5 < seq", [{"$has": ["seq"]}, {"&seq": {"$gt": -5}}], []),
+        ("seq <= 0x10", [{"$has": ["seq"]}, {"&seq": {"$lte": 16}}], []),
+        ("labels.ax == 'r'", [{"$has": ["ax"]}, {"&ax": {"$eq": "r"}}], []),
+        ("labels['ax'] == 'r'", [{"$has": ["ax"]}, {"&ax": {"$eq": "r"}}], []),
+        ("ax < -4.0", None, ["ax < - 4.0"]),
+        ("ax < -4.0 && site == 'e'", [HAS_SITE, {"&site": {"$eq": "e"}}], ["ax < - 4.0"]),
+        ("(ax < 1.0 && (site == 'e'))", [HAS_SITE, {"&site": {"$eq": "e"}}], ["ax < 1.0"]),
+        ("site == 'e' || site == 'f'", None, ["site == 'e' || site == 'f'"]),
+        ("site == 'e' && ax > 1.0 || ay > 1.0", None, ["site == 'e' && ax > 1.0 || ay > 1.0"]),
+        ("ax > 0.0 ? site == 'e' : true", None, ["ax > 0.0 ? site == 'e' : true"]),
+        ("!(site == 'e')", None, ["! ( site == 'e' )"]),
+        ("site in ['e', 'f']", None, ["site in [ 'e' , 'f' ]"]),
+        ("pose.x > 1.0", None, ["pose.x > 1.0"]),
+        ("stream == 'imu'", None, ["stream == 'imu'"]),
+        ("has(ax) && ax > ay", None, ["has ( it.ax )", "ax > ay"]),
+        # The engine would read these texts as something else: it only checks that the label is there.
+        ("site == '5s'", [HAS_SITE], []),
+        ("site == '007'", [HAS_SITE], []),
+        ("site == 'true'", [HAS_SITE], []),
+        ("site == 'NaN'", [HAS_SITE], []),
+        ("site == '&x'", [HAS_SITE], []),
+        ("site == '$eq'", [HAS_SITE], []),
+        ("site < 'f'", [HAS_SITE], []),
+        ("site == true", [HAS_SITE], []),
+        ("seq != 5", [{"$has": ["seq"]}], []),
+        ("seq < 9223372036854775808.0", [{"$has": ["seq"]}], []),
+    ],
+)  # fmt: skip
+def test_split(text: str, store: list[dict[str, Any]] | None, rows: list[str]) -> None:
+    """Each condition goes to the store, never narrower than it means, or stays with the client."""
+    split = compile_expression(text, FIELDS.__contains__)
+    assert split.engine_when == (None if store is None else {"$and": store})
+    assert list(split.row_parts) == rows
+
+
+@pytest.mark.parametrize("text", ["ax <", "ax = 1", "&& ax", "a b", "'open", "§", "has(1)", "labels.", ""])
+def test_text_that_is_no_cel_is_refused(text: str) -> None:
+    """Text that is no CEL is an InputError that shows how to write it."""
+    with pytest.raises(InputError) as refused:
+        compile_expression(text)
+    assert refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "fields", "verdict"),
+    [
+        ("ax < -4.0 && site == 'e'", {"site": "e"}, {"ax": -5.0}, True),
+        ("ax < -4.0 && site == 'e'", {"site": "f"}, {"ax": -5.0}, False),
+        ("ax < -4.0 && site == 'e'", {"site": "e"}, {"ax": -3.0}, False),
+        ("ax < -4", {}, {"ax": -5.0}, True),
+        ("ax < -4", {}, {}, False),
+        ("ax < -4", {}, {"ax": None}, False),
+        ("pose.x > 1.0 && pose.y > 1.0", {}, {"pose.x": 2.0, "pose.y": 2.0}, True),
+        ("fields['pose.x'] > 1.0", {}, {"pose.x": 2.0}, True),
+        ("has(ax) || has(ay)", {}, {"ay": 1.0}, True),
+        ("has(ax) || has(ay)", {}, {"az": 1.0}, False),
+        ("name == 'n' && has(labels.name)", {"name": "x"}, {"name": "n"}, True),
+        ("run == '5s'", {"run": "5s"}, {}, True),
+        ("run == '007'", {"run": "7"}, {}, False),
+        ("run == '007'", {"run": "007"}, {}, True),
+        ("run == 7", {"run": "007"}, {}, True),
+        ("run > 5 && run < 1e1", {"run": "7.5"}, {}, True),
+        ("run > 5", {"run": "seven"}, {}, False),
+        ("run != 5", {"run": "seven"}, {}, True),
+        ("run != 'x'", {}, {}, False),
+        ("run == true", {"run": "true"}, {}, True),
+        ("run in ['a', 'b'] || ax > 0.0", {"run": "b"}, {"ax": -1.0}, True),
+        ("ax > 0.0 ? run == 1 : false", {"run": "1"}, {"ax": 1.0}, True),
+        ("list[1] > 1.0", {}, {"list": [1.0, 2.0]}, True),
+        ("big == 1152921504606846977", {}, {"big": 2**60 + 1}, True),
+        ("big == 1152921504606846977", {}, {"big": 2**60}, False),
+    ],
+)
+def test_verdict(text: str, labels: dict[str, str], fields: dict[str, Any], verdict: bool) -> None:
+    """Labels compare as text or number by the literal, fields by value, and a missing name makes it false."""
+    split = compile_expression(text, {name.partition(".")[0] for name in fields}.__contains__)
+    passed = split.labels_match(labels) and split.row_match(labels, fields) is True
+    assert passed is verdict
+
+
+def test_a_name_no_row_has_is_undecided() -> None:
+    """A row that lacks a name is neither passed nor failed, so that a typo can be told."""
+    split = compile_expression("axx > 1.0", lambda _name: True)
+    assert split.row_match({}, {"ax": 1.0}) is None
+    assert split.row_match({}, {"axx": 0.0}) is False
+
+
+def test_labels_and_expression_hold_together() -> None:
+    """Labels given outright and an expression are joined, without naming a test to the store twice."""
+    joined = both([from_labels({"site": "e"}), compile_expression("site == 'e' && ax > 0.0", FIELDS.__contains__)])
+    assert joined.engine_when == {"$and": [HAS_SITE, {"&site": {"$eq": "e"}}]}
+    assert joined.labels_match({"site": "e"})
+    assert joined.row_parts == ("ax > 0.0",)
+    assert both([from_labels({})]).engine_when is None
