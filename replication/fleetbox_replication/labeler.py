@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 MARGIN_US = 1_000_000  # µs; an agent's batch leaves within 0.2 s, a busy store takes it within the rest
 LATE_US = 7 * 86_400_000_000  # µs; a site waits this long for a robot that lost its link right after the moment
 LATE_SHARE = 10  # a straggler is looked for after a tenth of the time it is already late
+LOOKS_PER_S = 25  # a site with fifty robots asks for each every 2 s: 25 small GETs are 2 % of a core
+MIN_WAIT_S = 0.2
 MAX_WAIT_S = 5.0  # a store that is away is asked again this often at the latest
 
 
@@ -83,7 +86,7 @@ class Labeler:
         self._open: dict[tuple[str, str], _Open] = {}
         self._watched: dict[str, EventWatch] = {}
         self._scopes: list[Scope] = []
-        self._found_s = float("-inf")
+        self._found_s = self._looked_s = float("-inf")
 
     @property
     def open_events(self) -> list[Event]:
@@ -96,15 +99,16 @@ class Labeler:
 
     async def run(self) -> None:
         """Label until cancelled; a store that is away is waited for. Raises AccessDenied."""
-        wait_s = self._pace.look_s
+        wait_s = MIN_WAIT_S
         while True:
             try:
                 await self.step()
-                wait_s = self._pace.look_s
+                await self._sleep(self._look_s())
+                wait_s = MIN_WAIT_S
             except (Unreachable, StoreRefused, NotFound) as error:
-                wait_s = min(MAX_WAIT_S, wait_s * 2)
                 log.warning("labeler waits for its store", store=self._store.name, why=str(error), wait_s=wait_s)
-            await self._sleep(wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(MAX_WAIT_S, wait_s * 2)
 
     async def step(self) -> None:
         """Look for new events once and make every pass that is due."""
@@ -112,20 +116,23 @@ class Labeler:
             self._scopes = await self._duty.scopes()
             self._bounds.forget()
             self._found_s = time.monotonic()
-        for scope in self._scopes:
-            await self._look(scope)
+        if self._wake.is_set() or time.monotonic() - self._looked_s >= self._look_s():
+            self._wake.clear()
+            self._looked_s = time.monotonic()
+            for scope in self._scopes:
+                await self._look(scope)
         for key, work in sorted(self._open.items(), key=lambda item: item[1].event.time_us):
             settled = self._settled(work)
             if (settled or time.monotonic() >= work.due_s) and await self._work(work, settled):
                 del self._open[key]
 
+    def _look_s(self) -> float:
+        return max(self._pace.look_s, len(self._scopes) / LOOKS_PER_S)
+
     async def _sleep(self, wait_s: float) -> None:
         due_s = min((work.due_s for work in self._open.values()), default=float("inf")) - time.monotonic()
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), max(0.01, min(wait_s, due_s)))
-        except TimeoutError:
-            return
-        self._wake.clear()
 
     async def _look(self, scope: Scope) -> None:
         """Take up events of one robot that this store's labeler has not closed."""

@@ -16,7 +16,7 @@ from fleetbox_replication.window import Scope
 from tests.conftest import StoreServer
 from tests.replication.conftest import SECOND, Robot, until
 
-QUICK = Pace(look_s=0.02, pass_s=0.02, calm_s=0.1, find_s=0.1)
+QUICK = Pace(look_s=0.0, pass_s=0.02, calm_s=0.1, find_s=0.1)
 
 
 class Wall:
