@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -211,3 +214,25 @@ def test_several_batches_read_as_one() -> None:
 
     assert rows == [{"time_us": 1, "x": 1.5}, {"time_us": 2, "x": None}, {"time_us": 3, "x": 2.0}]
     assert math.isclose(rows[0]["x"], 1.5)
+
+
+def test_reading_needs_neither_pyarrow_nor_numpy(tmp_path: Path) -> None:
+    """The bare install reads chunks, compressed ones too."""
+    rows = 3
+    for compression in ("none", "lz4", "zstd"):
+        columns = {"x": np.arange(rows) / 2, "m": np.zeros((rows, 2)), "s": ["a"] * rows, "b": [True, None, False]}
+        path = tmp_path / compression
+        path.write_bytes(chunks.encode(np.arange(rows), columns, compression=compression))
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['pyarrow', 'numpy', 'pandas', 'cv2']))\n"
+        "from pathlib import Path; from fleetbox import chunks\n"
+        "for path in sys.argv[1:]: print(chunks.rows(Path(path).read_bytes())[1], chunks.fields(Path(path).read_bytes()))"
+    )
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+
+    done = subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True)
+
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert len(set(lines)) == 1
+    assert lines[0].startswith("{'time_us': 1, 'x': 0.5, 'm': [0.0, 0.0], 's': 'a', 'b': None}")
