@@ -226,7 +226,7 @@ def test_reading_needs_neither_pyarrow_nor_numpy(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules.update(dict.fromkeys(['pyarrow', 'numpy', 'pandas', 'cv2']))\n"
         "from pathlib import Path; from fleetbox import chunks\n"
-        "for data in (Path(path).read_bytes() for path in sys.argv[1:]): print(chunks.rows(data)[1], chunks.fields(data))"
+        "for data in (Path(arg).read_bytes() for arg in sys.argv[1:]): print(chunks.rows(data)[1], chunks.fields(data))"
     )
     paths = [str(path) for path in sorted(tmp_path.iterdir())]
 
