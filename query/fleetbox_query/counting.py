@@ -34,7 +34,7 @@ async def count(stores: Stores, reading: Reading) -> Count:
         async with room:
             store = await stores.at(run.holding.place)
             record = await store.read(head.bucket, head.entry, head.time_us)
-        return sum(1 for _ in items_of(Piece(run.source, record), reading.prepared.expression, Notes()))
+        return len(items_of(Piece(run.source, record), reading.prepared.expression, Notes()))
 
     opened = await asyncio.gather(*(read(*pair) for at, pair in enumerate(heads) if at not in whole))
     counts = [*whole.values(), *opened]
@@ -49,5 +49,4 @@ def _rows_by_labels(run: Run, head: Head) -> int | None:
     rows, last = head.labels.get("rows", ""), head.labels.get("t_end", "")
     if not (rows.isdecimal() and last.isdecimal()):
         return None
-    inside = any(start <= head.time_us and int(last) < stop for start, stop in run.source.windows)
-    return int(rows) if inside else None
+    return int(rows) if run.source.holds(head.time_us, int(last)) else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from fleetbox import chunks, types
@@ -11,7 +12,6 @@ from fleetbox.errors import InputError
 from fleetbox.records import Head
 from fleetbox.selectors import matches_glob
 from fleetbox_query.expressions import Expression
-from fleetbox_query.plan import Source
 from fleetbox_query.reading import Piece
 
 
@@ -49,26 +49,19 @@ class Notes:
     unreadable: list[str] = field(default_factory=list)
 
 
-def items_of(piece: Piece, expression: Expression, notes: Notes) -> Iterator[Item]:
-    """Yield a record's items that lie in the wanted windows and pass the expression.
+def items_of(piece: Piece, expression: Expression, notes: Notes) -> list[Item]:
+    """Return a record's items that lie in the wanted windows and pass the expression, in order of time.
 
     A record that does not open is named in the notes: one bad chunk must not hide an hour of good ones.
     """
     try:
-        items = _rows(piece) if is_chunk(piece.record) else _blob(piece)
+        if is_chunk(piece.record):
+            return _rows(piece, expression, notes)
+        return [item for item in _blob(piece) if _passes(item, item.fields, expression, notes)]
     except InputError as error:
-        notes.unreadable.append(
-            f"{piece.record.bucket}/{piece.record.entry} at {piece.record.time_us}: {error.message}"
-        )
-        return
-    for item in items:
-        if expression.needs_rows:
-            notes.tested += 1
-            passed = expression.row_match(item.labels, _testable(item), stream=item.stream, time_us=item.time_us)
-            notes.undecided += passed is None
-            if not passed:
-                continue
-        yield item if item.fields is None else replace(item, fields=_chosen(item.fields, piece.source))
+        record = piece.record
+        notes.unreadable.append(f"{record.bucket}/{record.entry} at {record.time_us}: {error.message}")
+        return []
 
 
 def is_chunk(record: Head) -> bool:
@@ -91,33 +84,44 @@ def chosen_fields(names: Iterable[str], globs: tuple[str, ...] | None) -> list[s
     ]
 
 
-def _chosen(fields: Mapping[str, Any], source: Source) -> Mapping[str, Any]:
-    names = chosen_fields((name for name in fields if name not in chunks.CLOCKS), source.fields)
-    kept = {name: fields[name] for name in chunks.CLOCKS if name in fields}
-    return {**kept, **{name: fields[name] for name in names}}
+def _rows(piece: Piece, expression: Expression, notes: Notes) -> list[Item]:
+    source, columns = piece.source, chunks.columns(piece.record.data)
+    times = columns.pop(chunks.TIME)
+    fields = [name for name in columns if name not in chunks.CLOCKS]
+    shown = [*(name for name in columns if name in chunks.CLOCKS), *chosen_fields(fields, source.fields)]
+    # What is tested may be more than what is shown: `r1/imu:ax --when "ay > 1"`.
+    names = list(columns) if expression.needs_rows else shown
+    robot, stream, head = source.robot, source.stream, _head(piece)
+    rows = zip(*(columns[name] for name in names), strict=True) if names else [()] * len(times)
+    items = [
+        Item(robot, stream, time_us, *head, dict(zip(names, row, strict=True)))
+        for time_us, row in zip(times, rows, strict=True)
+    ]
+    if not source.holds(min(times), max(times)):
+        items = [item for item in items if source.covers(item.time_us)]
+    if expression.needs_rows:
+        passed = (item for item in items if _passes(item, item.fields, expression, notes))
+        items = [replace(item, fields={name: (item.fields or {})[name] for name in shown}) for item in passed]
+    return sorted(items, key=attrgetter("time_us"))
 
 
-def _testable(item: Item) -> Mapping[str, Any]:
-    """Return what an expression sees as fields: a row's, or those of a JSON object."""
-    if item.fields is not None:
-        return item.fields
+def _passes(item: Item, fields: Mapping[str, Any] | None, expression: Expression, notes: Notes) -> bool:
+    if not expression.needs_rows:
+        return True
+    notes.tested += 1
+    tested = _json_fields(item) if fields is None else fields
+    passed = expression.row_match(item.labels, tested, stream=item.stream, time_us=item.time_us)
+    notes.undecided += passed is None
+    return passed is True
+
+
+def _json_fields(item: Item) -> Mapping[str, Any]:
+    """Return what an expression sees as a blob's fields: those of a JSON object."""
     try:
         value = item.value if item.content_type == "application/json" else None
     except InputError:
         value = None
     return value if isinstance(value, dict) else {}
-
-
-def _rows(piece: Piece) -> list[Item]:
-    source, columns = piece.source, chunks.columns(piece.record.data)
-    times = columns.pop(chunks.TIME)
-    names, head = tuple(columns), _head(piece)
-    rows = zip(times, zip(*columns.values(), strict=True) if columns else [()] * len(times), strict=True)
-    return [
-        Item(source.robot, source.stream, time_us, *head, fields=dict(zip(names, row, strict=True)))
-        for time_us, row in rows
-        if source.covers(time_us)
-    ]
 
 
 def _blob(piece: Piece) -> list[Item]:

@@ -58,6 +58,10 @@ class Source:
         """Tell whether a point in time is wanted."""
         return any(start <= time_us < stop for start, stop in self.windows)
 
+    def holds(self, first_us: int, last_us: int) -> bool:
+        """Tell whether an interval, its last point included, lies in one window."""
+        return any(start <= first_us and last_us < stop for start, stop in self.windows)
+
     def overlaps(self, first_us: int, last_us: int) -> bool:
         """Tell whether an interval, its last point included, reaches into a window."""
         return any(start <= last_us and first_us < stop for start, stop in self.windows)

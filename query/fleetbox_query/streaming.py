@@ -10,7 +10,7 @@ from dataclasses import replace
 from fleetbox.background import BackgroundLoop
 from fleetbox_query.expressions import Expression
 from fleetbox_query.items import Item, Notes, items_of
-from fleetbox_query.plan import Source
+from fleetbox_query.plan import FAR_US, Source
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Piece, Reading
 
@@ -29,7 +29,7 @@ class Records(Iterator[Item]):
         self._warn = warn
         self.notes = Notes()
         self._ahead: Future[Stretch] | None = loop.start(reading.next())
-        self._held: list[tuple[int, int, Item]] = []  # rows later than what has been read completely
+        self._open: list[tuple[int, int, Item, Iterator[Item]]] = []  # records begun: next time, turn, item, the rest
         self._count = 0
         self._ready: Iterator[Item] = iter(())
 
@@ -72,22 +72,29 @@ class Records(Iterator[Item]):
         stretch = self._ahead.result()
         if stretch is None:
             self._ahead = None
-            self._ready = iter([item for _, _, item in sorted(self._held, key=lambda held: held[:2])])
-            self._held = []
+            self._ready = self._until(FAR_US)
             if self._warn:
                 self.provenance.warn(stacklevel=4)
             return True
         self._ahead = self._loop.start(self._reading.next())
-        self._ready = iter(self._sorted(*stretch))
+        self._ready = self._merged(*stretch)
         return True
 
-    def _sorted(self, pieces: list[Piece], reached_us: int) -> list[Item]:
-        """Return the items below what has been read; later rows of a chunk wait for other streams to catch up."""
+    def _merged(self, pieces: list[Piece], reached_us: int) -> Iterator[Item]:
+        """Yield items below what has been read; a chunk is opened when its time comes, its later rows wait."""
         for piece in pieces:
-            for item in items_of(piece, self._reading.prepared.expression, self.notes):
-                heapq.heappush(self._held, (item.time_us, self._count, item))
-                self._count += 1
-        out = []
-        while self._held and self._held[0][0] < reached_us:
-            out.append(heapq.heappop(self._held)[2])
-        return out
+            yield from self._until(piece.record.time_us)
+            self._hold(iter(items_of(piece, self._reading.prepared.expression, self.notes)))
+        yield from self._until(reached_us)
+
+    def _until(self, time_us: int) -> Iterator[Item]:
+        while self._open and self._open[0][0] < time_us:
+            _, _, item, rest = heapq.heappop(self._open)
+            yield item
+            self._hold(rest)
+
+    def _hold(self, rest: Iterator[Item]) -> None:
+        for item in rest:
+            heapq.heappush(self._open, (item.time_us, self._count, item, rest))
+            self._count += 1
+            return
