@@ -7,13 +7,16 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohappyeyeballs import AddrInfoType
 from yarl import URL
 
 from fleetbox_replication.vouching import Found
 from fleetbox_replication.wire import Part, batch_headers, label_headers, labels_of
+
+if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
 
 CONNECTIONS = 64  # one per task in flight; more waits its turn instead of flooding a site
 CONNECT_S = 5.0  # a site on the other side of the world answers a connect well below it
@@ -62,6 +65,7 @@ class Destination:
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
         self._looks = asyncio.Semaphore(LOOKS)
+        self.reachable: bool | None = None  # unknown until the first answer
 
     async def open(self) -> None:
         """Make the one session all requests share."""
@@ -99,9 +103,12 @@ class Destination:
         url = URL(self._url + path, encoded=True)
         try:
             async with self._session.request(method, url, headers=shown, data=body, allow_redirects=False) as answer:
-                return Reply(answer.status, tuple(answer.headers.items()), await answer.read())
+                reply = Reply(answer.status, tuple(answer.headers.items()), await answer.read())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self.reachable = False
             raise Cut(f"{method} {self._url}{path}: {str(error) or type(error).__name__}") from error
+        self.reachable = True
+        return reply
 
     async def write(self, entry: Entry, parts: Sequence[Part], body: Sequence[bytes | bytearray | memoryview]) -> Reply:
         """Write records; `body` holds their bytes in order."""

@@ -15,7 +15,7 @@ from fleetbox_replication.delivery import Delivery, Timing
 from fleetbox_replication.destination import HEADER_BYTES, HEADERS, Cut, Destination, Reply
 from fleetbox_replication.holding import Holding
 from fleetbox_replication.relay_counters import RelayCounters
-from fleetbox_replication.relay_requests import RecordsRequest, is_probe, read_records
+from fleetbox_replication.relay_requests import RecordsRequest, is_probe, probed_bucket, read_records
 from fleetbox_replication.settling import Outcome
 from fleetbox_replication.wire import RecordError, WireError, error_headers, slices
 
@@ -92,7 +92,12 @@ class Relay:
 
     def counters(self) -> dict[str, Any]:
         """Return what passed, what was healed, what is refused and why, as plain values."""
-        flow = {"in_flight": self._in_flight, "held_bytes": self._holding.held_bytes, "stopping": self._stopping}
+        flow = {
+            "reachable": self._there.reachable,
+            "in_flight": self._in_flight,
+            "held_bytes": self._holding.held_bytes,
+            "stopping": self._stopping,
+        }
         return {"url": self.url, **self._counters.show(), **flow}
 
     async def _listen(self, runner: web.AppRunner) -> None:
@@ -152,10 +157,10 @@ class Relay:
             if reply.status in (401, 403) and self._there.renew():
                 reply = await self._there.forward(request.method, request.raw_path, headers, _once(body))
         except Cut as cut:
-            self._counters.reachable = False
             self._counters.refused("", 0, str(cut), self._clock.now_us())
             return _refusal(503, str(cut))
-        self._counters.reachable = True
+        if reply.status >= 400 and not (request.method == "GET" and reply.status == 404):  # a 404 asks for a bucket
+            self._counters.refused(probed_bucket(request.raw_path), reply.status, reply.message, self._clock.now_us())
         return _passed_back(reply)
 
     async def _take(self, request: web.Request, records: RecordsRequest) -> web.StreamResponse:

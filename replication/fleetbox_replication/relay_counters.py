@@ -34,7 +34,6 @@ class RelayCounters:
         self.healed: Counter[str] = Counter()
         self.conflicts: deque[dict[str, Any]] = deque(maxlen=KEPT_CONFLICTS)
         self.last_success_us: int | None = None
-        self.reachable: bool | None = None  # unknown until the first answer
         self._refusals: dict[tuple[str, int], Refusal] = {}
 
     def vouched(self, bucket: str, records: int, size: int, now_us: int) -> None:
@@ -70,7 +69,6 @@ class RelayCounters:
         return {
             "destination": self.destination,
             "since_us": self.since_us,
-            "reachable": self.reachable,
             "last_success_us": self.last_success_us,
             **{name: self.counts[name] for name in names},
             "healed": dict(self.healed),

@@ -44,3 +44,9 @@ def is_probe(method: str, raw_path: str) -> bool:
     if _PROBE.fullmatch(raw_path) is None:
         return False
     return method in ("GET", "HEAD") or (method == "POST" and "/b/" in raw_path)
+
+
+def probed_bucket(raw_path: str) -> str:
+    """Return the bucket a probe asks about; empty for the store itself."""
+    _, found, bucket = raw_path.partition("/api/v1/b/")
+    return unquote(bucket) if found else ""

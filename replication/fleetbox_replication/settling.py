@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 
+from fleetbox_replication.clearing import clear
 from fleetbox_replication.destination import Cut, Destination, Entry
 from fleetbox_replication.relay_counters import RelayCounters
 from fleetbox_replication.vouching import Found, Remedy, judge_found, judge_patched
-from fleetbox_replication.wire import Part, RecordError
+from fleetbox_replication.wire import Part, RecordError, errors_of
 
 REMEMBERED = 10_000  # unreadable records watched at once; beyond it the oldest start anew
 
@@ -21,32 +21,36 @@ Bodies = Mapping[int, memoryview]
 class Outcome:
     """Say what became of records.
 
-    `pending` are not vouched for, for the reason in `status` and `message`; `at_once` means that another attempt may
-    follow without a pause, `soon` that a pause may help. `passed` are errors the engine itself shall see.
+    `pending` are not vouched for, for the reason in `status` and `message`; `ready` are those of them that may be sent
+    at once, `soon` means that trying again after a pause may help. `passed` are errors the engine itself shall see.
     """
 
     pending: tuple[Part, ...] = ()
     passed: Mapping[int, RecordError] = field(default_factory=dict)
     status: int = 200
     message: str = ""
-    at_once: bool = False
+    ready: tuple[Part, ...] = ()
     soon: bool = False
 
     def __or__(self, other: Outcome) -> Outcome:
-        reason = self if self.pending else other
+        reason = self if self.status != 200 else other
         return Outcome(
             self.pending + other.pending,
             {**self.passed, **other.passed},
             reason.status,
             reason.message,
-            self.at_once or other.at_once,
+            self.ready + other.ready,
             self.soon or other.soon,
         )
 
 
-def kept(part: Part, status: int, message: str, *, soon: bool = False) -> Outcome:
-    """Return the outcome of a record that is not vouched for."""
-    return Outcome((part,), status=status, message=message, soon=soon)
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Hold a record, what was found at its time, and what follows."""
+
+    part: Part
+    found: Found
+    remedy: Remedy
 
 
 class Settler:
@@ -59,74 +63,90 @@ class Settler:
         self._torn_since: dict[tuple[str, int], float] = {}
 
     async def settle(self, entry: Entry, parts: Iterable[Part], bodies: Bodies | None) -> Outcome:
-        """Settle written records; without `bodies` what must be sent again stays pending."""
-        return await _together(self._settle_one(entry, part, bodies) for part in parts)
+        """Settle records that were sent; `bodies` serve to compare those that carry no hash."""
+        looked = await asyncio.gather(*(self._look(entry, part, bodies) for part in parts))
+        return await self._apply(entry, looked)
 
     async def settle_patched(self, entry: Entry, parts: Iterable[Part]) -> Outcome:
         """Settle relabelled records: those that are absent or torn are passed back as 404, to be written whole."""
-        return await _together(self._settle_patched(entry, part) for part in parts)
+        looked = await asyncio.gather(*(self._look_patched(entry, part) for part in parts))
+        outcome = await self._apply(entry, looked)
+        cleared = {part.time_us: RecordError(404, _ABSENT) for part in outcome.ready}
+        pending = tuple(part for part in outcome.pending if part.time_us not in cleared)
+        return replace(outcome, pending=pending, ready=(), passed={**outcome.passed, **cleared})
 
-    async def _settle_one(self, entry: Entry, part: Part, bodies: Bodies | None) -> Outcome:
+    async def _look(self, entry: Entry, part: Part, bodies: Bodies | None) -> Looked:
         found = await self._there.look(entry, part.time_us)
         remedy = judge_found(found, part, self._torn_s(entry, part, found), bodies is not None)
-        try:
-            if remedy is Remedy.COMPARE and bodies is not None:
-                same = await self._there.same_bytes(entry, part.time_us, bodies[part.time_us])
-                remedy = Remedy.RELABEL if same else Remedy.CONFLICT
-            return await self._apply(remedy, entry, part, found, bodies is not None)
-        except Cut as cut:
-            return kept(part, 0, str(cut), soon=True)
+        if remedy is Remedy.COMPARE and bodies is not None:
+            remedy = await self._compare(entry, part, bodies[part.time_us])
+        return Looked(part, found, remedy)
 
-    async def _apply(self, remedy: Remedy, entry: Entry, part: Part, found: Found, can_send: bool) -> Outcome:
+    async def _compare(self, entry: Entry, part: Part, body: memoryview) -> Remedy:
+        try:
+            same = await self._there.same_bytes(entry, part.time_us, body)
+        except Cut:
+            return Remedy.WAIT
+        return Remedy.RELABEL if same else Remedy.CONFLICT
+
+    async def _look_patched(self, entry: Entry, part: Part) -> Looked:
+        found = await self._there.look(entry, part.time_us)
+        return Looked(part, found, judge_patched(found, part, self._torn_s(entry, part, found)))
+
+    async def _apply(self, entry: Entry, looked: Sequence[Looked]) -> Outcome:
+        outcome = Outcome()
+        early = any(item.remedy is Remedy.WAIT for item in looked)  # one may still be written: delete nothing beside it
+        to_clear = [item for item in looked if item.remedy is Remedy.REPLACE]
+        for item in looked:
+            outcome |= self._without_asking(
+                entry, replace(item, remedy=Remedy.WAIT) if early and item in to_clear else item
+            )
+        outcome |= await self._clear(entry, [] if early else to_clear)
+        return outcome | await self._relabel(entry, [item.part for item in looked if item.remedy is Remedy.RELABEL])
+
+    def _without_asking(self, entry: Entry, item: Looked) -> Outcome:
+        part, remedy = item.part, item.remedy
+        message = item.found.message or remedy.value
         if remedy is Remedy.DONE:
             self._counters.counts["already"] += 1
-            return Outcome()
-        if remedy is Remedy.RELABEL:
-            return await self._relabel(entry, part)
-        if remedy is Remedy.REPLACE:
-            return replace(await self._clear(entry, part, found), at_once=can_send)
-        if remedy is Remedy.CONFLICT:
-            return self._conflict(entry, part)
-        soon = remedy is Remedy.WAIT or (remedy is Remedy.SEND and can_send)
-        return kept(part, found.status, found.message or remedy.value, soon=soon)
-
-    async def _settle_patched(self, entry: Entry, part: Part) -> Outcome:
-        found = await self._there.look(entry, part.time_us)
-        remedy = judge_patched(found, part, self._torn_s(entry, part, found))
-        if remedy is Remedy.DONE:
-            return Outcome()
-        if remedy is Remedy.REPLACE:
-            try:
-                cleared = await self._clear(entry, part, found)
-            except Cut as cut:
-                return kept(part, 0, str(cut), soon=True)
-            if cleared.status != 404:
-                return cleared
-            remedy = Remedy.PASS
-        if remedy is Remedy.PASS:
-            return Outcome(passed={part.time_us: RecordError(404, "not readable at the destination")})
-        return kept(part, found.status, found.message or remedy.value, soon=remedy is Remedy.WAIT)
-
-    async def _clear(self, entry: Entry, part: Part, found: Found) -> Outcome:
-        """Delete what stands there; the outcome is 404 when it is gone."""
-        if not await self._there.delete(entry, [part.time_us]):
-            return kept(part, found.status, f"{found.message}; and it cannot be deleted there")
-        self._torn_since.pop((entry.path, part.time_us), None)
-        self._counters.healed["wrong" if found.status == 200 else "torn"] += 1
-        return kept(part, 404, "deleted there, to be sent again")
-
-    async def _relabel(self, entry: Entry, part: Part) -> Outcome:
-        reply = await self._there.relabel(entry, [part])
-        if reply.status != 200:
-            return kept(part, reply.status, reply.message)
-        self._counters.healed["labels"] += 1
+        elif remedy is Remedy.SEND:
+            return Outcome((part,), status=item.found.status, message=message, ready=(part,))
+        elif remedy is Remedy.PASS:
+            return Outcome(passed={part.time_us: RecordError(404, _ABSENT)})
+        elif remedy is Remedy.CONFLICT:
+            self._counters.conflict(entry.bucket, entry.name, part.time_us, _CONFLICT)
+            return Outcome(passed={part.time_us: RecordError(409, _CONFLICT)})
+        elif remedy in (Remedy.WAIT, Remedy.KEEP):
+            return Outcome((part,), status=item.found.status, message=message, soon=remedy is Remedy.WAIT)
         return Outcome()
 
-    def _conflict(self, entry: Entry, part: Part) -> Outcome:
-        """Let it through by name: the source keeps its record, the destination keeps the other, the entry goes on."""
-        message = "another record stands at this time at the destination; both are kept where they are"
-        self._counters.conflict(entry.bucket, entry.name, part.time_us, message)
-        return Outcome(passed={part.time_us: RecordError(409, message)})
+    async def _clear(self, entry: Entry, items: Sequence[Looked]) -> Outcome:
+        """Delete what stands there, so that the records can be sent again."""
+        if not items:
+            return Outcome()
+        parts, found = tuple(item.part for item in items), items[0].found
+        try:
+            gone = await clear(self._there, entry, [part.time_us for part in parts])
+        except Cut as cut:
+            return Outcome(parts, status=0, message=str(cut), soon=True)
+        if not gone:
+            return Outcome(parts, status=found.status, message=f"{found.message}; and it cannot be deleted there")
+        for item in items:
+            self._torn_since.pop((entry.path, item.part.time_us), None)
+            self._counters.healed["wrong" if item.found.status == 200 else "torn"] += 1
+        return Outcome(parts, status=404, message="deleted there, to be sent again", ready=parts)
+
+    async def _relabel(self, entry: Entry, parts: Sequence[Part]) -> Outcome:
+        if not parts:
+            return Outcome()
+        try:
+            reply = await self._there.relabel(entry, parts)
+        except Cut as cut:
+            return Outcome(tuple(parts), status=0, message=str(cut), soon=True)
+        errors = errors_of(reply.headers)
+        left = tuple(part for part in parts if reply.status != 200 or part.time_us in errors)
+        self._counters.healed["labels"] += len(parts) - len(left)
+        return Outcome(left, status=reply.status, message=reply.message, soon=True) if left else Outcome()
 
     def _torn_s(self, entry: Entry, part: Part, found: Found) -> float:
         key = (entry.path, part.time_us)
@@ -138,6 +158,5 @@ class Settler:
         return self._monotonic_s() - self._torn_since.setdefault(key, self._monotonic_s())
 
 
-async def _together(work: Iterable[Coroutine[None, None, Outcome]]) -> Outcome:
-    outcomes = await asyncio.gather(*work)
-    return reduce(Outcome.__or__, outcomes, Outcome())
+_ABSENT = "not readable at the destination"
+_CONFLICT = "another record stands at this time at the destination; each stays where it is"

@@ -9,8 +9,8 @@ from enum import Enum
 from fleetbox_replication.wire import Part
 
 LAZY_BYTES = 512 * 1024  # below it the engine writes at the end only, so a cut write can never wake up again
-SMALL_GRACE_S = 1.0  # a cut connection is noticed within milliseconds; this covers a busy store
-LARGE_GRACE_S = 10.0  # a large cut write turns from 425 to 500 by itself; only a killed store leaves it at 425
+SMALL_GRACE_S = 0.3  # a store ends a cut write within milliseconds; this covers a busy one
+LARGE_GRACE_S = 10.0  # a large cut write is declared broken by itself; only a killed store leaves it at 425
 
 
 class Answer(Enum):
@@ -79,6 +79,10 @@ def judge_found(found: Found, sent: Part, seen_torn_s: float, held: bool) -> Rem
     """
     if found.status == 404:
         return Remedy.SEND
+    if (
+        found.status == 500 and "broken" in found.message
+    ):  # given up by the engine: a copy of the same size goes over it
+        return Remedy.REPLACE if seen_torn_s else Remedy.SEND
     if found.status in (425, 500):
         return Remedy.REPLACE if seen_torn_s >= grace_s(sent.size) else Remedy.WAIT
     if found.status != 200:

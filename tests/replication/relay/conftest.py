@@ -91,6 +91,7 @@ class Hop:
         self.secret = relay_secret(source.token)
         self.written: dict[Key, int] = {}  # (entry, time) -> xxh3 of what the destination must hold
         self.relay: Relay | None = None
+        self.link: Link | None = None
         self.rng = random.Random(bucket)
 
     async def ask(self, store: Any, method: str, path: str, ok: Sequence[int] = (200,), **more: Any) -> Any:
@@ -210,7 +211,7 @@ class Hop:
             met = what()
             if met if isinstance(met, bool) else await met:
                 return
-            assert time.monotonic() < stop, self.shown()
+            assert time.monotonic() < stop, f"{self.shown()}"
             await asyncio.sleep(0.05)
 
 
@@ -223,17 +224,24 @@ def hop(new_store_server: Callable[..., Any], bucket_name: str) -> Callable[...,
     """Open a hop: `async with hop() as h`; the source's retry pause is cut from 5 s to 1 s."""
 
     @asynccontextmanager
-    async def opened(token: Any = None, url: str | None = None, **env: str) -> AsyncIterator[Hop]:
+    async def opened(token: Any = None, through: Callable[[int], Link] | None = None, **env: str) -> AsyncIterator[Hop]:
         source = new_store_server(RS_REPLICATION_TIMEOUT="1")
         destination = new_store_server(**env)
+        link = through(destination.port) if through else None
+        if link:
+            await link.start()
         async with aiohttp.ClientSession() as session:
             made = Hop(source, destination, bucket_name, session)
-            made.relay = Relay("http://127.0.0.1:0", url or destination.url, token or destination.token, made.secret)
+            made.link = link
+            far_url = link.url if link else destination.url
+            made.relay = Relay("http://127.0.0.1:0", far_url, token or destination.token, made.secret)
             await made.relay.start()
             try:
                 yield made
             finally:
                 await made.relay.stop()
+                if link:
+                    await link.stop()
 
     return opened
 
