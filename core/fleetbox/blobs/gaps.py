@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from statistics import median_low
 
 from fleetbox.blobs.patterns import matches_any
 from fleetbox.blobs.reading import Query
@@ -57,8 +58,20 @@ class Watch:
             place_us = self._place[name]
             if end_us <= place_us + 1:
                 continue
-            times = self._recent.get(name, [])
-            before = bisect_left(times, end_us)
-            from_us = max(place_us, times[before - 1] if before else 0) + 1
-            if from_us < end_us:
-                yield Gap(name, from_us, end_us, REASON)
+            for from_us, to_us in missed(place_us, self._recent.get(name, []), end_us):
+                yield Gap(name, from_us, to_us, REASON)
+
+
+def missed(place_us: int, times: Sequence[int], end_us: int) -> Iterator[tuple[int, int]]:
+    """Yield the stretches a reader missed, when the ring took everything up to `end_us`, past its place.
+
+    `times` are what it got since, in order. They may lie before or after the holes: what is twice as wide as usual
+    between two of them is one. The engine skips a block it is about to remove, so a hole may reach past `end_us`.
+    """
+    usual_us = median_low(later - earlier for earlier, later in pairwise(times)) if len(times) > 2 else 0
+    for earlier, later in pairwise([place_us, *times]):
+        if earlier + 1 < later and earlier < end_us and later - earlier > 2 * usual_us:
+            yield earlier + 1, later
+    last_us = times[-1] if times else place_us
+    if last_us + 1 < end_us:
+        yield last_us + 1, end_us

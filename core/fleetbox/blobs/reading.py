@@ -14,6 +14,7 @@ from fleetbox.blobs.values import Condition
 from fleetbox.blobs.wire import Wire, whole
 from fleetbox.records import Head, Record
 
+END_US = 2**63 - 1  # later than any record
 TTL_S = 60  # how long the engine keeps an idle query; a slower consumer costs one more query, not its place
 PART_BYTES = 1 << 20  # one part of a streamed payload
 SLICEABLE_BYTES = 1 << 16  # records smaller than this on average are cut out of one read body
@@ -64,12 +65,16 @@ class Reader:
                 yield part
 
     async def open(self, query: Query) -> str:
-        """Start a query; return its id. Raises NotFound if there is no such bucket."""
+        """Start a query; return its id. Raises NotFound if there is no such bucket.
+
+        Both ends are always given: the engine fills in a missing one from each entry's own range, and refuses the
+        whole query (422) if that makes the range of one of them empty.
+        """
         wanted = {
             "query_type": "QUERY",
             "entries": list(query.entries),
-            "start": query.start_us,
-            "stop": query.stop_us,
+            "start": query.start_us or 0,
+            "stop": END_US if query.stop_us is None else query.stop_us,
             "when": query.when,
             "only_metadata": query.head,
             "ttl": TTL_S,

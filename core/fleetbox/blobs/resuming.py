@@ -72,13 +72,14 @@ async def resumed(
             fruitless = 0
         if watch is not None:
             watch.delivered(new)
-            if last or watch.due():
+            if watch.due():
                 await look()
         for item in new:
             places[item.entry] = item.time_us
             yield item
         if last:
             parts, query_id = parts[1:], None
+    await look()
 
 
 async def _open(reader: Reader, query: Query, *, patient: bool) -> str:

@@ -215,6 +215,7 @@ class Store:
     ) -> AsyncGenerator[Any, None]:
         """Yield records of [start_us, stop_us), or only their heads, each once, even across a restart of the store.
 
+        Without stop_us it ends where it catches up with the writer.
         Records come in order of time within an entry; across entries nearly so, and anew after a disconnect. Globs
         are the engine's (`cam*` is a prefix across slashes, `cam/*` one segment, `!x` excludes). Memory: one answer
         of the engine, 8 MB or one record. `on_gap` is told what a ring overwrote before it could be read.

@@ -81,7 +81,10 @@ class RelabelReport:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Name a stretch of an entry that left the store while it was being read: [from_us, to_us)."""
+    """Name a stretch of an entry that left the store while it was being read: [from_us, to_us).
+
+    Records of it may have gone unread; some may have been delivered just before.
+    """
 
     entry: str
     from_us: int

@@ -112,6 +112,9 @@ class Wire:
                 max_field_size=MAX_FIELD_BYTES,
                 read_bufsize=1 << 18,  # four times aiohttp's default: fewer wake-ups per 8 MB answer
             )
+            # Not in aiohttp's public settings: it sends a GET again when a kept connection breaks. Reading a query
+            # moves its place in the engine, so the second answer would be the next batch, and one batch be lost.
+            self._session._retry_connection = False
         return self._session
 
 
