@@ -38,6 +38,8 @@ class Leftovers:
     replayed: int = 0
     folders: int = 0
     damage: Damage = field(default_factory=Damage)
+    _ahead: list[Parcel] = field(default_factory=list)
+    _ahead_bytes: int = 0
 
     async def run(self) -> None:
         """Replay what there is now; returns when the store has it all and the folders are gone."""
@@ -52,7 +54,6 @@ class Leftovers:
                 os.close(fd)
 
     async def _replay(self, folder: Path) -> None:
-        numbers: list[Parcel] = []
         paths = await self._pruned(folder)
         for cls in reversed(LEAST_VALUABLE_FIRST):  # events and logs first: small, and worth most
             mine = [path for path in paths if path.name.startswith(f"{cls}-")]
@@ -61,25 +62,31 @@ class Leftovers:
                 await asyncio.to_thread(read_index, index, cls, await _read(path))
             rebuilder = Rebuilder(index, cls, self.bound_us, self.damage)
             for path in mine:
-                data = await _read(path)
-                await self._put(numbers, await asyncio.to_thread(_records, rebuilder, data))
-            await self._put(numbers, list(rebuilder.finish()))
-        while any(parcel.state not in ("done", "lost") for parcel in numbers):
-            numbers = [parcel for parcel in numbers if parcel.state not in ("done", "lost")]
-            await asyncio.sleep(POLL_S)
+                await self._put(await asyncio.to_thread(_records, rebuilder, await _read(path)))
+            await self._put(list(rebuilder.finish()))
+        await self._settled(0)
         for name in await aiofiles.os.listdir(folder):
             await aiofiles.os.remove(folder / name)
         await aiofiles.os.rmdir(folder)
 
-    async def _put(self, numbers: list[Parcel], parcels: Iterable[Parcel]) -> None:
+    async def _put(self, parcels: Iterable[Parcel]) -> None:
         for parcel in parcels:
-            while sum(old.size for old in numbers if old.state not in ("done", "lost")) > AHEAD_BYTES:
-                numbers[:] = [old for old in numbers if old.state not in ("done", "lost")]
-                await asyncio.sleep(POLL_S)
+            if self._ahead_bytes > AHEAD_BYTES:
+                await self._settled(AHEAD_BYTES // 2)
             with self.lock:
                 self.outbox.put(parcel)
             self.replayed += parcel.count
-            numbers.append(parcel)
+            self._ahead_bytes += parcel.size
+            self._ahead.append(parcel)
+
+    async def _settled(self, most_bytes: int) -> None:
+        """Wait until the store has all but so many bytes of what was read."""
+        while True:
+            self._ahead = [parcel for parcel in self._ahead if parcel.state not in ("done", "lost")]
+            self._ahead_bytes = sum(parcel.size for parcel in self._ahead)
+            if not self._ahead or self._ahead_bytes < most_bytes:
+                return
+            await asyncio.sleep(POLL_S)
 
     async def _pruned(self, folder: Path) -> list[Path]:
         """Return the folder's segments, oldest first, less what goes beyond the bound: a crash loop fills no disk."""

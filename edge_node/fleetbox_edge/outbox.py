@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from fleetbox_edge.parcels import Parcel
 from fleetbox_edge.spool import LEAST_VALUABLE_FIRST
@@ -115,6 +115,11 @@ class Outbox:
     def outstanding(self, upto: int | None = None) -> list[Parcel]:
         """Return what is not acknowledged, up to a parcel's number."""
         return [p for p in self._outstanding.values() if upto is None or p.number <= upto]
+
+    def is_clear(self, upto: int) -> bool:
+        """Tell whether everything up to a parcel's number is acknowledged or lost."""
+        first = next(iter(self._outstanding), None)
+        return first is None or first > upto
 
     def oldest_us(self) -> int | None:
         """Return the oldest stamp that is not acknowledged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time as system_time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
@@ -23,7 +24,6 @@ from fleetbox.settings import RobotSettings, load_robot
 from fleetbox.time import parse_duration, parse_time
 from fleetbox_edge.agent import Agent, Wanted
 from fleetbox_edge.outbox import Outbox
-from fleetbox_edge.parcels import Parcel
 from fleetbox_edge.preview import Previewer
 from fleetbox_edge.session import Session
 from fleetbox_edge.spool import Limits, Spool
@@ -83,6 +83,7 @@ class Recorder:
         clock: Clock | None = None,
         memory_bytes: int = 64_000_000,  # eight full batches; a camera's outage then costs disk, not memory
     ) -> None:
+        _diagnostics_to_stderr()
         self.settings = config if isinstance(config, RobotSettings) else load_robot(config)
         self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
         self._previewer = Previewer(self.settings.policy, self._emit_preview)
@@ -155,12 +156,12 @@ class Recorder:
         upto = self._session.outbox.last_number
         while True:
             with self._session.lock:
-                left = self._session.outbox.outstanding(upto)
-            if not left and not self._running.replaying:
+                clear = self._session.outbox.is_clear(upto)
+            if clear and not self._running.replaying:
                 return True
             self.check()
             if deadline_s is not None and system_time.monotonic() > deadline_s:
-                raise self._incomplete(left, timeout or 0.0)
+                raise self._incomplete(upto, timeout or 0.0)
             system_time.sleep(POLL_S)
 
     def check(self) -> None:
@@ -241,7 +242,9 @@ class Recorder:
             troubles.append(duties.trouble)
         return str(troubles[0]) if troubles else None
 
-    def _incomplete(self, left: list[Parcel], timeout_s: float) -> Incomplete:
+    def _incomplete(self, upto: int, timeout_s: float) -> Incomplete:
+        with self._session.lock:
+            left = self._session.outbox.outstanding(upto)
         streams = sorted({parcel.address.stream for parcel in left})
         what = f"{sum(parcel.count for parcel in left)} rows and records of {', '.join(streams[:5])}"
         more = f" and {len(streams) - 5} more" if len(streams) > 5 else ""
@@ -280,3 +283,9 @@ class Recorder:
             _, others = await asyncio.wait(others, timeout=1.0)
             for task in others:
                 task.cancel()  # again: a library may have swallowed the first
+
+
+def _diagnostics_to_stderr() -> None:
+    """Keep a program's stdout its own: structlog prints there unless somebody has said otherwise."""
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))

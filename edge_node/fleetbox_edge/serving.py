@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -17,7 +16,6 @@ LOOK_S = 1.0  # how soon a failure of the background work ends the process
 
 def serve(config: Path) -> int:
     """Hold the duties and replay leftover spools until SIGTERM (exit code 0) or Ctrl-C (KeyboardInterrupt)."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     stop = threading.Event()
 
     def on_term(number: int, frame: FrameType | None) -> None:

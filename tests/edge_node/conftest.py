@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fleetbox import chunks
 from fleetbox.blobs import Store
 from fleetbox.errors import NotFound
@@ -29,10 +30,12 @@ class Robot:
 
     @property
     def file(self) -> Path:
+        """Return the path of robot.toml."""
         return self.folder / "robot.toml"
 
     @property
     def settings(self) -> RobotSettings:
+        """Return what robot.toml says now."""
         return load_robot(self.file)
 
     def write(self, extra: str = "", policy: str = "") -> None:

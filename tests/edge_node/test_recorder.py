@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xxhash
 from conftest import StoreServer
+
 from fleetbox import chunks
 from fleetbox.errors import FleetboxError, Incomplete, InputError
 from fleetbox_edge.recorder import Recorder
@@ -223,13 +224,9 @@ def test_illegal_labels_are_refused(recorder: Recorder, labels: dict[str, Any]) 
     assert recorder.stats().rows == 2
 
 
-@pytest.mark.parametrize(
-    "value", [None, {}, object(), {"a": 2**64}, {"time_us": 1.0}, {"a": {"b": 1}, "a.b": 2}, {1: 2.0}]
-)
+@pytest.mark.parametrize("value", [None, object(), {"a": 2**64}, {"time_us": 1.0}, {"a": {"b": 1}, "a.b": 2}])
 def test_illegal_values_are_refused(recorder: Recorder, value: Any) -> None:
     """A value that is no row, picture, text or JSON raises, and the stream goes on."""
-    if value == {} or value == {1: 2.0}:
-        pytest.skip("JSON holds these")
     with pytest.raises(InputError):
         recorder.log("imu", value)
     recorder.log("imu", {"x": 1.0})
@@ -243,11 +240,20 @@ def test_a_stream_has_one_type(recorder: Recorder) -> None:
         recorder.log("imu", "text")
 
 
-@pytest.mark.parametrize(
-    ("times", "arrays"),
-    [([1, 2], {"x": [1.0]}), ([], {"x": []}), ([1], {}), ([[1]], {"x": [1.0]}), ([1.0, float("nan")], {"x": [1.0, 2.0]}),
-     ([-5], {"x": [1.0]}), ([1], {"time_us": [1]}), ([1], {"x": [object()]}), ([1], {"log_ns": [0.5]})],
-)  # fmt: skip
+ILLEGAL_COLUMNS: list[tuple[Any, Any]] = [
+    ([1, 2], {"x": [1.0]}),
+    ([], {"x": []}),
+    ([1], {}),
+    ([[1]], {"x": [1.0]}),
+    ([1.0, float("nan")], {"x": [1.0, 2.0]}),
+    ([-5], {"x": [1.0]}),
+    ([1], {"time_us": [1]}),
+    ([1], {"x": [object()]}),
+    ([1], {"log_ns": [0.5]}),
+]
+
+
+@pytest.mark.parametrize(("times", "arrays"), ILLEGAL_COLUMNS)
 def test_illegal_columns_are_refused(recorder: Recorder, times: Any, arrays: Any) -> None:
     """Columns that do not fit together or cannot be raise, and nothing of them is kept."""
     with pytest.raises(InputError):
@@ -355,14 +361,14 @@ def test_two_recorders_on_one_stream_with_equal_times(robot: Robot) -> None:
         for recorder, name in ((first, "first"), (second, "second")):
             for number in range(20):
                 recorder.log("log/app", f"{name} {number}", time=base + number * 1_000)
-                recorder.log("imu", {"n": number, "x": 1.0}, time=base + number * 1_000)
+                recorder.log("imu", {"n": number, "x": len(name) / 2}, time=base + number * 1_000)
             recorder.flush(20)
     assert len({record.data for record in robot.records("log", "log/app")}) == 40
     assert sorted(row["n"] for row in robot.rows("imu")) == sorted([*range(20), *range(20)])
 
 
 def test_a_full_spool_drops_the_least_valuable_and_counts_it(robot: Robot) -> None:
-    """With the store away and the spool bounded, frames go first; what is stored and what is counted make up the whole."""
+    """With the store away and the spool bounded, frames go first; the stored and the counted make up the whole."""
     good = robot.url
     robot.url = "http://127.0.0.1:9"
     robot.write('spool = { max = "4 MB" }')
@@ -371,9 +377,9 @@ def test_a_full_spool_drops_the_least_valuable_and_counts_it(robot: Robot) -> No
             recorder.log("cam/front", b"\xff\xd8\xff" + bytes(50_000) + number.to_bytes(4))
             recorder.log("imu", {"n": number, "x": 0.5})
             recorder.log("log/app", f"line {number}")
-        drops = recorder.stats().drops
         assert recorder.stats().spooled_bytes <= 4_000_000
         recorder.close(0.1)
+        drops = recorder.stats().drops
     robot.url = good
     robot.write()
     with Recorder(robot.file, duties=False) as recorder:
