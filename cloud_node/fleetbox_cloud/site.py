@@ -46,12 +46,10 @@ class Site:
             routes += self._loading.sink.routes()
         async with open_door(self._state, routes) as url:
             work = asyncio.create_task(self._work(url))
-            waiter = asyncio.create_task(stop.wait())
             log.info("site runs", site=self._place.name, door=url)
-            await asyncio.wait({work, waiter}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (work, waiter):
-                task.cancel()
-            await asyncio.gather(work, waiter, return_exceptions=True)
+            await stop.wait()  # also when all parts are done: a cloud without InfluxDB still answers /status
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
 
     def report(self) -> dict[str, Any]:
         """Return the state of every part, and of the loader if there is one."""
@@ -94,7 +92,8 @@ class Site:
 
     async def _relay(self) -> None:
         place = self._place
-        ahead = self._fleet.site_place(place.next or "")
+        ahead = self._fleet.next_place(place.name)
+        assert ahead is not None, "the relay is a part of sites that pass records on"
         relay = Relay(place.relay or "", ahead.url, ahead.current_token, relay_secret(place.current_token()))
         await relay.start()
         try:

@@ -38,7 +38,9 @@ def fleet_toml(seating: Seating, influx: Mapping[str, str] | None) -> str:
         f'token = {{ file = "{secret(robot.name)}" }}\nrelay = "{robot.relay_url}"\n'
         for robot in seating.robots
     ]
-    parts.append(_site(seating.edge, f'next  = "{seating.cloud.name}"\nrelay = "{seating.edge.relay_url}"\n'))
+    hop = secret(at_site(seating.edge.name, seating.cloud.name))
+    onward = f'next  = "{seating.cloud.name}"\nnext_token = {{ file = "{hop}" }}\nrelay = "{seating.edge.relay_url}"\n'
+    parts.append(_site(seating.edge, onward))
     if influx and seating.influx_port:
         parts.append(
             f'\n[site.{seating.edge.name}.influx]\nurl    = "http://127.0.0.1:{seating.influx_port}"\n'

@@ -63,7 +63,7 @@ class ScalarStore:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            timeout=self._timeout, headers={"Authorization": f"Token {self._influx.token}"}
+            timeout=self._timeout, headers={"Authorization": f"Token {self._influx.current_token()}"}
         )
         return self
 

@@ -84,12 +84,31 @@ def test_a_token_file_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "fleet.toml").write_text('[site.edge]\nstore = "http://h"\ntoken = { file = "edge.token" }\n')
     (tmp_path / "edge.token").write_text("one\n")
     place = load_fleet(tmp_path / "fleet.toml").site_place("edge")
-    (tmp_path / "edge.token").write_text("two\n")
 
-    assert (place.token, place.current_token()) == ("one", "two")
+    assert place.current_token() == "one"
+    (tmp_path / "edge.token").write_text("two\n")
+    assert place.current_token() == "two"
     (tmp_path / "edge.token").unlink()
     with pytest.raises(AccessDenied, match=r"edge\.token"):
         place.current_token()
+
+
+def test_a_hop_uses_its_own_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site writes to the next one with `next_token`; the next site's own token need not be known there."""
+    monkeypatch.setenv("HOP", "narrow")
+    monkeypatch.delenv("CLOUD", raising=False)
+    (tmp_path / "fleet.toml").write_text(
+        '[site.edge]\nstore = "http://e"\ntoken = { env = "EDGE" }\nnext = "cloud"\nnext_token = { env = "HOP" }\n'
+        '[site.cloud]\nstore = "http://c"\ntoken = { env = "CLOUD" }\n'
+    )
+    fleet = load_fleet(tmp_path / "fleet.toml")
+    following = fleet.next_place("edge")
+
+    assert following is not None
+    assert (following.url, following.current_token()) == ("http://c", "narrow")
+    assert fleet.next_place("cloud") is None
+    with pytest.raises(AccessDenied, match="CLOUD"):
+        fleet.site_place("cloud").current_token()
 
 
 def test_the_first_matching_stream_rule_wins_and_previews_ship(tmp_path: Path) -> None:
@@ -139,7 +158,7 @@ def test_a_robot_file_makes_a_fleet_of_that_robot(tmp_path: Path) -> None:
     )
     fleet = find_fleet(tmp_path / "robot.toml")
 
-    assert [(place.name, place.tier, place.token) for place in fleet.route("r1")] == [
+    assert [(place.name, place.tier, place.current_token()) for place in fleet.route("r1")] == [
         ("r1", "robot", "store"),
         ("edge", "edge", "site"),
     ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import xxhash
@@ -141,7 +143,7 @@ def _kill_and_restart_writer(robot: Robot) -> None:
 
 async def _fill_and_lift_quota(fleet: FleetSettings, robot: Robot) -> None:
     place = fleet.site_place("edge")
-    async with Store(place.url, place.token) as store:
+    async with Store(place.url, place.current_token()) as store:
         before = await store.bucket_spec("r1--media")
         assert before is not None
         await store.ensure_bucket(
@@ -157,7 +159,7 @@ async def _fill_and_lift_quota(fleet: FleetSettings, robot: Robot) -> None:
 async def _revoke_and_replace_token(fleet: FleetSettings, directory: Path, robot: Robot) -> None:
     place = fleet.site_place("edge")
     want = wanted(fleet, "edge").tokens["r1"]
-    async with Store(place.url, place.token) as store:
+    async with Store(place.url, place.current_token()) as store:
         await store.remove_token("r1")
         await asyncio.to_thread(robot.wait_for, 400)
         save_token(directory / "secrets", "r1-at-edge", await replace_token(store, want))
@@ -170,12 +172,12 @@ async def _settle(fleet: FleetSettings, robot: Robot, directory: Path) -> None:
     try:
         own = fleet.robot_place("r1")
         assert own is not None
-        async with Store(own.url, own.token) as ring:
+        async with Store(own.url, own.current_token()) as ring:
             recorded = await _everything(ring, own)
             _check_promises(recorded, robot.promised())
             for place in (fleet.site_place("edge"), fleet.site_place("cloud")):
-                async with Store(place.url, place.token) as store:
-                    await _until(lambda store=store, place=place: _arrived(store, place, recorded))  # type: ignore[misc]
+                async with Store(place.url, place.current_token()) as store:
+                    await _arrive(store, place, recorded, [own.relay, fleet.site_place("edge").relay])
                     assert await _everything(store, place) == recorded
     finally:
         agent.stop(10)
@@ -188,9 +190,24 @@ def _check_promises(recorded: dict[tuple[str, int], str], promised: int) -> None
         assert 0 <= written - len(range(0, promised, every)) <= KILLS, stream
 
 
-async def _arrived(store: Store, place: Place, recorded: dict[tuple[str, int], str]) -> bool:
-    there = {key for cls in CLASSES for key in await _held(store, place.bucket("r1", cls))}
-    return recorded.keys() <= there
+async def _arrive(store: Store, place: Place, recorded: dict[tuple[str, int], str], relays: list[str | None]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        there = {key for cls in CLASSES for key in await _held(store, place.bucket("r1", cls))}
+        if not (missing := recorded.keys() - there):
+            return
+        if time.monotonic() > deadline:
+            streams = Counter(stream for stream, _ in missing)
+            pytest.fail(f"{place.name} lacks {streams}; relays say: {[_told(relay) for relay in relays]}")
+        await asyncio.sleep(0.25)
+
+
+def _told(relay: str | None) -> str:
+    try:
+        with urlopen(f"{relay}/relay/status", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError as error:
+        return str(error)
 
 
 async def _held(store: Store, bucket: str) -> set[tuple[str, int]]:
@@ -213,10 +230,3 @@ async def _everything(store: Store, place: Place) -> dict[tuple[str, int], str]:
     assert set(numbers) == set(range(max(numbers) + 1)), "a number is missing"
     assert len(numbers) - len(set(numbers)) <= KILLS
     return found
-
-
-async def _until(check: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not await check():
-        assert time.monotonic() < deadline, "not everything arrived in time"
-        await asyncio.sleep(0.25)

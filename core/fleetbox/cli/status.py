@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fleetbox.cli.options import fleet_option, json_option
 from fleetbox.cli.output import emit, say
 from fleetbox.settings import FleetSettings, find_fleet
+
+if TYPE_CHECKING:
+    from fleetbox.checks import Check
+
+WORDS = {"PASS": "OK", "WARN": "WARN", "FAIL": "FAIL"}
+ORDER = ("FAIL", "WARN", "PASS")  # a subject is as bad as its worst check
 
 
 @click.command()
@@ -29,24 +38,33 @@ def status(robot: str | None, watch: bool, fleet_path: Path | None, as_json: boo
 
 
 def _show(fleet: FleetSettings, robot: str | None, as_json: bool) -> int:
-    from fleetbox.checks import ORDER, run_checks
+    from fleetbox.checks import run_checks
 
     checks = asyncio.run(run_checks(fleet, robot))
-    subjects: dict[str, dict[str, object]] = {}
-    for subject in dict.fromkeys(check.subject for check in checks):
-        own = [check for check in checks if check.subject == subject]
-        verdict = min((check.verdict for check in own), key=ORDER.index)
-        phrases = [check.phrase for check in own if check.phrase]
-        steps = [check.next_step for check in own if check.verdict != "PASS" and check.next_step]
-        subjects[subject] = {"verdict": verdict, "phrases": phrases, "next": steps}
-    failed = any(row["verdict"] == "FAIL" for row in subjects.values())
+    lines = [_Line.of(subject, checks) for subject in dict.fromkeys(check.subject for check in checks)]
+    failed = any(line.verdict == "FAIL" for line in lines)
     if as_json:
-        emit({"ok": not failed, "subjects": subjects})
+        emit({"ok": not failed, "subjects": [asdict(line) for line in lines]})
         return 1 if failed else 0
-    for subject, row in subjects.items():
-        word = {"PASS": "OK  ", "WARN": "WARN", "FAIL": "FAIL"}[str(row["verdict"])]
-        phrases = row["phrases"]
-        say(f"{word} {subject}: {'; '.join(phrases) if isinstance(phrases, list) and phrases else 'in order'}")
+    for line in lines:
+        say(f"{WORDS[line.verdict]:<4} {line.subject}: {'; '.join(line.phrases) or 'in order'}")
     if failed:
-        say(f"      next: fleetbox doctor{f' {robot}' if robot else ''}")
+        say(f"     next: fleetbox doctor{f' {robot}' if robot else ''}")
     return 1 if failed else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Sum up what the checks say of one robot or site."""
+
+    subject: str
+    verdict: str
+    phrases: tuple[str, ...]
+    next: tuple[str, ...]
+
+    @staticmethod
+    def of(subject: str, checks: Sequence[Check]) -> _Line:
+        own = [check for check in checks if check.subject == subject]
+        phrases = tuple(check.phrase for check in own if check.phrase)
+        steps = tuple(check.next_step for check in own if check.verdict != "PASS" and check.next_step)
+        return _Line(subject, min((check.verdict for check in own), key=ORDER.index), phrases, steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -46,6 +47,7 @@ class SiteTable(Table):
     store: Url
     token: SecretRef
     next: str | None = None
+    next_token: SecretRef | None = None  # what this site may use there; default: that site's own token
     tier: Literal["edge", "cloud"] | None = None  # default: edge when records travel on from here
     relay: Url = "http://127.0.0.1:8385"  # where this site's own outgoing relay listens, on the site's machine
     state: FilePath | None = None  # the site process's own files
@@ -83,7 +85,7 @@ class FleetSettings(Table):
         if rule.store is None or rule.token is None:
             return None
         url, relay = (expand(text, {"robot": robot}).rstrip("/") for text in (rule.store, rule.relay))
-        return Place(robot, "robot", url, rule.token.read(), relay, rule.site, secret=rule.token)
+        return Place(robot, "robot", url, "", relay, rule.site, secret=rule.token)
 
     def site_place(self, name: str) -> Place:
         """Return a site's store; raise NotFound for an unknown site."""
@@ -91,9 +93,17 @@ class FleetSettings(Table):
             raise NotFound(f"site {name!r} is not in {self.source}", f"known: {', '.join(self.site) or 'none'}")
         influx = None
         if site.influx:
-            influx = Influx(site.influx.url, site.influx.token.read(), site.influx.org, site.influx.bucket)
+            influx = Influx(site.influx.url, "", site.influx.org, site.influx.bucket, site.influx.token)
         tier: Tier = site.tier or ("edge" if site.next else "cloud")
-        return Place(name, tier, site.store, site.token.read(), site.relay, site.next, influx, site.quota, site.token)
+        return Place(name, tier, site.store, "", site.relay, site.next, influx, site.quota, site.token)
+
+    def next_place(self, name: str) -> Place | None:
+        """Return the site that a site passes records on to, with the token it may use there, or None."""
+        site = self.site[name]
+        if site.next is None:
+            return None
+        following = self.site_place(site.next)
+        return replace(following, secret=site.next_token) if site.next_token else following
 
     def route(self, robot: str) -> list[Place]:
         """Return the places a robot's records pass, its own store first when it can be reached from here."""

@@ -20,6 +20,11 @@ class Influx:
     token: str
     org: str
     bucket: str
+    secret: Secret | None = None
+
+    def current_token(self) -> str:
+        """Return the token as it stands now; raise AccessDenied when it is not where the settings say."""
+        return self.secret.read() if self.secret else self.token
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class Place:
     """Say where one store is and what surrounds it.
 
     `name` is a robot id or a site name; `relay` is where that place's own outgoing relay listens;
-    `next` is the site its records travel to; `quota` holds bytes per class.
+    `next` is the site its records travel to; `quota` holds bytes per class. The token is read when it is used, so
+    that a laptop without the cloud's token can still ask its edge site.
     """
 
     name: str
@@ -41,7 +47,10 @@ class Place:
     secret: Secret | None = None
 
     def current_token(self) -> str:
-        """Return the token as it stands now: a replaced file takes effect without a restart."""
+        """Return the token as it stands now: a replaced file takes effect without a restart.
+
+        Raises AccessDenied when it is not where the settings say.
+        """
         return self.secret.read() if self.secret else self.token
 
     def bucket(self, robot: str, cls: str) -> str:

@@ -55,7 +55,7 @@ class RobotSettings(Table):
     def place(self) -> Place:
         """Return the robot's own store as a place."""
         return Place(
-            self.robot, "robot", self.store, self.store_token.read(), self.relay,
+            self.robot, "robot", self.store, "", self.relay,
             self.site_name if self.site else None, None, self.quota(), self.store_token,
         )  # fmt: skip
 
@@ -63,7 +63,7 @@ class RobotSettings(Table):
         """Return the site's store as this robot may use it, or None when it reports to none."""
         if self.site is None or self.site_token is None:
             return None
-        return Place(self.site_name, "edge", self.site, self.site_token.read(), secret=self.site_token)
+        return Place(self.site_name, "edge", self.site, "", secret=self.site_token)
 
     def quota(self) -> dict[str, int]:
         """Return bytes per class."""
