@@ -115,8 +115,9 @@ class Delivery:
         return replace(outcome, passed=passed)
 
     async def _relabel(self, entry: Entry, parts: tuple[Part, ...]) -> Outcome:
+        """Ask with empty labels which records are there at all, look at those, then set their labels."""
         try:
-            reply = await self._there.relabel(entry, parts)
+            reply = await self._there.relabel(entry, [replace(part, labels={}) for part in parts])
         except Cut as cut:
             return Outcome(parts, status=0, message=str(cut), soon=True)
         answer = judge_answer("PATCH", reply.status)
@@ -126,4 +127,4 @@ class Delivery:
             return refused(self._there, reply, "PATCH", parts)
         _, outcome = sorted_by_error(reply, "PATCH", parts)
         out = {part.time_us for part in outcome.pending} | set(outcome.passed)
-        return outcome | await self._settler.settle_patched(entry, [part for part in parts if part.time_us not in out])
+        return outcome | await self._settler.relabel(entry, [part for part in parts if part.time_us not in out])

@@ -22,7 +22,9 @@ from fleetbox_replication.wire import RecordError, WireError, error_headers, sli
 HELD_BYTES = 16 * 1024 * 1024  # the engine closes a batch at 8 MB; more is one large record, passed through unheld
 BUDGET_BYTES = 64 * 1024 * 1024  # eight full batches at once, whatever number of tasks waits
 IDLE_S = 86_400.0  # the engine must be the one to close: a request into a closing connection is lost to it
-STOP_S = 5.0  # a batch on the wire gets this long before it is left to the engine's retry
+STOP_S = 10.0  # a batch on the wire may be in its 8 s of retries; stopping ends them at their next pause
+
+QUIET_S = 0.3  # a task in mid-flow sends its next batch within milliseconds; an idle one polls every 0.25 s
 
 _GONE = (ConnectionError, ClientError, web.RequestPayloadError)
 _PASSED_ON = {"content-type", "content-encoding", "content-length"}
@@ -52,11 +54,13 @@ class Relay:
         self._clock = clock or Clock()
         self._counters = RelayCounters(destination_url, self._clock.now_us())
         self._there = Destination(destination_url, lambda: self._read_token(), ca_file)
-        self._delivery = Delivery(self._there, self._counters, timing or Timing())
+        self._timing = timing or Timing()
+        self._delivery = Delivery(self._there, self._counters, self._timing)
         self._holding = Holding(BUDGET_BYTES)
         self._runner: web.AppRunner | None = None
         self._stopping = False
         self._in_flight = 0
+        self._last_request_s = 0.0
 
     async def start(self) -> None:
         """Listen; raises FleetboxError when the address is taken."""
@@ -81,6 +85,9 @@ class Relay:
         """Answer what is on the wire, then close; the engine keeps the rest and comes back."""
         self._stopping = True
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            await self._quiet()
             await self._runner.cleanup()
             self._runner = None
         await self._there.close()
@@ -113,17 +120,29 @@ class Relay:
             ) from error
         self.url = f"http://{address.hostname}:{runner.addresses[0][1]}"
 
+    async def _quiet(self) -> None:
+        """Wait until every task in mid-flow has had its answer: a request into a closing connection is lost to it."""
+        stop_s = self._timing.monotonic_s() + STOP_S
+        while self._timing.monotonic_s() < stop_s:
+            if not self._in_flight and self._timing.monotonic_s() - self._last_request_s > QUIET_S:
+                return
+            await self._timing.sleep(0.02)
+
     async def _status(self, request: web.Request) -> web.Response:
         return web.json_response({"schema_version": 1, **self.counters()})
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self._in_flight += 1
         try:
-            return await self._answer(request)
+            answer = await self._answer(request)
         except _GONE as error:  # the engine hung up in mid-body and will send the batch again
-            return _refusal(503, f"the source hung up: {error}")
+            answer = _refusal(503, f"the source hung up: {error}")
         finally:
             self._in_flight -= 1
+            self._last_request_s = self._timing.monotonic_s()
+        if self._stopping:
+            answer.force_close()  # the engine's next request then meets a closed port, which it waits out
+        return answer
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:

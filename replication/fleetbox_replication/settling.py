@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fleetbox_replication.clearing import clear
 from fleetbox_replication.destination import Cut, Destination, Entry
 from fleetbox_replication.relay_counters import RelayCounters
-from fleetbox_replication.vouching import Found, Remedy, judge_found, judge_patched
+from fleetbox_replication.vouching import Found, Remedy, judge_found, judge_present
 from fleetbox_replication.wire import Part, RecordError, errors_of
 
 REMEMBERED = 10_000  # unreadable records watched at once; beyond it the oldest start anew
@@ -67,13 +67,15 @@ class Settler:
         looked = await asyncio.gather(*(self._look(entry, part, bodies) for part in parts))
         return await self._apply(entry, looked)
 
-    async def settle_patched(self, entry: Entry, parts: Iterable[Part]) -> Outcome:
-        """Settle relabelled records: those that are absent or torn are passed back as 404, to be written whole."""
-        looked = await asyncio.gather(*(self._look_patched(entry, part) for part in parts))
-        outcome = await self._apply(entry, looked)
-        cleared = {part.time_us: RecordError(404, _ABSENT) for part in outcome.ready}
+    async def relabel(self, entry: Entry, parts: Iterable[Part]) -> Outcome:
+        """Set the labels of records that stand there and are ours; pass the others back, to be written whole."""
+        looked = await asyncio.gather(*(self._look_present(entry, part) for part in parts))
+        outcome = await self._apply(entry, [item for item in looked if item.remedy is not Remedy.CONFLICT])
+        taken = {item.part.time_us: _CONFLICT for item in looked if item.remedy is Remedy.CONFLICT}
+        cleared = {part.time_us: _ABSENT for part in outcome.ready}
+        passed = {time_us: RecordError(404, message) for time_us, message in {**taken, **cleared}.items()}
         pending = tuple(part for part in outcome.pending if part.time_us not in cleared)
-        return replace(outcome, pending=pending, ready=(), passed={**outcome.passed, **cleared})
+        return replace(outcome, pending=pending, ready=(), passed={**outcome.passed, **passed})
 
     async def _look(self, entry: Entry, part: Part, bodies: Bodies | None) -> Looked:
         found = await self._there.look(entry, part.time_us)
@@ -89,9 +91,9 @@ class Settler:
             return Remedy.WAIT
         return Remedy.RELABEL if same else Remedy.CONFLICT
 
-    async def _look_patched(self, entry: Entry, part: Part) -> Looked:
+    async def _look_present(self, entry: Entry, part: Part) -> Looked:
         found = await self._there.look(entry, part.time_us)
-        return Looked(part, found, judge_patched(found, part, self._torn_s(entry, part, found)))
+        return Looked(part, found, judge_present(found, part, self._torn_s(entry, part, found)))
 
     async def _apply(self, entry: Entry, looked: Sequence[Looked]) -> Outcome:
         outcome = Outcome()
@@ -145,7 +147,6 @@ class Settler:
             return Outcome(tuple(parts), status=0, message=str(cut), soon=True)
         errors = errors_of(reply.headers)
         left = tuple(part for part in parts if reply.status != 200 or part.time_us in errors)
-        self._counters.healed["labels"] += len(parts) - len(left)
         return Outcome(left, status=reply.status, message=reply.message, soon=True) if left else Outcome()
 
     def _torn_s(self, entry: Entry, part: Part, found: Found) -> float:

@@ -90,13 +90,17 @@ def judge_found(found: Found, sent: Part, seen_torn_s: float, held: bool) -> Rem
     return _judge_readable(found, sent, held)
 
 
-def judge_patched(found: Found, sent: Part, seen_torn_s: float) -> Remedy:
-    """Decide on a record whose labels the destination took: it takes them for torn records too."""
-    if found.status == 200:
-        return Remedy.DONE
+def judge_present(found: Found, sent: Part, seen_torn_s: float) -> Remedy:
+    """Decide on a record whose labels are to change: a store takes labels for torn records and for others' alike."""
     if found.status == 404:
         return Remedy.PASS
-    return judge_found(found, sent, seen_torn_s, held=False)
+    if found.status != 200:
+        remedy = judge_found(found, sent, seen_torn_s, held=False)
+        return Remedy.REPLACE if remedy is Remedy.SEND else remedy  # torn: cleared, then written whole
+    labels = found.labels or {}
+    if None in (sent.xxh, labels.get("xxh")) or sent.xxh == labels.get("xxh"):
+        return Remedy.RELABEL
+    return Remedy.REPLACE if _same_record(labels, sent.labels) else Remedy.CONFLICT
 
 
 def grace_s(size: int) -> float:

@@ -1,4 +1,4 @@
-"""One hop on real servers: a source store with a native task, the relay, a link that can be cut, a destination store."""
+"""One hop on real servers: a source store with a native task, the relay, a link that can be cut, a destination."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ class Link:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
+        """Listen on a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
+        """Close everything at once."""
         assert self._server is not None
         self._server.close()
         for writer in list(self._writers):
@@ -95,6 +97,7 @@ class Hop:
         self.rng = random.Random(bucket)
 
     async def ask(self, store: Any, method: str, path: str, ok: Sequence[int] = (200,), **more: Any) -> Any:
+        """Send one request to a store; the status must be among `ok`."""
         headers = {"Authorization": f"Bearer {more.pop('token', store.token)}", **more.pop("headers", {})}
         async with self.session.request(method, f"{store.url}/api/v1{path}", headers=headers, **more) as answer:
             body = await answer.read()
@@ -112,6 +115,7 @@ class Hop:
         await self.put_task(url, when)
 
     async def put_task(self, url: str, when: dict[str, Any] | None = None, secret: str | None = None) -> None:
+        """Create the task at the source."""
         wanted = {
             "src_bucket": self.source_bucket,
             "dst_bucket": self.bucket,
@@ -146,13 +150,59 @@ class Hop:
         assert not [name for name in answer.headers if name.lower().startswith("x-reduct-error")]
 
     async def relabel(self, entry: str, times: Iterable[int], labels: str) -> None:
+        """Patch labels at the source."""
         todo = list(times)
         for start in range(0, len(todo), BATCH):
             headers = {f"x-reduct-time-{at}": f"0,,{labels}" for at in todo[start : start + BATCH]}
             answer, _ = await self.ask(self.source, "PATCH", f"/b/{self.source_bucket}/{entry}/batch", headers=headers)
             assert not [name for name in answer.headers if name.lower().startswith("x-reduct-error")]
 
+    async def labels_there(self, entry: str, at: int) -> dict[str, str]:
+        """Return a record's labels at the destination."""
+        answer, _ = await self.ask(self.destination, "HEAD", f"/b/{self.bucket}/{entry}?ts={at}")
+        prefix = "x-reduct-label-"
+        return {k.lower()[len(prefix) :]: v for k, v in answer.headers.items() if k.lower().startswith(prefix)}
+
+    async def reads(self, entry: str, at: int, expected: bytes) -> bool:
+        """Tell whether the destination gives these bytes."""
+        path = f"/b/{self.bucket}/{entry}?ts={at}"
+        _, body = await self.ask(self.destination, "GET", path, ok=range(200, 600))
+        return bool(body == expected)
+
+    async def copy(self, entry: str, at: int, data: bytes | None = None, labels: str | None = None) -> None:
+        """Put a record of the source at the destination by hand, right or wrong."""
+        answer, body = await self.ask(self.source, "GET", f"/b/{self.source_bucket}/{entry}?ts={at}")
+        prefix = "x-reduct-label-"
+        own = ",".join(f"{k[len(prefix) :]}={v}" for k, v in answer.headers.items() if k.lower().startswith(prefix))
+        if data is not None and labels is None:
+            own = ",".join(f"{item}" for item in own.split(",") if not item.startswith("xxh"))
+            own += f",xxh={xxhash.xxh3_64_hexdigest(data)}"
+        body = body if data is None else data
+        headers = {f"x-reduct-time-{at}": f"{len(body)},application/octet-stream,{labels or own}"}
+        await self.ask(self.destination, "POST", f"/b/{self.bucket}/{entry}/batch", headers=headers, data=body)
+
+    async def tear(self, entry: str, times: Iterable[int], size: int) -> None:
+        """Cut a write at the destination in its first record, so that all of them are torn."""
+        todo = list(times)
+        _, writer = await asyncio.open_connection("127.0.0.1", self.destination.port)
+        lines = [f"POST /api/v1/b/{self.bucket}/{entry}/batch HTTP/1.1", "Host: test"]
+        lines += [f"Authorization: Bearer {self.destination.token}", f"Content-Length: {size * len(todo)}"]
+        lines += [f"x-reduct-time-{at}: {size},application/octet-stream,keep=1" for at in todo]
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + b"x" * (size // 2))
+        await writer.drain()
+        await self.until(lambda: self._is_torn(entry, todo[-1]))
+        writer.transport.abort()
+
+    async def _is_torn(self, entry: str, at: int) -> bool:
+        return await self.status_there(entry, at) == 425
+
+    def twin(self) -> Relay:
+        """Return a second relay for the same address."""
+        assert self.relay is not None
+        return Relay(self.relay.url, self.destination.url, self.destination.token, self.secret)
+
     async def status_there(self, entry: str, at: int) -> int:
+        """Return the status of a HEAD at the destination."""
         answer, _ = await self.ask(self.destination, "HEAD", f"/b/{self.bucket}/{entry}?ts={at}", ok=range(200, 600))
         return int(answer.status)
 
@@ -202,6 +252,7 @@ class Hop:
         return found
 
     def shown(self) -> dict[str, Any]:
+        """Return the relay's counters."""
         return {} if self.relay is None else self.relay.counters()
 
     async def until(self, what: Callable[[], bool | Awaitable[bool]], deadline_s: float = 20.0) -> None:
