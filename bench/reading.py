@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import xxhash
+
 from fleetbox import chunks
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.records import Draft
@@ -59,9 +60,7 @@ def _measure(server: StoreProcess, folder: Path) -> list[Row]:
                 raw = _median_ms(lambda stream=stream: asyncio.run(_raw(server, stream)))  # type: ignore[misc]
                 name = f"1 h read, {length_s} s chunks, {compression}, {sizes[stream] / 1e6:.0f} MB"
                 goal = f"< {GOAL_MS:.0f} ms" if length_s * 1_000_000 == chunks.BOUND_US else None
-                rows.append(
-                    {"name": name, "value": took, "unit": "ms", "raw": raw, "ratio": took / raw, "goal": goal}
-                )
+                rows.append({"name": name, "value": took, "unit": "ms", "raw": raw, "ratio": took / raw, "goal": goal})
         rows.append(_rows_row(fleet))
     return rows
 

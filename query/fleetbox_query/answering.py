@@ -123,7 +123,7 @@ def _write_json(items: Iterator[Item], out: TextIO, records: Records) -> int:
     out.write(f'{{"schema_version": {SCHEMA_VERSION}, "records": [')
     count = 0
     for item in items:
-        out.write(("\n" if not count else ",\n") + json.dumps(plain_item(item), ensure_ascii=False, allow_nan=False))
+        out.write(("\n" if not count else ",\n") + json.dumps(plain_item(item), allow_nan=False))
         count += 1
     provenance = records.provenance
     tail = {"count": count, "places_read": dict(provenance.places_read), "missing": provenance.lines()}

@@ -32,7 +32,7 @@ def write_ndjson(items: Iterable[Item], out: TextIO, _shape: Shape) -> int:
     """Write one JSON object per line; return how many."""
     count = 0
     for item in items:
-        out.write(json.dumps(plain_item(item), ensure_ascii=False, allow_nan=False) + "\n")
+        out.write(json.dumps(plain_item(item), allow_nan=False) + "\n")
         count += 1
     return count
 

@@ -14,7 +14,7 @@ from fleetbox.time import iso_time, show_duration
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.items import Item
 from fleetbox_query.nearest import Nearest
-from fleetbox_query.plain import plain_item, plain_value
+from fleetbox_query.plain import plain_item, plain_value, printable
 from fleetbox_query.request import Question
 from fleetbox_query.selection import Selection
 
@@ -90,6 +90,8 @@ def extension(content_type: str) -> str:
 
 def _readable(item: Item) -> str:
     text = (item.data or b"").decode(errors="replace")
+    if sys.stdout.isatty():
+        text = "\n".join(printable(line) for line in text.splitlines())
     if item.content_type != "application/json":
         return text
     try:
@@ -101,4 +103,4 @@ def _readable(item: Item) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))

@@ -1,9 +1,10 @@
 """Write items as plain values that JSON can hold.
 
 A row becomes {robot, stream, time_us, type, labels, fields}; whole numbers stay exact at any size; NaN and the
-infinities, which JSON lacks, become the texts "NaN", "Infinity" and "-Infinity"; a missing value is null; bytes
-are base64. A blob becomes {..., content_type, bytes} with `bytes` in base64, and beside it `value` where the content
-is text (as text) or JSON (as what it says).
+infinities, which JSON lacks, become the texts "NaN", "Infinity" and "-Infinity"; a missing value is null; bytes are
+base64. JSON is written in ASCII, since some readers take U+0085 or U+2028 for the end of a line. A blob becomes
+{..., content_type, bytes} with `bytes` in base64, and beside it `value` where the content is text (as text) or JSON
+(as what it says).
 """
 
 from __future__ import annotations
@@ -51,7 +52,12 @@ def cell(item: Item) -> str:
     if not readable:
         return f"{item.content_type}, {len(item.data):,} bytes"
     value = readable["value"]
-    return " ".join((value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).split())
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """Return text on one line without control characters: a log line must not steer the terminal it is shown on."""
+    return "".join(mark if mark.isprintable() else "�" for mark in " ".join(text.split()))
 
 
 def short(value: Any) -> str:
@@ -62,7 +68,7 @@ def short(value: Any) -> str:
         return "[" + " ".join(short(one) for one in value) + "]"
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))
 
 
 def _readable(content_type: str, data: bytes) -> dict[str, Any]:

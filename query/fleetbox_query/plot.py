@@ -27,6 +27,8 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return ""
+    scale = _scale(max(finite), min(finite))
+    finite = [value / scale for value in finite]
     low, high, mean = min(finite), max(finite), sum(finite) / len(finite)
     shares = _shares(finite, width)
     picked = [max(share, key=lambda value: abs(value - mean)) for share in shares if share]
@@ -41,8 +43,9 @@ def braille(times_us: Sequence[int], values: Sequence[float], size: Size | None 
     if not points:
         return ""
     low, high = min(value for _, value in points), max(value for _, value in points)
-    grid = _grid(points, low, high, size)
-    axis = [f"{high:.4g}", *[""] * (size.height - 2), f"{low:.4g}"]
+    scale = _scale(high, low)
+    grid = _grid([(at, value / scale) for at, value in points], low / scale, high / scale, size)
+    axis = [f"{high:.4g}", *[""] * (size.height - 2), f"{low:.4g}"][: size.height]
     wide = max(map(len, axis))
     return "\n".join(
         f"{mark:>{wide}} {'┤' if mark else '│'}{''.join(map(chr, row))}" for mark, row in zip(axis, grid, strict=True)
@@ -63,6 +66,12 @@ def _grid(points: list[tuple[int, float]], low: float, high: float, size: Size) 
         for y in range(top, bottom + 1):  # a column is drawn from its least to its largest: no spike is hidden
             grid[y // 4][x // 2] |= _DOTS[y % 4][x % 2]
     return grid
+
+
+def _scale(high: float, low: float) -> float:
+    """Return what to divide by, so that differences of huge values do not overflow."""
+    largest = max(abs(high), abs(low))
+    return largest if largest > 1e150 else 1.0
 
 
 def _shares(values: Sequence[float], count: int) -> list[Sequence[float]]:

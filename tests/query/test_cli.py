@@ -18,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from fleetbox import events
@@ -96,8 +96,14 @@ ROWS = st.lists(
 NAMES = ("a.float", "whole", "truth", "text", "list")
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(rows=ROWS)
+@example(rows=[(float("nan"), 2**53 + 1, True, "\u2028\x85\x1b[2J", (0.0, float("-inf"), -0.0))])
 def test_ndjson_equals_what_was_written(tiers: Tiers, tmp_path: Path, rows: list[tuple[Any, ...]]) -> None:
     """Whatever was written comes back the same: NaN, integers beyond 2^53, truth values, text, fixed lists."""
     stream = f"h{os.urandom(6).hex()}"
