@@ -82,7 +82,8 @@ def tokens(text: str) -> tuple[Token, ...]:
 def join(words: tuple[Token, ...]) -> str:
     """Write tokens back as text."""
     text = " ".join(word.text for word in words)
-    return re.sub(r" ?\. ?(?=[A-Za-z_])", ".", text)
+    text = re.sub(r" ?\. ?(?=[A-Za-z_])", ".", text)
+    return re.sub(r"(?:(?<=[=<>(\[,?:&|!] )|^)- (?=[\w.(])", "-", text)
 
 
 def _conjuncts(words: tuple[Token, ...]) -> list[tuple[Token, ...]]:

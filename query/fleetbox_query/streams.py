@@ -20,6 +20,7 @@ from fleetbox_query.stores import Stores, places_for, reading_order
 if TYPE_CHECKING:
     from rich.table import Table
 
+LEAST_US = 100_000  # over less than this a rate says nothing: two files stamped 1 µs apart are no 1 MHz
 RECENT_US = 20_000_000  # the rate is that of the last 20 s held: a week with pauses has no rate of its own
 LISTINGS = 8  # head listings in flight
 
@@ -133,11 +134,11 @@ async def list_streams(stores: Stores, fleet: FleetSettings, question: Question,
     places = places_for(fleet, selectors, where.tier, where.site)
     inventory = await take_inventory(stores, places, selectors, meta=True)
     schemas = await read_schemas(stores, inventory.holdings)
-    rates = await _rates(stores, inventory)
+    recent = await _recent(stores, inventory)
     grouped: dict[tuple[str, str, str], list[Holding]] = {}
     for holding in inventory.holdings:
         grouped.setdefault((holding.robot, holding.stream, holding.cls), []).append(holding)
-    found = [_stream(group, schemas, rates) for _, group in sorted(grouped.items())]
+    found = [_stream(group, schemas, recent) for _, group in sorted(grouped.items())]
     asked = {place.name: 0 for place in inventory.reached}
     return Streams(found, Provenance(asked, inventory.unreached))
 
@@ -156,11 +157,11 @@ def rate_of(heads: Sequence[Head]) -> tuple[float, float] | None:
         size = sum(head.size for head in heads)
     else:
         span_us, rows, size = last.time_us - first.time_us, len(heads) - 1, sum(head.size for head in heads[:-1])
-    return (rows * 1e6 / span_us, size * 1e6 / span_us) if span_us > 0 else None
+    return (rows * 1e6 / span_us, size * 1e6 / span_us) if span_us >= LEAST_US else None
 
 
-async def _rates(stores: Stores, inventory: Inventory) -> dict[tuple[str, str, str], tuple[float, float]]:
-    """Return the rates of each stream, from the place that holds its newest record."""
+async def _recent(stores: Stores, inventory: Inventory) -> dict[tuple[str, str, str], list[Head]]:
+    """Return the heads of each stream's last seconds, from the place that holds its newest record."""
     newest: dict[tuple[str, str, str], Holding] = {}
     for holding in sorted(inventory.holdings, key=lambda holding: reading_order(holding.place), reverse=True):
         key = (holding.robot, holding.stream, holding.cls)
@@ -168,27 +169,29 @@ async def _rates(stores: Stores, inventory: Inventory) -> dict[tuple[str, str, s
             newest[key] = holding
     room = asyncio.Semaphore(LISTINGS)
 
-    async def one(holding: Holding) -> tuple[float, float] | None:
+    async def one(holding: Holding) -> list[Head]:
         async with room:
             store = await stores.at(holding.place)
             start, stop = max(0, holding.entry.latest_us - RECENT_US), holding.entry.latest_us + 1
             query = store.query(holding.bucket, (holding.stream,), start_us=start, stop_us=stop, head=True)
-            return rate_of([head async for head in query])
+            return [head async for head in query]
 
     found = await asyncio.gather(*(one(holding) for holding in newest.values()))
-    return {key: rate for key, rate in zip(newest, found, strict=True) if rate is not None}
+    return dict(zip(newest, found, strict=True))
 
 
 def _stream(
     group: list[Holding],
     schemas: dict[tuple[str, str, str], Schema],
-    rates: dict[tuple[str, str, str], tuple[float, float]],
+    recent: dict[tuple[str, str, str], list[Head]],
 ) -> Stream:
     first = group[0]
     schema = max(
         (schemas[holding.key] for holding in group), key=lambda schema: (bool(schema.type), len(schema.fields))
     )
-    hz, bytes_per_s = rates.get((first.robot, first.stream, first.cls), (schema.rate_hz, None))
+    heads = recent.get((first.robot, first.stream, first.cls), [])
+    hz, bytes_per_s = rate_of(heads) or (schema.rate_hz, None)
+    kind = schema.type or (heads[-1].labels.get("type", "") if heads else "")
     near = sorted(group, key=lambda holding: ("robot", "edge", "cloud").index(holding.place.tier))
     held = tuple(
         Held(
@@ -201,7 +204,7 @@ def _stream(
         )
         for holding in near
     )
-    return Stream(first.robot, first.stream, first.cls, schema.type, schema.fields, hz, bytes_per_s, held)
+    return Stream(first.robot, first.stream, first.cls, kind, schema.fields, hz, bytes_per_s, held)
 
 
 def _row(stream: Stream) -> tuple[Any, ...]:
