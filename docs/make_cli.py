@@ -13,7 +13,8 @@ from fleetbox.cli.root import root
 PAGE = Path(__file__).with_name("cli.md")
 HEAD = """# Every command
 
-Written by `make docs`; do not edit. Results go to stdout, diagnostics to stderr. `--json` answers are one object with `schema_version`.
+Written by `make docs`; do not edit. Results go to stdout, diagnostics to stderr. `--json` answers are one object with
+`schema_version`.
 Exit codes: 0 ok, 1 failure, 2 usage, 3 finished with loss or in part, 4 unreachable, 5 access denied, 130 interrupted.
 """
 

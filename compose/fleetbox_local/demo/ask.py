@@ -6,7 +6,7 @@ import fleetbox as fb
 from fleetbox.events import Event
 from fleetbox.time import iso_time
 from fleetbox_local.demo.moment import CAMERA
-from fleetbox_local.demo.stage import HERO, PRE_US, Stage
+from fleetbox_local.demo.stage import HERO, POST_US, PRE_US, Stage
 from fleetbox_query.plot import Size, braille
 
 SCALAR = "ax"  # forward acceleration: where a brake shows
@@ -37,8 +37,19 @@ def run(stage: Stage, event: Event) -> None:
         f"3 ASK     cloud, keep=1, {iso_time(event.start_us)[11:19]} to {iso_time(event.stop_us)[11:19]} UTC: "
         f"{len(frame)} rows of {HERO}/{STREAM}; {SCALAR} in m/s²"
     )
-    stage.say(braille([int(time) for time in times_us], frame[SCALAR].tolist(), PLOT))
+    drawing = braille([int(time) for time in times_us], frame[SCALAR].tolist(), PLOT)
+    stage.say(drawing)
+    stage.say(_axis(len(drawing.splitlines()[0]) - PLOT.width))
     stage.say(
         f"          mean of {SCALAR} in the 10 s before: {mean.value:.3f} m/s², read from {source}\n"
         f"          the frame at the brake ({picture.off_us / 1000:+.0f} ms): {path.name}"
     )
+
+
+def _axis(margin: int) -> str:
+    """Return the line under the plot: the window's ends, and the brake where it happened."""
+    cells = [" "] * (margin + PLOT.width)
+    brake = margin + round(PLOT.width * PRE_US / (PRE_US + POST_US))
+    for at, text in ((margin, f"-{PRE_US // 10**6} s"), (brake, "brake"), (len(cells) - 4, f"+{POST_US // 10**6} s")):
+        cells[at : at + len(text)] = text
+    return "".join(cells).rstrip()

@@ -62,7 +62,7 @@ async def wait_for_brake(stage: Stage, children: list[Child]) -> int:
                 _all_well(children)
                 advance(waited, f"{HERO} brakes at {stage.brake_s:.0f} s")
                 try:
-                    async for record in store.query(place.bucket(HERO, "log"), ("log",)):
+                    async for record in store.query(place.bucket(HERO, "log"), ("log/**",)):
                         if isinstance(record, Record) and BRAKE_TEXT in record.data.decode(errors="replace"):
                             return record.time_us
                 except NotFound:

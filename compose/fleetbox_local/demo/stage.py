@@ -51,14 +51,21 @@ class Stage:
         return Store(place.url, place.current_token(), name=place.name)
 
 
-async def heads(store: Store, place: Place, streams: Iterable[str], start_us: int, stop_us: int) -> dict[str, Head]:
-    """Return what a place holds of the hero's streams in [start_us, stop_us), keyed by stream and time."""
+async def heads(
+    store: Store,
+    place: Place,
+    streams: Iterable[str],
+    start_us: int,
+    stop_us: int | None,
+    classes: Iterable[str] = RING_CLASSES,
+) -> dict[str, Head]:
+    """Return what a place holds of the hero's streams in [start_us, stop_us), keyed by bucket, stream and time."""
     found = {}
-    for cls in RING_CLASSES:
+    for cls in classes:
         bucket = place.bucket(HERO, cls)
         try:
             async for head in store.query(bucket, tuple(streams), start_us=start_us, stop_us=stop_us, head=True):
-                found[f"{head.entry}@{head.time_us}"] = head
+                found[f"{cls}/{head.entry}@{head.time_us}"] = head
         except NotFound:
             continue  # nothing of that class has arrived here yet
     return found
