@@ -18,6 +18,7 @@ from fleetbox_query.plan import FAR_US, Fetch, Run, Source, Window, fetches, sha
 from fleetbox_query.provenance import LostWhileReading, Provenance
 from fleetbox_query.slices import CAP_BYTES, Progress, extent, next_slice
 from fleetbox_query.stores import Stores
+from fleetbox_query.vanishing import Rings
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ class Reading:
         self._room = asyncio.Semaphore(QUERIES)
         self._progress = Progress(0)
         self._stretches = extent(prepared.sources)
+        self._rings = Rings(stores, prepared.sources)
 
     @property
     def prepared(self) -> Prepared:
@@ -98,6 +100,7 @@ class Reading:
         if window is None:
             return None
         start, stop = window
+        self._gaps += await self._rings.check(self._progress.at_us)
         pieces, reached = await self._stretch(window, CAP_BYTES)
         while reached <= start:  # too much at once, and not every query has begun: a shorter stretch
             stop = start + max(1, (min(stop, self._end()) - start) // 8)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from fleetbox.blobs import BucketSpec, Store
+from fleetbox.records import Draft
 from fleetbox_query import reading, slices
 from fleetbox_query.fleet import Fleet
+from fleetbox_query.provenance import PartialAnswer
 
 from .conftest import Tiers, blob, chunk
 
@@ -58,3 +66,33 @@ def test_an_iterator_left_early_stops_reading(tiers: Tiers, fleet: Fleet, stream
     assert next(records).value == "line"
     records.close()
     assert fleet.select(f"{tiers.robot}/{stream}").count().rows == 50
+
+
+@pytest.mark.usefixtures("small")
+def test_what_a_ring_overwrites_meanwhile_is_named(
+    tmp_path: Path, new_store_server: Callable[..., Any], fleet_at: Callable[[Path], Fleet]
+) -> None:
+    """Records a full ring drops while somebody reads are named in the answer; the rest comes once and in order."""
+    server = new_store_server()
+    ring = BucketSpec("FIFO", 1_000_000, 16, 200_000)
+    first = [blob("cam", T0 + n, bytes([n]) * 10_000) for n in range(80)]
+    asyncio.run(_write(server, ring, first))
+    (tmp_path / "edge.token").write_text(server.token)
+    path = tmp_path / "fleet.toml"
+    path.write_text(f'[site.edge-1]\nstore = "{server.url}"\ntoken = {{ file = "edge.token" }}\n')
+    records = fleet_at(path).select("r1/cam").records()
+    times = [next(records).time_us]
+    asyncio.run(_write(server, ring, [blob("cam", T0 + 100 + n, bytes([n]) * 10_000) for n in range(80)]))
+    with pytest.warns(PartialAnswer, match="gone while reading"):
+        times += [item.time_us for item in records]
+    assert times == sorted(set(times))
+    gone = {draft.time_us for draft in first} - set(times)
+    assert gone
+    spans = [(lost.gap.from_us, lost.gap.to_us) for lost in records.provenance.gaps]
+    assert all(any(start <= at < stop for start, stop in spans) for at in gone)
+
+
+async def _write(server: Any, spec: BucketSpec, drafts: list[Draft]) -> None:
+    async with Store(server.url, server.token) as store:
+        await store.ensure_bucket("r1--media", spec)
+        assert not (await store.write("r1--media", drafts)).refused
