@@ -65,6 +65,7 @@ class _Line:
     @staticmethod
     def of(subject: str, checks: Sequence[Check]) -> _Line:
         own = [check for check in checks if check.subject == subject]
-        phrases = tuple(check.phrase for check in own if check.phrase)
+        said = (check.phrase or (check.text if check.verdict != "PASS" else "") for check in own)
+        phrases = tuple(phrase for phrase in said if phrase)
         steps = tuple(check.next_step for check in own if check.verdict != "PASS" and check.next_step)
         return _Line(subject, min((check.verdict for check in own), key=ORDER.index), phrases, steps)
