@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from fleetbox.blobs.gaps import Watch
@@ -12,30 +12,32 @@ from fleetbox.errors import NotFound, Unreachable
 from fleetbox.records import Head
 from fleetbox.retry import READING, retrying
 
-FRONT_US = 10_000_000  # entries this close behind the foremost go on in one query: the engine merges them by time
+FRONT_US = 2_000_000  # entries this close behind the foremost share a query, which repeats at most so much of them
 FRUITLESS = 5  # answers in a row that break off without one new record: the trouble is in the data
 
 Listing = Callable[[str], Awaitable[list[EntryInfo]]]
 
 
-def remaining(query: Query, places: Mapping[str, int]) -> list[Query]:
+def remaining(query: Query, places: Mapping[str, int], listing: Sequence[EntryInfo]) -> list[Query]:
     """Return queries for what is still missing, given the last delivered time of each entry seen so far.
 
     The engine's merge is not strict (an entry that is slow to begin comes late), so one time for all entries would
-    skip records. Entries far behind the front go alone, unseen ones from the start, the rest together.
+    skip records. Entries read to their end are left out, those far behind the front go alone, unseen ones from the
+    start, the rest together.
     """
     if not places:
         return [] if query.empty else [query]
+    ended = {info.name for info in listing if info.latest_us <= places.get(info.name, -1)}
     front_us = max(places.values()) - FRONT_US
-    behind = [entry for entry, time_us in places.items() if time_us < front_us]
-    near = [entry for entry, time_us in places.items() if time_us >= front_us]
+    behind = [entry for entry, time_us in places.items() if time_us < front_us and entry not in ended]
+    near = [entry for entry, time_us in places.items() if time_us >= front_us and entry not in ended]
     unseen = tuple(f"!{entry}" for entry in places)
     parts = [
         *(replace(query, entries=(entry,), start_us=places[entry] + 1) for entry in behind),
         replace(query, entries=query.entries + unseen),
-        replace(query, entries=tuple(near), start_us=min(places[entry] for entry in near) + 1),
+        replace(query, entries=tuple(near), start_us=min((places[entry] for entry in near), default=0) + 1),
     ]
-    return [part for part in parts if not part.empty]
+    return [part for part in parts if part.entries and not part.empty]
 
 
 async def resumed(
@@ -54,7 +56,7 @@ async def resumed(
 
     await look()
     places: dict[str, int] = {}
-    parts = remaining(query, places)
+    parts = remaining(query, places, ())
     query_id: str | None = None
     fruitless = 0
     while parts:
@@ -65,7 +67,7 @@ async def resumed(
             fruitless += 1
             if fruitless > FRUITLESS:
                 raise
-            parts, query_id = remaining(query, places), None
+            parts, query_id = remaining(query, places, await _listed(listing, query.bucket)), None
             continue
         new = [item for item in items if item.time_us > places.get(item.entry, -1)]
         if new:
@@ -83,9 +85,16 @@ async def resumed(
 
 
 async def _open(reader: Reader, query: Query, *, patient: bool) -> str:
-    """Start a query; once some of it was read, wait for a store that restarts."""
+    """Start a query; once one was lost, wait for a store that restarts."""
     if patient:
         async for attempt in retrying(Unreachable, patience=READING):
             with attempt:
                 return await reader.open(query)
     return await reader.open(query)
+
+
+async def _listed(listing: Listing, bucket: str) -> list[EntryInfo]:
+    async for attempt in retrying(Unreachable, patience=READING):
+        with attempt:
+            return await listing(bucket)
+    return await listing(bucket)

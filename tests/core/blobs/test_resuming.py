@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from fleetbox.blobs import BucketSpec, Store
+from fleetbox.blobs import BucketSpec, EntryInfo, Store
 from fleetbox.blobs.reading import Query
 from fleetbox.blobs.resuming import remaining
 from fleetbox.errors import Unreachable
@@ -89,15 +89,36 @@ def test_a_query_the_engine_forgot_is_asked_again(
     asyncio.run(act())
 
 
+def test_an_answer_cut_off_is_never_fetched_twice(
+    store_server, in_front_of: Callable, opened: Callable, bucket_name: str, make_draft: Callable[..., Draft]
+) -> None:
+    """When kept connections break between batches, no batch is lost: the place of a query is in the engine.
+
+    An HTTP client that quietly sends the request again gets the batch after the lost one.
+    """
+    drafts = _drafts(make_draft, 200)
+
+    async def act(url: str) -> None:
+        async with opened() as store:
+            await store.write(bucket_name, drafts)
+        async with Store(url, store_server.token) as store:
+            got = [(record.entry, record.time_us) async for record in store.query(bucket_name)]
+            assert sorted(got) == sorted((item.entry, item.time_us) for item in drafts)
+
+    with in_front_of(store_server, cut_every=7) as url:
+        asyncio.run(act(url))
+
+
 def test_what_remains_skips_nothing_and_repeats_little() -> None:
-    """Finished entries go on alone from their own place, unseen ones from the start, the rest from the front."""
+    """Ended entries are left out, slow ones go on alone, unseen ones from the start, the rest from the front."""
     query = Query("bucket", ("*",), start_us=5, stop_us=99_000_000)
-    parts = remaining(query, {"slow": 10, "a": 80_000_000, "b": 80_000_001})
+    listing = [EntryInfo(name, 1, 1, 1, 0, latest) for name, latest in (("ended", 7), ("slow", 50_000_000))]
+    parts = remaining(query, {"ended": 7, "slow": 10, "a": 80_000_000, "b": 80_000_001}, listing)
     assert [(part.entries, part.start_us, part.stop_us) for part in parts] == [
         (("slow",), 11, 99_000_000),
-        (("*", "!slow", "!a", "!b"), 5, 99_000_000),
+        (("*", "!ended", "!slow", "!a", "!b"), 5, 99_000_000),
         (("a", "b"), 80_000_001, 99_000_000),
     ]
-    assert remaining(query, {}) == [query]
-    ended = remaining(replace(query, stop_us=80_000_001), {"a": 80_000_000})
-    assert [part.entries for part in ended] == [("*", "!a")], "the engine refuses an empty range"
+    assert remaining(query, {}, listing) == [query]
+    stopped = remaining(replace(query, stop_us=80_000_001), {"a": 80_000_000}, [])
+    assert [part.entries for part in stopped] == [("*", "!a")], "the engine refuses an empty range"

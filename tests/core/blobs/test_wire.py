@@ -6,8 +6,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from fleetbox.records import Draft
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the openssl program")
 def test_a_private_authority_is_trusted_when_named(
-    store_server, bucket_name: str, make_draft: Callable[..., Draft], tmp_path: Path
+    store_server, in_front_of: Callable, bucket_name: str, make_draft: Callable[..., Draft], tmp_path: Path
 ) -> None:
     """With the authority's file a store behind TLS is written and read; without it, it is Unreachable."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
@@ -32,38 +31,17 @@ def test_a_private_authority_is_trusted_when_named(
     proof = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     proof.load_cert_chain(cert, key)
 
-    async def act() -> None:
-        async with _tls_front(store_server.port, proof) as url:
-            async with Store(url, store_server.token, ca_file=cert) as store:
-                await store.ensure_bucket(bucket_name, BucketSpec("NONE", 0))
-                await store.write(bucket_name, [make_draft("a", 1, b"hello")])
-                assert [record.data async for record in store.query(bucket_name)] == [b"hello"]
-            async with Store(url, store_server.token, name="r7") as store:
-                with pytest.raises(Unreachable, match="r7"):
-                    await store.info()
+    async def act(url: str) -> None:
+        async with Store(url, store_server.token, ca_file=cert) as store:
+            await store.ensure_bucket(bucket_name, BucketSpec("NONE", 0))
+            await store.write(bucket_name, [make_draft("a", 1, b"hello")])
+            assert [record.data async for record in store.query(bucket_name)] == [b"hello"]
+        async with Store(url, store_server.token, name="r7") as store:
+            with pytest.raises(Unreachable, match="r7"):
+                await store.info()
 
-    asyncio.run(act())
-
-
-@asynccontextmanager
-async def _tls_front(port: int, proof: ssl.SSLContext) -> AsyncIterator[str]:
-    """Serve TLS in front of a store, as a site's reverse proxy does."""
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        finally:
-            writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer), return_exceptions=True)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=proof)
-    async with server:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with in_front_of(store_server, tls=proof) as url:
+        asyncio.run(act(url))
 
 
 def test_a_session_outlives_its_store(
