@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reduct import Client, RecordBatch
+from reduct import Batch, Client
 
 from fleetbox_edge.recorder import Recorder
 from fleetbox_local.processes import StoreProcess
@@ -95,7 +95,7 @@ async def _raw(server: StoreProcess) -> float:
         stamp = time.time_ns() // 1000
         started = time.perf_counter()
         for first in range(0, RAW_SAMPLES, RAW_BATCH):
-            batch = RecordBatch()
+            batch = Batch()
             for index in range(first, first + RAW_BATCH):
                 batch.add(stamp + index, payload, labels={"robot": "r1"})
             await bucket.write_batch("imu", batch)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
-from fleetbox.labels import Labels
 from fleetbox_edge.packing import Shape
 from fleetbox_edge.parcels import Address
-from fleetbox_edge.spool import Segment
+from fleetbox_edge.spool import HEADER, MAGIC, Segment
 
 RECENT_KEYS = 8_192  # minutes of a camera; a clash with an older key is resolved by the writer, at the store
 NEVER = -1
@@ -18,9 +19,9 @@ class Lane:
     """Hold the state of one stream within one session; the session's lock guards it."""
 
     __slots__ = (
-        "address", "bools", "bumped", "close_at", "codec", "frame_bytes", "given", "keys", "known", "labels", "last",
-        "last_given", "limit", "loose", "opened_us", "opens", "parts", "pick", "preview_at", "rows", "segment", "seq",
-        "shape", "size", "turned", "width",
+        "address", "bools", "bumped", "close_at", "first_seq", "frame_bytes", "frame_head", "given", "keys", "known",
+        "last", "last_given", "limit", "loose", "opened_us", "opens", "pack", "parts", "pick", "row_head", "row_tail",
+        "seal_at", "segment", "seq", "shape", "size", "turned", "width",
     )  # fmt: skip
 
     def __init__(self, address: Address) -> None:
@@ -32,26 +33,31 @@ class Lane:
         self.turned = False  # whether time ever ran backward: only then can keys clash
         self.bumped = 0
         self.given: dict[str, Any] | None = None  # labels as last given, so that they are checked once
-        self.labels: Labels = {}
-        self.preview_at = NEVER
         # the shape of rows
         self.known: dict[str, str] = {}  # kinds of fields: once a float, always a float
         self.loose = False
         self.shape: Shape | None = None
         self.width = NEVER  # fields of a row that may take the short way
-        self.pick: Callable[[dict[str, Any]], tuple[Any, ...]] | None = None
-        self.bools: tuple[str, ...] = ()
-        self.codec: Any = None
+        self.pick: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter("", "")
+        self.bools: tuple[int, ...] = ()  # which values must be checked: struct takes anything as a truth value
+        self.pack: Callable[..., bytes] = struct.pack
+        self.row_head = self.row_tail = self.frame_head = b""
         self.frame_bytes = 0
         self.limit = 1
         # the growing chunk
         self.parts: list[bytes] = []
         self.opens: list[Segment] = []  # segments that hold a part of it
         self.segment: Segment | None = None  # where this shape has been written
-        self.rows = 0
+        self.first_seq = 0
+        self.seal_at = 0  # the number at which the chunk is full
         self.size = 0
         self.opened_us = 0  # by the session's clock
         self.close_at = NEVER  # stamp from which a row belongs to the next chunk; NEVER while none is open
+
+    @property
+    def rows(self) -> int:
+        """Return the rows of the growing chunk."""
+        return self.seq - self.first_seq if self.parts else 0
 
     def stamp(self, now_us: int, given_us: int | None) -> tuple[int, bool]:
         """Return the stamp of the next row or blob and whether it lies before the last one.
@@ -91,8 +97,17 @@ class Lane:
         self.loose = self.loose or shape.loose
         self.limit = max(1, limit_bytes // shape.row_bytes)
 
+    def take_the_short_way(self, shape: Shape, pick: Callable[[dict[str, Any]], tuple[Any, ...]]) -> None:
+        """Let flat dicts of this shape's fields be packed in one go."""
+        self.pick, self.width = pick, len(shape.names)
+        self.bools = tuple(at for at, kind in enumerate(shape.kinds) if kind == "?")
+        self.pack, self.row_head, self.row_tail = shape.codec.pack, shape.head, shape.bin_head
+        self.frame_head = HEADER.pack(MAGIC, shape.codec.size, 0)[:-4]
+        self.frame_bytes = HEADER.size + shape.codec.size
+
     def clear(self) -> None:
         """Forget the chunk that was growing."""
         self.parts, self.opens = [], []
-        self.rows = self.size = 0
+        self.first_seq = self.seq
+        self.size = 0
         self.close_at = NEVER

@@ -15,7 +15,7 @@ from fleetbox import chunks
 _SIZES = {"d": 8, "q": 8, "?": 1}
 _NUMPY = {"d": ">f8", "q": ">i8", "?": "?"}
 _HEAD = struct.Struct(">7sQcq")  # a row's msgpack so far: array(4), shape as uint32, seq as uint64, stamp as int64
-_STAMP = b"\xd3"  # msgpack's mark of an int64
+STAMP_MARK = b"\xd3"  # msgpack's mark of an int64
 ROW_MARK = 0x94  # msgpack's array of four: a row; every other frame is a longer array that begins with its kind
 
 
@@ -87,7 +87,7 @@ class Shape:
         flat: list[Any] = []
         for kind, value in zip(self.kinds, values, strict=True):
             flat.extend(value) if len(kind) > 1 else flat.append(value)
-        return self.codec.pack(self.head, seq, _STAMP, time_us, self.bin_head, *flat)
+        return self.codec.pack(self.head, seq, STAMP_MARK, time_us, self.bin_head, *flat)
 
     def chunk(self, payloads: Sequence[bytes]) -> bytes:
         """Return rows as one chunk."""

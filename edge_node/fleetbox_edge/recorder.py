@@ -103,7 +103,7 @@ class Recorder:
         time: when it was, as people write it (default: now). labels: what to find it by.
         Raises InputError for a stream, value, label or time that cannot be.
         """
-        self._session.log(stream, value, time, labels)
+        self._session.log(stream, value, time=time, labels=labels)
 
     def log_columns(
         self, stream: str, times: Any, arrays: Mapping[str, Any], *, labels: Mapping[str, Any] | None = None
@@ -178,9 +178,10 @@ class Recorder:
         with session.lock:
             waiting = sum(parcel.count for parcel in session.outbox.outstanding())
             lanes = session.lanes()
+            open_rows = sum(lane.rows for lane in lanes)
             return Stats(
-                session.id, session.rows, session.blobs, session.bytes, session.outbox.acknowledged,
-                waiting + sum(lane.rows for lane in lanes), session.spool.bytes, session.outbox.held_bytes,
+                session.id, session.sealed_rows + open_rows, session.blobs, session.bytes, session.outbox.acknowledged,
+                waiting + open_rows, session.spool.bytes, session.outbox.held_bytes,
                 dict(session.outbox.lost), sum(lane.bumped for lane in lanes), session.backward,
                 agent.leftovers.replayed, agent.leftovers.damage.frames, self._previewer.skipped,
                 self._last_error(), agent.duties is not None and agent.duties.held.is_set(),

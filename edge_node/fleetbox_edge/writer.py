@@ -56,6 +56,7 @@ class Writer:
         self._session, self._door, self._robot, self._hooks = session, door, robot, hooks
         self._kicks: Mapping[str, asyncio.Event] = {cls: asyncio.Event() for cls in LEAST_VALUABLE_FIRST}
         self._later: set[asyncio.Task[None]] = set()
+        self._denied: set[str] = set()  # classes to read the token again for
 
     def kick(self, cls: str | None = None) -> None:
         """Send what is there now, without waiting for more; call it from the agent's loop."""
@@ -135,12 +136,16 @@ class Writer:
         with self._session.lock:
             pairs = [pair for pair in pairs if outbox.begin(pair[0])]
         try:
+            if cls in self._denied:
+                await self._door.renew()
+                self._denied.discard(cls)
             await self._attempt(cls, pairs)
-        except NotFound as error:
-            await self._recover(cls, error)
+        except NotFound:
+            await self._make_bucket(cls)
         except FleetboxError as error:
             self._hooks.trouble(cls, error)
-            await self._recover(cls, error)
+            if isinstance(error, AccessDenied):
+                self._denied.add(cls)
         finally:
             with self._session.lock:
                 for parcel, _ in pairs:
@@ -161,14 +166,11 @@ class Writer:
             if (refusal := refusals.get(id(pair[1]))) is not None:
                 await self._settle(cls, pair, *refusal)
 
-    async def _recover(self, cls: str, error: FleetboxError) -> None:
+    async def _make_bucket(self, cls: str) -> None:
         try:
-            if isinstance(error, AccessDenied):
-                await self._door.renew()
-            elif isinstance(error, NotFound):
-                await self._door.ensure_bucket(cls)
-        except FleetboxError as worse:
-            self._hooks.trouble(cls, worse)
+            await self._door.ensure_bucket(cls)
+        except FleetboxError as error:
+            self._hooks.trouble(cls, error)
 
     async def _settle(self, cls: str, pair: Pair, status: int, message: str) -> None:
         """Decide what becomes of a refused record; one whose account stays open is tried again."""

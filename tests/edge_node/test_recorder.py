@@ -325,17 +325,17 @@ def test_store_down_then_up(robot: Robot, new_store_server: Callable[..., StoreS
         server.kill()
         for number in range(20_000):
             recorder.log("imu", {"n": number, "x": 0.5})
-            if number % 200 == 0:
+            if number % 20 == 0:
                 recorder.log("cam/front", b"\xff\xd8\xff" + number.to_bytes(4) * 2_000)
         deadline = time.monotonic() + 10
-        while recorder.stats().memory_bytes > 400_000:
+        while recorder.stats().memory_bytes > 4_000_000:  # of 8.5 MB: the bound, and batches being sent
             assert time.monotonic() < deadline
             time.sleep(0.05)
         server.start()
         recorder.flush(30)
     assert [row["n"] for row in robot.rows("imu")] == list(range(-1, 20_000))
     frames = [record.data[3:7] for record in robot.records("media", "cam/front")]
-    assert frames == [number.to_bytes(4) for number in range(0, 20_000, 200)]
+    assert frames == [number.to_bytes(4) for number in range(0, 20_000, 20)]
     assert not robot.spools()
 
 

@@ -24,45 +24,25 @@ def frame(payload: bytes) -> bytes:
 
 
 def scan(data: bytes, damage: Damage) -> Iterator[tuple[int, bytes]]:
-    """Yield (offset, payload) of every whole frame; what is in between is counted in `damage`."""
-    at = 0
-    while (start := data.find(MAGIC, at)) >= 0:
+    """Yield (offset, payload) of every whole frame; each stretch of anything else but zeros counts in `damage`."""
+    at = seek = 0
+    while (start := data.find(MAGIC, seek)) >= 0:
         payload = _payload_at(data, start)
+        if payload is None:
+            seek = start + 1
+            continue
         if start > at and data[at:start].strip(b"\0"):
             damage.frames += 1
-        if payload is None:
-            at = _after_damage(data, start, damage)
-            continue
         yield start, payload
-        at = start + HEADER.size + len(payload)
+        at = seek = start + HEADER.size + len(payload)
     if data[at:].strip(b"\0"):
         damage.frames += 1
 
 
 def _payload_at(data: bytes, start: int) -> bytes | None:
+    """Return the payload of the frame that begins here, or None when there is no whole one."""
     if start + HEADER.size > len(data):
         return None
     _, size, crc = HEADER.unpack_from(data, start)
     payload = data[start + HEADER.size : start + HEADER.size + size]
     return payload if size and len(payload) == size and crc32(payload) == crc else None
-
-
-def _after_damage(data: bytes, start: int, damage: Damage) -> int:
-    """Count one damaged frame and return where the next whole one begins."""
-    damage.frames += 1
-    at = start + 1
-    while (found := data.find(MAGIC, at)) >= 0:
-        if _payload_at(data, found) is not None:
-            return found
-        if not _inside(data, start, found):
-            return found
-        at = found + 1
-    return len(data)
-
-
-def _inside(data: bytes, start: int, found: int) -> bool:
-    """Tell whether `found` lies within the damaged frame that says it begins at `start`."""
-    if start + HEADER.size > len(data):
-        return False
-    size: int = HEADER.unpack_from(data, start)[1]
-    return found < start + HEADER.size + min(size, len(data))

@@ -71,6 +71,12 @@ class Spool:
         chain.append(self._spare(cls, need) or self._create(cls, need))
         return chain[-1]
 
+    def note(self, cls: str, payload: bytes) -> None:
+        """Append what saves work at a replay, if there is room: nothing is given up for it."""
+        chain = self._chains[cls]
+        if chain and not chain[-1].closed and chain[-1].has_room(len(payload) + HEADER.size):
+            chain[-1].append(payload)
+
     def sweep(self, cls: str) -> None:
         """Give up segments the store has in full, oldest first: a seal must outlive the rows it closes."""
         chain = self._chains[cls]
