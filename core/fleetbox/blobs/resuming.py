@@ -51,16 +51,16 @@ async def resumed(
 
     async def look() -> None:
         if watch is not None and on_gap is not None:
-            for gap in watch.check(await listing(query.bucket)):
+            for gap in watch.check(await (_listed(listing, query.bucket) if places else listing(query.bucket))):
                 on_gap(gap)
 
-    await look()
     places: dict[str, int] = {}
+    await look()
     parts = remaining(query, places, ())
     query_id: str | None = None
     fruitless = 0
     while parts:
-        query_id = query_id or await _open(reader, parts[0], patient=fruitless > 0)
+        query_id = query_id or await _open(reader, parts[0], patient=bool(places) or fruitless > 0)
         try:
             items, last = await reader.fetch(parts[0], query_id)
         except (Unreachable, NotFound):  # the store went, or the query with it
@@ -85,7 +85,7 @@ async def resumed(
 
 
 async def _open(reader: Reader, query: Query, *, patient: bool) -> str:
-    """Start a query; once one was lost, wait for a store that restarts."""
+    """Start a query; once some of it was read, wait for a store that restarts."""
     if patient:
         async for attempt in retrying(Unreachable, patience=READING):
             with attempt:
