@@ -61,7 +61,7 @@ class Agent:
         """Work until cancelled."""
         jobs: list[Coroutine[Any, Any, None]] = [self._tick(), self._write(), self._schemas(), self._sync()]
         if self.duties is not None:
-            jobs.append(self.duties.run())
+            jobs.append(self._serve(self.duties))
         if self._wanted.leftovers:
             jobs.append(self._replay())
         try:
@@ -74,6 +74,16 @@ class Agent:
     def kick(self, cls: str | None = None) -> None:
         """Send what waits; callable from any thread through the loop."""
         self.writer.kick(cls)
+
+    async def _serve(self, duties: Duties) -> None:
+        """Keep the duties going: whatever fails there, the robot goes on being recorded."""
+        while True:
+            try:
+                await duties.run()
+            except Exception as error:
+                duties.trouble = FleetboxError(f"the duties of {self._settings.robot} failed: {error!r}")
+                log.exception("duties begin again", robot=self._settings.robot)
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _write(self) -> None:
         if self.duties is not None:
