@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,12 +13,15 @@ from aiohttp import ClientError, web
 from fleetbox.clock import Clock
 from fleetbox.errors import FleetboxError
 from fleetbox_replication.delivery import Delivery, Timing
-from fleetbox_replication.destination import HEADER_BYTES, HEADERS, Cut, Destination, Reply
+from fleetbox_replication.destination import HEADER_BYTES, HEADERS, Cut, Destination
 from fleetbox_replication.holding import Holding
+from fleetbox_replication.recovery import Recovery, recover
+from fleetbox_replication.relay_answers import drain, once, passed_back, refusal, taken
 from fleetbox_replication.relay_counters import RelayCounters
+from fleetbox_replication.relay_journal import RelayJournal
 from fleetbox_replication.relay_requests import RecordsRequest, is_probe, probed_bucket, read_records
 from fleetbox_replication.settling import Outcome
-from fleetbox_replication.wire import RecordError, WireError, error_headers, slices
+from fleetbox_replication.wire import WireError, slices
 
 HELD_BYTES = 16 * 1024 * 1024  # the engine closes a batch at 8 MB; more is one large record, passed through unheld
 BUDGET_BYTES = 64 * 1024 * 1024  # eight full batches at once, whatever number of tasks waits
@@ -35,6 +39,7 @@ class Relay:
 
     Everything else becomes a 503: the engine keeps those records and sends them again after about 10 s. `secret` is
     what the tasks show (`relay_secret`); the destination's token is read from `destination_token`, again after a 401.
+    With `recovery` it also sees to what a relay that was killed had on its way.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Relay:
         ca_file: str | None = None,
         clock: Clock | None = None,
         timing: Timing | None = None,
+        recovery: Recovery | None = None,
     ) -> None:
         self.url = listen_url.rstrip("/")
         self._read_token = destination_token if callable(destination_token) else lambda: destination_token
@@ -57,6 +63,9 @@ class Relay:
         self._timing = timing or Timing()
         self._delivery = Delivery(self._there, self._counters, self._timing)
         self._holding = Holding(BUDGET_BYTES)
+        self._recovery = recovery
+        self._journal: RelayJournal | None = None
+        self._recovering: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self._stopping = False
         self._in_flight = 0
@@ -80,6 +89,9 @@ class Relay:
         await self._there.open()
         await self._runner.setup()
         await self._listen(self._runner)
+        if self._recovery is not None:
+            self._journal = RelayJournal(self._recovery.journal)
+            self._recovering = asyncio.create_task(self._recover(self._recovery, self._journal))
 
     async def stop(self) -> None:
         """Answer what is on the wire, then close; the engine keeps the rest and comes back."""
@@ -90,12 +102,27 @@ class Relay:
             await self._quiet()
             await self._runner.cleanup()
             self._runner = None
+        if self._recovering is not None:
+            self._recovering.cancel()
+            await asyncio.gather(self._recovering, return_exceptions=True)
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         await self._there.close()
 
     def set_token(self, token: str | Callable[[], str]) -> None:
         """Use another token of the destination from now on."""
         self._read_token = token if callable(token) else lambda: token
         self._there.renew()
+
+    @property
+    def cuts(self) -> int:
+        """Tell how many requests the source broke off: it may have dropped their batches."""
+        return self._counters.counts["cuts"]
+
+    def brought(self, records: int) -> None:
+        """Count records that a sweep has brought after their task had forgotten them."""
+        self._counters.counts["brought"] += records
 
     def counters(self) -> dict[str, Any]:
         """Return what passed, what was healed, what is refused and why, as plain values."""
@@ -120,6 +147,11 @@ class Relay:
             ) from error
         self.url = f"http://{address.hostname}:{runner.addresses[0][1]}"
 
+    async def _recover(self, recovery: Recovery, journal: RelayJournal) -> None:
+        if journal.left:
+            self._counters.healed["touched"] += await recover(recovery, journal.left)
+            journal.settle()
+
     async def _quiet(self) -> None:
         """Wait until every task in mid-flow has had its answer: a request into a closing connection is lost to it."""
         stop_s = self._timing.monotonic_s() + STOP_S
@@ -133,16 +165,34 @@ class Relay:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self._in_flight += 1
+        flight = self._note(request)
         try:
             answer = await self._answer(request)
-        except _GONE as error:  # the engine hung up in mid-body and will send the batch again
-            answer = _refusal(503, f"the source hung up: {error}")
+            if self._stopping:
+                answer.force_close()  # the engine's next request then meets a closed port, which it waits out
+            await answer.prepare(request)
+            await answer.write_eof()
+        except _GONE as error:  # the engine hung up in mid-body: killed, or its ring took the block it was sending
+            self._counters.counts["cuts"] += 1
+            answer = refusal(503, f"the source hung up: {error}")
         finally:
             self._in_flight -= 1
             self._last_request_s = self._timing.monotonic_s()
-        if self._stopping:
-            answer.force_close()  # the engine's next request then meets a closed port, which it waits out
+        if flight and self._journal:
+            self._journal.end(flight)  # not when cancelled: then nobody was answered
         return answer
+
+    def _note(self, request: web.Request) -> int:
+        """Note a batch before its body is read; 0 when there is nothing to note."""
+        if self._journal is None:
+            return 0
+        try:
+            records = read_records(request.method, request.raw_path, request.headers)
+        except WireError:
+            return 0
+        if records is None or not self._is_known(request):
+            return 0
+        return self._journal.begin(records.entry.bucket, records.entry.name, [part.time_us for part in records.parts])
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -155,7 +205,7 @@ class Relay:
             return await self._take(request, records)
         if is_probe(request.method, request.raw_path):
             return await self._probe(request)
-        return _refusal(405, "a relay passes on what replication tasks need and nothing else")
+        return refusal(405, "a relay passes on what replication tasks need and nothing else")
 
     def _is_known(self, request: web.Request) -> bool:
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -164,23 +214,23 @@ class Relay:
     async def _turn_away(self, request: web.Request, records: RecordsRequest | None) -> web.Response:
         """Answer 401, but 503 to records: on a 401 in mid-flow the engine throws the batch away."""
         self._counters.counts["denied"] += 1
-        await _drain(request)
+        await drain(request)
         message = "wrong secret: apply the replication tasks again, they carry the secret of another store"
-        return _refusal(401 if records is None else 503, message)
+        return refusal(401 if records is None else 503, message)
 
     async def _probe(self, request: web.Request) -> web.Response:
         body = await request.read()
         headers = {name: value for name, value in request.headers.items() if name.lower() == "content-type"}
         try:
-            reply = await self._there.forward(request.method, request.raw_path, headers, _once(body))
+            reply = await self._there.forward(request.method, request.raw_path, headers, once(body))
             if reply.status in (401, 403) and self._there.renew():
-                reply = await self._there.forward(request.method, request.raw_path, headers, _once(body))
+                reply = await self._there.forward(request.method, request.raw_path, headers, once(body))
         except Cut as cut:
             self._counters.refused("", 0, str(cut), self._clock.now_us())
-            return _refusal(503, str(cut))
+            return refusal(503, str(cut))
         if reply.status >= 400 and not (request.method == "GET" and reply.status == 404):  # a 404 asks for a bucket
             self._counters.refused(probed_bucket(request.raw_path), reply.status, reply.message, self._clock.now_us())
-        return _passed_back(reply)
+        return passed_back(reply)
 
     async def _take(self, request: web.Request, records: RecordsRequest) -> web.StreamResponse:
         if self._stopping:
@@ -190,7 +240,7 @@ class Relay:
             return not self._stopping and request.transport is not None and not request.transport.is_closing()
 
         if request.method == "PATCH":
-            await _drain(request)
+            await drain(request)
             outcome = await self._delivery.relabel(records.entry, records.parts, wanted)
         elif _must_stream(request):
             outcome = await self._stream(request, records)
@@ -217,7 +267,7 @@ class Relay:
         if records.single:
             headers |= {f"x-reduct-time-{part.time_us}": part.header for part in records.parts}
         outcome = await self._delivery.stream(records.entry, records.parts, headers, request.content.iter_any())
-        await _drain(request)  # an answer before the last byte would reach the engine as a reset
+        await drain(request)  # an answer before the last byte would reach the engine as a reset
         return outcome
 
     def _vouch(self, request: web.Request, records: RecordsRequest, outcome: Outcome) -> web.Response:
@@ -225,22 +275,22 @@ class Relay:
         if outcome.pending:
             self._counters.counts["kept"] += 1
             self._counters.refused(bucket, outcome.status, outcome.message, now_us)
-            return _refusal(503, f"kept at the source: {outcome.status} {outcome.message}")
+            return refusal(503, f"kept at the source: {outcome.status} {outcome.message}")
         stored = [part for part in records.parts if part.time_us not in outcome.passed]
         if request.method == "PATCH":
             self._counters.counts["updates"] += len(stored)
             self._counters.vouched(bucket, 0, 0, now_us)
         else:
             self._counters.vouched(bucket, len(stored), sum(part.size for part in stored), now_us)
-        return _taken(records, outcome)
+        return taken(records, outcome)
 
     async def _keep(
         self, request: web.Request, bucket: str, status: int, message: str, counted: bool = True
     ) -> web.Response:
-        await _drain(request)
+        await drain(request)
         if counted:
             self._counters.refused(bucket, status, message, self._clock.now_us())
-        return _refusal(503, message)
+        return refusal(503, message)
 
 
 def _must_stream(request: web.Request) -> bool:
@@ -250,34 +300,3 @@ def _must_stream(request: web.Request) -> bool:
 
 def _goes_on(name: str) -> bool:
     return name.lower() in _PASSED_ON or name.lower().startswith("x-reduct-")
-
-
-async def _drain(request: web.Request) -> None:
-    async for _ in request.content.iter_any():
-        pass
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-def _refusal(status: int, message: str) -> web.Response:
-    return web.Response(status=status, headers={"x-reduct-error": _one_line(message)})
-
-
-def _taken(records: RecordsRequest, outcome: Outcome) -> web.Response:
-    if records.single and outcome.passed:
-        error = next(iter(outcome.passed.values()))
-        return _refusal(error.status, error.message)
-    shown = {at: RecordError(error.status, _one_line(error.message)) for at, error in outcome.passed.items()}
-    return web.Response(headers=error_headers(shown))
-
-
-def _passed_back(reply: Reply) -> web.Response:
-    kept = {name: value for name, value in reply.headers if name.lower().startswith("x-reduct-")}
-    kept |= {name: value for name, value in reply.headers if name.lower() == "content-type"}
-    return web.Response(status=reply.status, headers=kept, body=reply.body)
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())[:500].encode("ascii", "replace").decode()

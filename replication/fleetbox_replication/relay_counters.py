@@ -65,12 +65,13 @@ class RelayCounters:
 
     def show(self) -> dict[str, Any]:
         """Return everything as plain values."""
-        names = ("batches", "records", "bytes", "updates", "already", "retried", "kept", "denied", "conflicts")
+        names = ("batches", "records", "bytes", "updates", "already", "retried", "kept", "denied")
+        rare = ("conflicts", "cuts", "brought")
         return {
             "destination": self.destination,
             "since_us": self.since_us,
             "last_success_us": self.last_success_us,
-            **{name: self.counts[name] for name in names},
+            **{name: self.counts[name] for name in names + rare},
             "healed": dict(self.healed),
             "last_conflicts": list(self.conflicts),
             "refused": [_shown(item) for item in self._refusals.values()],

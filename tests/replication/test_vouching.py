@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+
 from fleetbox_replication.vouching import (
     LARGE_GRACE_S,
     LAZY_BYTES,

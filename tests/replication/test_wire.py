@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fleetbox_replication.wire import (
     RecordError,
     WireError,
@@ -17,8 +20,6 @@ from fleetbox_replication.wire import (
     parts_of,
     slices,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 LABELS = st.dictionaries(
     st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True),

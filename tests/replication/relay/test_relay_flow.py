@@ -203,6 +203,28 @@ def test_a_relay_that_stops_and_comes_back_loses_nothing(hop: Hops) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("size", [1_000, 20 * MEGABYTE])
+def test_a_source_that_breaks_off_is_counted(hop: Hops, size: int) -> None:
+    """A request that ends in mid-body, held or streamed, leaves nothing in memory and is counted as a cut."""
+
+    async def run() -> None:
+        async with hop() as h:
+            await h.make_bucket()
+            _, writer = await asyncio.open_connection("127.0.0.1", int(h.relay.url.rpartition(":")[2]))
+            lines = [f"POST /api/v1/b/{h.bucket}/cam/batch HTTP/1.1", "Host: test", f"Content-Length: {size}"]
+            lines += [f"Authorization: Bearer {h.secret}", f"x-reduct-time-5: {size},,keep=1"]
+            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + b"x" * 500)
+            await writer.drain()
+            await h.until(lambda: h.shown()["in_flight"] == 1)
+            writer.transport.abort()
+            await h.until(lambda: h.relay.cuts == 1)
+            await h.until(lambda: h.shown()["in_flight"] == 0)
+            assert h.shown()["held_bytes"] == 0
+            assert h.shown()["records"] == 0
+
+    asyncio.run(run())
+
+
 def test_a_taken_port_is_said(hop: Hops) -> None:
     """A relay that cannot listen says where and what to do."""
 
