@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,10 +144,8 @@ class Agent:
         while garbage:
             segment = garbage.popleft()
             segment.release()
-            try:
+            with suppress(OSError):  # gone already, when room was needed at once
                 await aiofiles.os.remove(segment.path)
-            except FileNotFoundError:
-                continue
 
     async def _sync(self) -> None:
         if self._settings.spool.fsync == "never":
@@ -156,7 +155,8 @@ class Agent:
             with self._session.lock:
                 segments = self._session.spool.live()
             for segment in segments:
-                await asyncio.to_thread(segment.sync)
+                with suppress(OSError):  # freed meanwhile: the store has it
+                    await asyncio.to_thread(segment.sync)
 
     async def _replay(self) -> None:
         await self._ready.wait()

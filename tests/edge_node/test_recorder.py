@@ -400,3 +400,22 @@ def test_using_a_closed_recorder_says_so(robot: Robot) -> None:
     with pytest.raises(InputError, match="closed"):
         recorder.log("imu", {"x": 1.0, "y": 1.0})
     assert len(robot.rows("imu")) == 1
+
+
+def test_fsync_at_intervals(robot: Robot) -> None:
+    """With fsync = "interval" what was logged is on the disk within the interval, and recording goes on."""
+    robot.url, good = "http://127.0.0.1:9", robot.url
+    robot.write('spool = { fsync = "interval", fsync_every = "50ms" }')
+    with Recorder(robot.file, duties=False) as recorder:
+        recorder.log("imu", {"x": 1.0, "y": 1.0})
+        (segment,) = recorder._session.spool.live()
+        deadline = time.monotonic() + 5
+        while segment.synced < segment.offset:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        recorder.close(0.1)
+    robot.url = good
+    robot.write()
+    with Recorder(robot.file, duties=False) as recorder:
+        recorder.flush(20)
+    assert len(robot.rows("imu")) == 1
