@@ -20,14 +20,10 @@ def site() -> None:
 def run(fleet_path: Path | None, site: str | None) -> None:
     """Run everything a site needs until Ctrl-C or SIGTERM."""
     import asyncio
-    import sys
-
-    import structlog
 
     from fleetbox.settings import find_fleet
     from fleetbox_cloud.site import run_site
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(run_site(find_fleet(fleet_path), site))
 
 

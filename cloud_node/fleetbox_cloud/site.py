@@ -24,6 +24,7 @@ from fleetbox_replication.labeler import Duty, Labeler
 from fleetbox_replication.relay import Relay
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.scopes import robots_at_site
+from fleetbox_replication.sweep import Sweeper
 
 log = structlog.get_logger()
 
@@ -71,7 +72,7 @@ class Site:
         return runs
 
     def _connect(self) -> Store:
-        return Store(self._place.url, self._place.current_token(), name=self._place.name)
+        return _open(self._place)
 
     async def _provision(self) -> None:
         async with self._connect() as store:
@@ -97,7 +98,8 @@ class Site:
         relay = Relay(place.relay or "", ahead.url, ahead.current_token, relay_secret(place.current_token()))
         await relay.start()
         try:
-            await asyncio.Event().wait()
+            async with self._connect() as store:
+                await Sweeper(lambda: store, lambda: _open(ahead), relay).run()
         finally:
             await relay.stop()
 
@@ -119,6 +121,10 @@ class Site:
         if self._loading is None:
             raise web.HTTPNotFound(text=json.dumps({"error": "this site has no InfluxDB"}))
         return web.json_response(self._loading.report())
+
+
+def _open(place: Place) -> Store:
+    return Store(place.url, place.current_token(), name=place.name)
 
 
 async def run_site(fleet: FleetSettings, name: str | None) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import structlog
 
+from fleetbox.blobs import Store
 from fleetbox.errors import AccessDenied, FleetboxError
 from fleetbox.naming import CLASSES
-from fleetbox.settings import RobotSettings
+from fleetbox.settings import Place, RobotSettings
 from fleetbox_edge.door import RobotDoor
 from fleetbox_replication.apply import apply_place
 from fleetbox_replication.labeler import Duty, Labeler
@@ -22,6 +23,7 @@ from fleetbox_replication.plan import plan
 from fleetbox_replication.relay import Relay
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.scopes import one_robot
+from fleetbox_replication.sweep import Sweeper
 from fleetbox_replication.tasks import wanted_tasks
 
 log = structlog.get_logger()
@@ -134,10 +136,14 @@ class Duties:
         await relay.start()
         self._relay = relay
         try:
-            await asyncio.Event().wait()
+            await Sweeper(lambda: self._door.store, lambda: _open(site), relay).run()
         finally:
             self._relay = None
             await relay.stop()
+
+
+def _open(place: Place) -> Store:
+    return Store(place.url, place.current_token(), name=place.name)
 
 
 def lock_path(state: Path) -> Path:

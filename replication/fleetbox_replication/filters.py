@@ -34,6 +34,11 @@ def hop_filter(cls: str, from_robot: bool) -> When | None:
     return {**batch, **wanted} or None
 
 
+def condition_of(when: Mapping[str, Any] | None) -> When | None:
+    """Return a task's `when` as a query takes it: without the directives about its batches."""
+    return {key: value for key, value in (when or {}).items() if not key.startswith("#")} or None
+
+
 def lint(when: Mapping[str, Any] | None) -> list[str]:
     """Return what would drop records in silence: unguarded labels, operators that forget at a restart."""
     if when is None:

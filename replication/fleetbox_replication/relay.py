@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +14,8 @@ from fleetbox.errors import FleetboxError
 from fleetbox_replication.delivery import Delivery, Timing
 from fleetbox_replication.destination import HEADER_BYTES, HEADERS, Cut, Destination
 from fleetbox_replication.holding import Holding
-from fleetbox_replication.recovery import Recovery, recover
 from fleetbox_replication.relay_answers import drain, once, passed_back, refusal, taken
 from fleetbox_replication.relay_counters import RelayCounters
-from fleetbox_replication.relay_journal import RelayJournal
 from fleetbox_replication.relay_requests import RecordsRequest, is_probe, probed_bucket, read_records
 from fleetbox_replication.settling import Outcome
 from fleetbox_replication.wire import WireError, slices
@@ -39,7 +36,7 @@ class Relay:
 
     Everything else becomes a 503: the engine keeps those records and sends them again after about 10 s. `secret` is
     what the tasks show (`relay_secret`); the destination's token is read from `destination_token`, again after a 401.
-    With `recovery` it also sees to what a relay that was killed had on its way.
+    What a relay that is killed had on its way, a `Sweeper` brings.
     """
 
     def __init__(
@@ -52,7 +49,6 @@ class Relay:
         ca_file: str | None = None,
         clock: Clock | None = None,
         timing: Timing | None = None,
-        recovery: Recovery | None = None,
     ) -> None:
         self.url = listen_url.rstrip("/")
         self._read_token = destination_token if callable(destination_token) else lambda: destination_token
@@ -63,9 +59,6 @@ class Relay:
         self._timing = timing or Timing()
         self._delivery = Delivery(self._there, self._counters, self._timing)
         self._holding = Holding(BUDGET_BYTES)
-        self._recovery = recovery
-        self._journal: RelayJournal | None = None
-        self._recovering: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self._stopping = False
         self._in_flight = 0
@@ -89,9 +82,6 @@ class Relay:
         await self._there.open()
         await self._runner.setup()
         await self._listen(self._runner)
-        if self._recovery is not None:
-            self._journal = RelayJournal(self._recovery.journal)
-            self._recovering = asyncio.create_task(self._recover(self._recovery, self._journal))
 
     async def stop(self) -> None:
         """Answer what is on the wire, then close; the engine keeps the rest and comes back."""
@@ -102,12 +92,6 @@ class Relay:
             await self._quiet()
             await self._runner.cleanup()
             self._runner = None
-        if self._recovering is not None:
-            self._recovering.cancel()
-            await asyncio.gather(self._recovering, return_exceptions=True)
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
         await self._there.close()
 
     def set_token(self, token: str | Callable[[], str]) -> None:
@@ -147,11 +131,6 @@ class Relay:
             ) from error
         self.url = f"http://{address.hostname}:{runner.addresses[0][1]}"
 
-    async def _recover(self, recovery: Recovery, journal: RelayJournal) -> None:
-        if journal.left:
-            self._counters.healed["touched"] += await recover(recovery, journal.left)
-            journal.settle()
-
     async def _quiet(self) -> None:
         """Wait until every task in mid-flow has had its answer: a request into a closing connection is lost to it."""
         stop_s = self._timing.monotonic_s() + STOP_S
@@ -165,7 +144,6 @@ class Relay:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self._in_flight += 1
-        flight = self._note(request)
         try:
             answer = await self._answer(request)
             if self._stopping:
@@ -178,21 +156,7 @@ class Relay:
         finally:
             self._in_flight -= 1
             self._last_request_s = self._timing.monotonic_s()
-        if flight and self._journal:
-            self._journal.end(flight)  # not when cancelled: then nobody was answered
         return answer
-
-    def _note(self, request: web.Request) -> int:
-        """Note a batch before its body is read; 0 when there is nothing to note."""
-        if self._journal is None:
-            return 0
-        try:
-            records = read_records(request.method, request.raw_path, request.headers)
-        except WireError:
-            return 0
-        if records is None or not self._is_known(request):
-            return 0
-        return self._journal.begin(records.entry.bucket, records.entry.name, [part.time_us for part in records.parts])
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:

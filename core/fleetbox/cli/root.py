@@ -60,6 +60,7 @@ def root(debug: bool) -> None:
     Start here:   fleetbox demo
     A fleet here: fleetbox up --dir my-fleet --detach
     """
+    _log_to_stderr(debug)
 
 
 def main() -> None:
@@ -80,6 +81,24 @@ def main() -> None:
         sys.stderr.close()  # the reader of our pipe has gone (`| head`): nothing is wrong
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _log_to_stderr(debug: bool) -> None:
+    """Keep stdout for results: `--json` of a node that also logs must stay one object."""
+    import logging
+
+    import structlog
+
+    level = logging.DEBUG if debug else logging.INFO
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[
+            structlog.processors.TimeStamper("%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+    )
 
 
 def _entries() -> list[EntryPoint]:
