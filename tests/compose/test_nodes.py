@@ -18,13 +18,13 @@ NOW_US = time.time_ns() // 1000
 
 async def write(place: Place) -> None:
     """Write one record that is selected to travel into a robot's ring."""
-    async with Store(place.url, place.token, name=place.name) as store:
+    async with Store(place.url, place.current_token(), name=place.name) as store:
         await store.write("sensor", [Draft("a/b", NOW_US, b"payload", {"keep": "1"}, "text/plain")])
 
 
 async def arrived(place: Place) -> bytes:
     """Wait until the record is at another place and return its bytes."""
-    async with Store(place.url, place.token, name=place.name) as store:
+    async with Store(place.url, place.current_token(), name=place.name) as store:
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
             async for record in store.query(place.bucket("r1", "sensor"), start_us=NOW_US, stop_us=NOW_US + 1):

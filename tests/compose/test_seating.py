@@ -50,7 +50,7 @@ def test_settings_load(tmp_path: Path) -> None:
     secrets.mkdir()
     for name in ("r1", "edge", "cloud", "influx", "r1-at-edge"):
         (secrets / f"{name}.token").write_text(f"token of {name}")
-    assert [(place.name, place.token) for place in fleet.route("r1")] == [
+    assert [(place.name, place.current_token()) for place in fleet.route("r1")] == [
         (name, f"token of {name}") for name in ("r1", "edge", "cloud")
     ]
     influx = fleet.site_place("edge").influx

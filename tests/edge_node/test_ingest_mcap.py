@@ -458,7 +458,7 @@ def test_the_verb_ingests_at_a_site(
 
     async def spec() -> BucketSpec | None:
         place = fleet.site_place("edge-1")
-        async with Store(place.url, place.token) as store:
+        async with Store(place.url, place.current_token()) as store:
             return await store.bucket_spec(f"{robot}--kept")
 
     made = asyncio.run(spec())
@@ -495,7 +495,7 @@ def test_one_wrong_file_stops_all(fleet_file: Path, tmp_path: Path, bucket_name:
 
     async def buckets() -> list[str]:
         place = fleet.site_place("edge-1")
-        async with Store(place.url, place.token) as store:
+        async with Store(place.url, place.current_token()) as store:
             return await store.buckets()
 
     assert f"{bucket_name}--kept" not in asyncio.run(buckets())
