@@ -124,9 +124,8 @@ async def _labelled(store: Store, event: Event, tell: Tell) -> Event:
 
 async def _arrived(fleet: FleetSettings, event: Event, tell: Tell) -> tuple[dict[str, int], str]:
     """Wait until every labelled record is at the last place that takes it."""
-    try:
-        sites = [place for place in fleet.route(event.robot) if place.tier != "robot"]
-    except NotFound:
+    sites = [place for place in fleet.route(event.robot) if place.tier != "robot"]
+    if not sites:
         return {}, event.robot  # a robot on its own: it reports to no site
     last = sites[-1]
     wanted = {stream: count for stream, count in event.labelled.items() if not _skipped(fleet, sites, stream)}

@@ -162,3 +162,22 @@ def test_a_robot_file_makes_a_fleet_of_that_robot(tmp_path: Path) -> None:
         ("r1", "robot", "store"),
         ("edge", "edge", "site"),
     ]
+
+
+def test_a_robot_on_its_own_has_a_route(tmp_path: Path) -> None:
+    """Without a site in robot.toml the robot's own store is all of the route."""
+    (tmp_path / "store.token").write_text("store")
+    (tmp_path / "robot.toml").write_text('robot = "r1"\nstore_token = { file = "store.token" }\n')
+    fleet = find_fleet(tmp_path / "robot.toml")
+
+    assert [place.name for place in fleet.route("r1")] == ["r1"]
+    assert fleet.robots_of("edge") == []
+
+
+def test_a_site_without_a_token_is_a_fault(tmp_path: Path) -> None:
+    """A robot that names a site and no token for it would queue records for a relay that never starts."""
+    (tmp_path / "robot.toml").write_text(
+        'robot = "r1"\nstore_token = { file = "store.token" }\nsite = "http://edge:8383"\n'
+    )
+    with pytest.raises(SettingsError, match="site_token"):
+        load_robot(tmp_path / "robot.toml")

@@ -26,7 +26,7 @@ class RobotRule(Table):
     """Say where the robots that a glob matches report to, and how to reach their own stores."""
 
     match: str
-    site: str
+    site: str | None  # None only where a robot.toml names no site: its records stay on the robot
     store: str | None = None  # the robot's engine as seen from here; ${robot} is filled in
     token: SecretRef | None = None
     relay: str = "http://127.0.0.1:8384"  # as the robot itself sees it
@@ -108,12 +108,7 @@ class FleetSettings(Table):
     def route(self, robot: str) -> list[Place]:
         """Return the places a robot's records pass, its own store first when it can be reached from here."""
         own = self.robot_place(robot)
-        places = [own] if own else []
-        name: str | None = self.rule(robot).site
-        while name is not None:
-            places.append(self.site_place(name))
-            name = self.site[name].next
-        return places
+        return [*([own] if own else []), *self._sites_of(robot)]
 
     def places(self, tier: Tier | None = None, site: str | None = None) -> list[Place]:
         """Return the stores of a tier or a site, else all that this file can reach: sites first, then robots."""
@@ -125,14 +120,15 @@ class FleetSettings(Table):
 
     def robots_of(self, site: str) -> list[str]:
         """Return the known robots whose records pass a site."""
-        return [robot for robot in self.known_robots if site in self._sites_of(robot)]
+        return [robot for robot in self.known_robots if any(place.name == site for place in self._sites_of(robot))]
 
-    def _sites_of(self, robot: str) -> list[str]:
-        names, name = [], self.rule(robot).site
+    def _sites_of(self, robot: str) -> list[Place]:
+        places: list[Place] = []
+        name = self.rule(robot).site
         while name is not None:
-            names.append(name)
-            name = self.site[name].next  # type: ignore[assignment]
-        return names
+            places.append(self.site_place(name))
+            name = places[-1].next
+        return places
 
 
 def load_fleet(path: Path | str) -> FleetSettings:
@@ -171,12 +167,16 @@ def find_fleet(explicit: Path | str | None = None, environ: Mapping[str, str] | 
 
 
 def fleet_of_robot(robot: RobotSettings) -> FleetSettings:
-    """Return the fleet as one robot sees it: itself and its site."""
+    """Return the fleet as one robot sees it: itself and, if it reports to one, its site."""
     sites = {}
     if robot.site and robot.site_token:
         sites[robot.site_name] = SiteTable(store=robot.site, token=robot.site_token, tier="edge")
     rule = RobotRule(
-        match=robot.robot, site=robot.site_name, store=robot.store, token=robot.store_token, relay=robot.relay
+        match=robot.robot,
+        site=next(iter(sites), None),
+        store=robot.store,
+        token=robot.store_token,
+        relay=robot.relay,
     )
     return FleetSettings(source=robot.source, fleet=robot.robot, robots=(rule,), site=sites, policy_value=robot.policy)
 

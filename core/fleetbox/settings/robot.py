@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fleetbox.errors import SettingsError
+from fleetbox.errors import Fault, SettingsError
 from fleetbox.naming import check_robot, check_site
 from fleetbox.settings.files import expand, machine_variables, read_toml, validate
 from fleetbox.settings.places import Place
@@ -79,6 +79,8 @@ def load_robot(path: Path | str, variables: Mapping[str, str] | None = None) -> 
     tables = expand(read_toml(path), machine_variables() if variables is None else variables)
     tables.setdefault("state", "state")
     settings, faults = validate(RobotSettings, {**tables, "source": path}, path)
+    if settings is not None and settings.site is not None and settings.site_token is None:
+        faults = [*faults, Fault(str(path), "site_token", "", "is missing: a site takes nothing without a token")]
     policy = None
     if isinstance(tables.get("policy"), str):
         try:
