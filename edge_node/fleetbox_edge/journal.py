@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from fleetbox import chunks
 from fleetbox.clock import Clock

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from fleetbox import chunks
 

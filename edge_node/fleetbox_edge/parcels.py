@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import xxhash
 
 from fleetbox.labels import Labels
