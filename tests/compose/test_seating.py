@@ -55,7 +55,7 @@ def test_settings_load(tmp_path: Path) -> None:
     ]
     influx = fleet.site_place("edge").influx
     assert influx is not None
-    assert (influx.url, influx.token, influx.org, influx.bucket) == (
+    assert (influx.url, influx.current_token(), influx.org, influx.bucket) == (
         f"http://127.0.0.1:{seating.influx_port}",
         "token of influx",
         "o",
