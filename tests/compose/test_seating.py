@@ -64,7 +64,7 @@ def test_settings_load(tmp_path: Path) -> None:
     robot = load_robot(seating.robots[0].directory / "robot.toml", {})
     site = robot.site_place()
     assert site is not None
-    assert (site.url, site.token) == (seating.edge.store_url, "token of r1-at-edge")
+    assert (site.url, site.current_token()) == (seating.edge.store_url, "token of r1-at-edge")
     assert robot.place().relay == fleet.route("r1")[0].relay == seating.robots[0].relay_url
     assert robot.policy.hash == fleet.policy.hash
 
