@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class Loading:
         try:
             async with self._connect() as store, ScalarStore(self._influx) as scalars:
                 await self._ready(scalars)
-                self.sink.loader = Loader(store, scalars, cursor, self._site)
+                self.sink.loader, self.sink.trouble = Loader(store, scalars, cursor, self._site), None
                 await self._keep(self.sink.loader, store, url, rhythm)
         except BaseException as error:
             self.sink.trouble = str(error)
@@ -109,10 +110,9 @@ class Loading:
             await self._wait(rhythm.look_s)
 
     async def _wait(self, wait_s: float) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), wait_s)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):  # not wait_for: before 3.12 that can swallow being cancelled
+                await self._wake.wait()
         self._wake.clear()
 
     def gap(self, bucket: str) -> None:

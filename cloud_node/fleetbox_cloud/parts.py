@@ -22,7 +22,7 @@ Run = Callable[[], Awaitable[None]]
 
 @dataclass(slots=True)
 class PartState:
-    """Say how a part is doing; `why` is its last failure."""
+    """Say how a part is doing; `why` is what it waits after, None while it runs; `failures` are all so far."""
 
     state: Literal["running", "waiting", "done"] = "running"
     failures: int = 0
@@ -49,7 +49,7 @@ class Parts:
         while True:
             began_s = loop.time()
             try:
-                state.state = "running"
+                state.state, state.why = "running", None
                 await run()
             except Exception as error:  # a fault in one part must not end the others
                 if loop.time() - began_s > CALM_S:
@@ -59,7 +59,7 @@ class Parts:
                 await self._sleep(wait_s)
                 wait_s = min(LONGEST_WAIT_S, wait_s * 2)
             else:
-                state.state, state.why = "done", None
+                state.state = "done"
                 return
 
     def report(self) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from fleetbox.blobs import BucketSpec, Store, TokenSpec
-from fleetbox.errors import InputError
-from fleetbox.naming import CLASSES, site_bucket
+from fleetbox.errors import InputError, NotFound
+from fleetbox.naming import CLASSES, site_bucket, split_bucket
 from fleetbox.quotas import bucket_spec
 from fleetbox.settings import FleetSettings
 from fleetbox_cloud.tokens import robot_token, site_token
@@ -78,6 +78,20 @@ def plan(want: Layout, have: Present) -> list[Change]:
     return changes + [Change("token", name, "missing") for name in want.tokens if name not in have.tokens]
 
 
+async def wanted_here(store: Store, fleet: FleetSettings, site: str, extra_robots: Sequence[str] = ()) -> Layout:
+    """Return what a site's store must hold, robots included that only a glob knows and that were added before.
+
+    Without them a site's token would be narrowed, thus made anew, by whoever provisions next.
+    """
+    return wanted(fleet, site, [*extra_robots, *robots_there(fleet, site, await store.buckets())])
+
+
+def robots_there(fleet: FleetSettings, site: str, buckets: Iterable[str]) -> list[str]:
+    """Return the robots that a site's store has buckets of and whose records still pass it."""
+    robots = {named[0] for bucket in buckets if (named := split_bucket(bucket))}
+    return sorted(robot for robot in robots if site in _route(fleet, robot))
+
+
 async def present(store: Store, want: Layout) -> Present:
     """Read from the store what a plan is compared with; needs a token with full access."""
     there = set(await store.buckets())
@@ -105,7 +119,11 @@ async def provision(store: Store, want: Layout) -> Provisioned:
 
 
 def _route(fleet: FleetSettings, robot: str) -> list[str]:
-    sites, name = list[str](), fleet.rule(robot).site
+    """Return the sites that a robot's records pass; none for a robot that no rule matches."""
+    try:
+        sites, name = list[str](), fleet.rule(robot).site
+    except NotFound:
+        return []
     while name:
         sites.append(name)
         name = fleet.site[name].next or ""

@@ -9,7 +9,7 @@ from typing import Any
 from fleetbox.blobs import Store
 from fleetbox.errors import NotFound
 from fleetbox.settings import FleetSettings, Place
-from fleetbox_cloud.provision import Change, provision, wanted
+from fleetbox_cloud.provision import Change, provision, wanted_here
 from fleetbox_cloud.state import state_folder
 from fleetbox_cloud.tokens import replace_token, save_token
 
@@ -21,11 +21,11 @@ async def provision_site(
 
     `replaced` names a token to make anew besides; raises NotFound when the site needs no such token.
     """
-    want = wanted(fleet, place.name, extra_robots)
-    if replaced is not None and replaced not in want.tokens:
-        known = ", ".join(want.tokens) or "none"
-        raise NotFound(f"site {place.name!r} has no token {replaced!r} to replace", f"known: {known}")
     async with Store(place.url, place.current_token(), name=place.name) as store:
+        want = await wanted_here(store, fleet, place.name, extra_robots)
+        if replaced is not None and replaced not in want.tokens:
+            known = ", ".join(want.tokens) or "none"
+            raise NotFound(f"site {place.name!r} has no token {replaced!r} to replace", f"known: {known}")
         done = await provision(store, want)
         changes, values = list(done.changes), dict(done.tokens)
         if replaced is not None and replaced not in values:

@@ -16,7 +16,7 @@ from fleetbox.settings import FleetSettings, Place
 from fleetbox_cloud.door import open_door
 from fleetbox_cloud.loading import Loading
 from fleetbox_cloud.parts import Parts, Run
-from fleetbox_cloud.provision import provision, wanted
+from fleetbox_cloud.provision import provision, wanted_here
 from fleetbox_cloud.state import SecretMark, pick_site, state_folder
 from fleetbox_cloud.tokens import save_token
 from fleetbox_replication.apply import apply_fleet
@@ -48,9 +48,11 @@ class Site:
         async with open_door(self._state, routes) as url:
             work = asyncio.create_task(self._work(url))
             log.info("site runs", site=self._place.name, door=url)
-            await stop.wait()  # also when all parts are done: a cloud without InfluxDB still answers /status
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            try:
+                await stop.wait()  # also when all parts are done: a cloud without InfluxDB still answers /status
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
 
     def report(self) -> dict[str, Any]:
         """Return the state of every part, and of the loader if there is one."""
@@ -76,7 +78,7 @@ class Site:
 
     async def _provision(self) -> None:
         async with self._connect() as store:
-            done = await provision(store, wanted(self._fleet, self._place.name))
+            done = await provision(store, await wanted_here(store, self._fleet, self._place.name))
         for name, value in done.tokens.items():
             save_token(self._state / "tokens", name, value)
         for change in done.changes:

@@ -221,6 +221,21 @@ def test_a_wrong_token_is_named_and_loses_nothing(rig: Any, make_chunk: Any, wai
     asyncio.run(main())
 
 
+def test_trouble_ends_with_its_cause(rig: Any, make_chunk: Any, wait_until: Any) -> None:
+    """A store that was away is named while it is away, and no longer once it is back, although no chunk comes."""
+
+    async def main() -> None:
+        await rig.make_buckets()
+        async with rig.loading() as loader:
+            await wait_until(lambda: asyncio.sleep(0, loader.sink.loader is not None))
+            await asyncio.to_thread(rig.server.kill)
+            await wait_until(lambda: asyncio.sleep(0, loader.report()["trouble"] is not None))
+            await asyncio.to_thread(rig.server.start)
+            await wait_until(lambda: asyncio.sleep(0, loader.report()["trouble"] is None))
+
+    asyncio.run(main())
+
+
 def test_another_secret_at_the_tasks_is_healed(rig: Any, make_chunk: Any, wait_until: Any) -> None:
     """Tasks that hold the secret of a former store token are turned away without loss and given the new one."""
 

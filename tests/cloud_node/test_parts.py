@@ -29,6 +29,30 @@ def test_a_failing_part_is_started_again() -> None:
     assert parts.report() == {"flaky": {"state": "done", "failures": 7, "why": None}}
 
 
+def test_a_part_that_runs_again_waits_for_nothing() -> None:
+    """Started again after a failure, a part's report counts the failure and no longer names a reason."""
+
+    async def main() -> None:
+        running, tries = asyncio.Event(), 0
+
+        async def second_time_lucky() -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise Unreachable("nothing answers", "start it")
+            running.set()
+            await asyncio.Event().wait()
+
+        parts = Parts(lambda _wait_s: asyncio.sleep(0))
+        work = asyncio.create_task(parts.run({"lucky": second_time_lucky}))
+        await running.wait()
+        assert parts.report() == {"lucky": {"state": "running", "failures": 1, "why": None}}
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    asyncio.run(main())
+
+
 def test_one_failure_does_not_end_the_others() -> None:
     """While one part waits to be started again, with its reason told, the other goes on."""
 

@@ -13,7 +13,7 @@ from fleetbox.blobs import BucketSpec, Store, TokenSpec
 from fleetbox.errors import AccessDenied, InputError, NotFound
 from fleetbox.records import Draft
 from fleetbox.settings import FleetSettings, load_fleet
-from fleetbox_cloud.provision import Change, Layout, Present, plan, provision, wanted
+from fleetbox_cloud.provision import Change, Layout, Present, plan, provision, wanted, wanted_here
 from fleetbox_cloud.provision_site import provision_site
 
 RECORD = Draft("imu", 1_000_000, b"x", {}, "text/plain")
@@ -126,6 +126,21 @@ def test_a_neighbours_bucket_answers_403(fleet: FleetSettings, store_server: Any
             ):
                 with pytest.raises(AccessDenied):
                     await attempt
+
+    asyncio.run(main())
+
+
+def test_a_robot_once_added_stays(fleet: FleetSettings, store_server: Any) -> None:
+    """A site that provisions itself again keeps the tokens that cover a robot known only by a glob."""
+
+    async def main() -> None:
+        mark = names(fleet)[0].removesuffix("-a")
+        rule = fleet.robots[0].model_copy(update={"match": f"{mark}-wh-*"})
+        wide = fleet.model_copy(update={"robots": (*fleet.robots, rule)})
+        async with Store(store_server.url, store_server.token) as store:
+            await provision(store, await wanted_here(store, wide, "cloud", [f"{mark}-wh-1"]))
+            again = await provision(store, await wanted_here(store, wide, "cloud"))
+        assert (again.changes, dict(again.tokens)) == ((), {})
 
     asyncio.run(main())
 
