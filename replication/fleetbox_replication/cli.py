@@ -111,9 +111,7 @@ def _show_status(rows: list[dict[str, Any]], found: list[PlaceStatus]) -> None:
         if place.relay is None:
             note(f"relay of {place.place}: {place.relay_error}")
             continue
-        counts = ", ".join(
-            f"{place.relay.get(name, 0)} {name}" for name in ("records", "retried", "denied", "conflicts")
-        )
+        counts = ", ".join(f"{place.relay.get(name, 0)} {name}" for name in RELAY_COUNTS)
         say(f"relay of {place.place}: {counts}; healed {sum(place.relay.get('healed', {}).values())}")
         for item in place.relay.get("refused", []):
             if item.get("active"):

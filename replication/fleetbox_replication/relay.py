@@ -51,11 +51,11 @@ class Relay:
         timing: Timing | None = None,
     ) -> None:
         self.url = listen_url.rstrip("/")
-        self._read_token = destination_token if callable(destination_token) else lambda: destination_token
         self._secret = secret
         self._clock = clock or Clock()
         self._counters = RelayCounters(destination_url, self._clock.now_us())
-        self._there = Destination(destination_url, lambda: self._read_token(), ca_file)
+        read_token = destination_token if callable(destination_token) else lambda: destination_token
+        self._there = Destination(destination_url, read_token, ca_file)
         self._timing = timing or Timing()
         self._delivery = Delivery(self._there, self._counters, self._timing)
         self._holding = Holding(BUDGET_BYTES)
@@ -93,11 +93,6 @@ class Relay:
             await self._runner.cleanup()
             self._runner = None
         await self._there.close()
-
-    def set_token(self, token: str | Callable[[], str]) -> None:
-        """Use another token of the destination from now on."""
-        self._read_token = token if callable(token) else lambda: token
-        self._there.renew()
 
     @property
     def cuts(self) -> int:

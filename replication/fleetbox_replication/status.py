@@ -13,7 +13,7 @@ from fleetbox.blobs import EntryInfo, Store, TaskInfo, TaskSpec
 from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_replication.apply import connect
-from fleetbox_replication.filters import lint
+from fleetbox_replication.filters import condition_of, lint
 from fleetbox_replication.tasks import is_ours, parse_name
 
 LOOK_BACK_US = 600_000_000  # µs; ten minutes of a 30 fps camera are 18,000 heads: 0.4 s of the store's time
@@ -126,7 +126,7 @@ async def lag_of(source: Store, destination: Store, spec: TaskSpec, now_us: int)
     waiting: dict[str, list[int]] = {}
     stop_us = max(here.values()) + 1  # given, because the engine refuses a start behind any entry's newest record
     async for head in source.query(
-        spec.src_bucket, (*ahead, *skipped), start_us=start_us, stop_us=stop_us, when=_condition(spec), head=True
+        spec.src_bucket, (*ahead, *skipped), start_us=start_us, stop_us=stop_us, when=condition_of(spec.when), head=True
     ):
         if head.time_us > ahead[head.entry]:
             waiting.setdefault(head.entry, []).append(head.time_us)
@@ -139,11 +139,6 @@ def furthest_behind(waiting: Mapping[str, list[int]], now_us: int) -> Lag:
         return Lag(0.0, 0)
     stream = min(waiting, key=lambda name: min(waiting[name]))
     return Lag(max(0.0, (now_us - min(waiting[stream])) / 1e6), sum(map(len, waiting.values())), stream)
-
-
-def _condition(spec: TaskSpec) -> dict[str, Any] | None:
-    when = {key: value for key, value in (spec.when or {}).items() if not key.startswith("#")}
-    return when or None
 
 
 async def _entries(store: Store, bucket: str) -> list[EntryInfo]:
