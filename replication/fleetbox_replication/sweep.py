@@ -7,9 +7,8 @@ store is killed before it noted a write. None of that shows in `pending` or `act
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
@@ -137,17 +136,20 @@ async def _missing(source: Store, there: Store, spec: TaskSpec) -> list[Head]:
     horizon_us = await _horizon(there, spec.dst_bucket)
     missing: list[Head] = []
     for info in entries:
-        held = {head.time_us async for head in _heads(there, spec.dst_bucket, info.name)}
+        held = {head.time_us async for head in _heads(there, spec.dst_bucket, info.name, start_us=info.oldest_us)}
         async for head in _heads(source, spec.src_bucket, info.name, spec):
             if head.time_us >= horizon_us and head.time_us not in held:
                 missing.append(head)
     return missing
 
 
-async def _heads(store: Store, bucket: str, entry: str, spec: TaskSpec | None = None) -> Any:
+async def _heads(
+    store: Store, bucket: str, entry: str, spec: TaskSpec | None = None, start_us: int = 0
+) -> AsyncIterator[Head]:
     chosen = (entry, *(glob for glob in spec.entries if glob.startswith("!"))) if spec else (entry,)
+    when = condition_of(spec.when) if spec else None
     try:
-        async for head in store.query(bucket, chosen, when=condition_of(spec.when) if spec else None, head=True):
+        async for head in store.query(bucket, chosen, start_us=start_us, when=when, head=True):
             yield head
     except NotFound:
         return  # nothing of that stream is there
