@@ -126,9 +126,10 @@ def fold(revisions: Iterable[tuple[str, int, Event]]) -> list[Event]:
     """Fold revisions, given as (entry, time_us, event), into one event per id, ordered by event time.
 
     The last revision of the stream `events` stands; a site's last revision adds its counts and what it held.
+    A closed event stays closed, even where a clock that was set back stamped the closing before the opening.
     """
     latest: dict[tuple[str, str], Event] = {}
-    for entry, _, event in sorted(revisions, key=lambda revision: revision[1]):
+    for entry, _, event in sorted(revisions, key=lambda revision: (revision[2].state == "labelled", revision[1])):
         latest[event.id, entry] = event
     folded: dict[str, Event] = {}
     for (key, entry), event in sorted(latest.items(), key=lambda item: item[0][1] != STREAM):

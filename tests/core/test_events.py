@@ -80,6 +80,13 @@ def test_fold_takes_the_last_revision_and_adds_each_sites() -> None:
     assert [event.state for event in fold(revisions[2:])] == ["open"]
 
 
+def test_a_closed_event_stays_closed_after_a_clock_was_set_back() -> None:
+    """A closing revision stamped before the opening one stands all the same."""
+    closing = replace(BRAKE, state="labelled", labelled={"imu": 4})
+    (event,) = fold([("events", T + 5, BRAKE), ("events", T + 1, closing)])
+    assert (event.state, event.labelled) == ("labelled", {"imu": 4})
+
+
 def test_revisions_written_in_the_same_microsecond_all_stand(store_server: StoreServer, bucket_name: str) -> None:
     """A taken stamp moves on, so that no mark is lost to another; a window finds the events it meets."""
 
