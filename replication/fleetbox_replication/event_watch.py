@@ -32,13 +32,14 @@ class EventWatch:
         }
         if infos == self._last:
             return []
-        start_us = max(0, self._last[STREAM][1] - OVERLAP_US) if STREAM in self._last else 0
+        start_us = self._start_us(infos)
         latest: dict[str, Head] = {}
         closed: set[str] = set()
         async for head in self._store.query(self._bucket, ENTRIES, start_us=start_us, stop_us=FOR_EVER_US, head=True):
-            if head.entry == self._closing and head.labels.get("state") == "labelled":
+            if head.entry == self._closing and _is_closed(head):
                 closed.add(head.labels.get("event", ""))
-            if head.entry == STREAM:
+            known = latest.get(head.labels.get("event", ""))
+            if head.entry == STREAM and (known is None or not _is_closed(known) or _is_closed(head)):
                 latest[head.labels.get("event", "")] = head
         fresh = {(key, head.labels.get("state", "")): head for key, head in latest.items() if key not in closed}
         events = [await self._read(head) for key, head in fresh.items() if key not in self._known]
@@ -46,9 +47,20 @@ class EventWatch:
         self._last = infos
         return [event for event in events if event is not None]
 
+    def _start_us(self, infos: dict[str, tuple[int, int]]) -> int:
+        """Return from where to look: from the beginning when what is new is older than the newest (a clock went back)."""
+        before, now = self._last.get(STREAM), infos.get(STREAM)
+        if before is None or now is None or (now != before and now[1] <= before[1]):
+            return 0
+        return max(0, before[1] - OVERLAP_US)
+
     async def _read(self, head: Head) -> Event | None:
         try:
             return decode((await self._store.read(self._bucket, STREAM, head.time_us)).data)
         except InputError as error:  # somebody else's record in our stream must not stop the labelling of the rest
             log.warning("event passed over", bucket=self._bucket, time_us=head.time_us, why=str(error))
             return None
+
+
+def _is_closed(head: Head) -> bool:
+    return head.labels.get("state") == "labelled"

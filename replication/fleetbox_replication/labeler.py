@@ -132,7 +132,8 @@ class Labeler:
     async def _sleep(self, wait_s: float) -> None:
         due_s = min((work.due_s for work in self._open.values()), default=float("inf")) - time.monotonic()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.01, min(wait_s, due_s)))
+            async with asyncio.timeout(max(0.01, min(wait_s, due_s))):  # wait_for may swallow a cancellation
+                await self._wake.wait()
 
     async def _look(self, scope: Scope) -> None:
         """Take up events of one robot that this store's labeler has not closed."""
@@ -172,7 +173,10 @@ class Labeler:
 
     def _wait_s(self, work: _Open, done: Pass) -> float:
         """Wait a little while records are coming, and longer the longer they have not come."""
-        late_us = self._duty.now_us() - work.event.stop_us - work.bound_us
+        now_us = self._duty.now_us()
+        late_us, early_us = now_us - work.event.stop_us - work.bound_us, work.event.start_us - now_us
+        if early_us > 0:  # the clock was set back since the mark: nothing can come for as long
+            return min(max(self._pace.pass_s, early_us / 1e6), self._pace.calm_s)
         if done.labelled or late_us < 0:
             return self._pace.pass_s
         return min(max(self._pace.pass_s, late_us / LATE_SHARE / 1e6), self._pace.calm_s)

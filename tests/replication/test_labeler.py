@@ -273,6 +273,30 @@ def test_a_foreign_record_among_the_events_is_passed_over(store_server: StoreSer
     asyncio.run(scenario())
 
 
+def test_marks_are_seen_after_a_clock_was_set_back(store_server: StoreServer) -> None:
+    """A mark made hours ahead by a wrong clock stays open and hides none that is made after the correction."""
+
+    async def scenario() -> None:
+        wall = Wall()
+        async with robot_at(store_server) as robot:
+            wall.ahead_us = 3 * 3600 * SECOND
+            wrong = robot.event(wall.now_us())
+            await write_event(robot.store, robot.bucket("meta"), wrong, wall.now_us())
+            labeler = Labeler(robot.store, Duty(one(robot.scope()), now_us=wall.now_us), QUICK)
+            await labeler.step()
+            wall.ahead_us = 0
+            moment = wall.now_us()
+            await robot.write("media", "cam/front", [moment])
+            right = robot.event(moment)
+            await write_event(robot.store, robot.bucket("meta"), right, moment)
+            labeler.notify()
+            await labeler.step()
+            assert await robot.kept("media", "cam/front") == [moment]
+            assert {event.id for event in labeler.open_events} == {wrong.id, right.id}
+
+    asyncio.run(scenario())
+
+
 def test_a_store_that_is_away_is_waited_for(new_store_server: Callable[..., StoreServer]) -> None:
     """A killed store stops nothing: the labeler labels the window once it is back."""
     server = new_store_server()
