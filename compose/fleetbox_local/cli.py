@@ -86,8 +86,10 @@ def up(directory: Path, robots: str | None, influx: bool | None, detach: bool, a
     Writes DIR/fleet.toml and the rest of the settings on each start; DIR/policy.toml is yours to edit. Ctrl-C ends
     everything and keeps the data.
     """
+    from fleetbox.extras import require
     from fleetbox_local import running
 
+    require("robot", "site")
     wish = running.Wish(directory.absolute(), robots, influx)
     already = running.state_of(wish.directory)
     if already is not None:
@@ -136,6 +138,9 @@ def down(directory: Path, as_json: bool) -> None:
 @json_option
 def demo(directory: Path, seconds: float, influx: bool | None, as_json: bool) -> int:
     """Show the main job on real servers: record, keep the moment around a brake, ask the cloud for it."""
+    from fleetbox.extras import require
+
+    require("robot", "site", "query")
     from fleetbox_local.demo import run
 
     return run(directory.absolute(), seconds, as_json, influx)

@@ -9,13 +9,20 @@ from __future__ import annotations
 from importlib.metadata import entry_points, version
 from typing import Any
 
+from fleetbox.extras import missing_extra
+
 __version__ = version("fleetbox")
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from the part that registered it."""
     for entry in entry_points(group="fleetbox.api", name=name):
-        value = entry.load()
+        try:
+            value = entry.load()
+        except ModuleNotFoundError as error:
+            if (explained := missing_extra(error)) is None:
+                raise
+            raise ImportError(f"fleetbox.{name}: {explained}") from error
         globals()[name] = value
         return value
     raise AttributeError(f"module 'fleetbox' has no attribute {name!r}")

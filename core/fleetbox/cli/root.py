@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from fleetbox.errors import FleetboxError
+from fleetbox.extras import missing_extra
 
 SECTIONS = {
     "Look": ("status", "doctor", "ls", "query", "get", "event", "whoami"),
@@ -16,6 +17,7 @@ SECTIONS = {
     "Run": ("demo", "up", "down", "servers", "site", "replicate", "config"),
 }
 INTERRUPTED = 130
+SUMMARY_CHARS = 160  # a whole first sentence; click cuts at 45
 
 
 class Verbs(click.Group):
@@ -47,7 +49,7 @@ class Verbs(click.Group):
 
     def _summary(self, ctx: click.Context, name: str) -> str:
         command = self.get_command(ctx, name)
-        return command.get_short_help_str(80) if command else ""
+        return command.get_short_help_str(SUMMARY_CHARS) if command else ""
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,7 +62,9 @@ def root(debug: bool) -> None:
     Start here:   fleetbox demo
     A fleet here: fleetbox up --dir my-fleet --detach
     """
-    _log_to_stderr(debug)
+    from fleetbox.diagnostics import log_to_stderr  # not for `--help`, which prints nothing else
+
+    log_to_stderr(debug=debug)
 
 
 def main() -> None:
@@ -69,6 +73,10 @@ def main() -> None:
         code = root.main(prog_name="fleetbox", standalone_mode=False)
     except FleetboxError as error:
         code = _explain(error)
+    except ModuleNotFoundError as error:
+        if (explained := missing_extra(error)) is None:
+            raise
+        code = _explain(explained)
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
@@ -81,24 +89,6 @@ def main() -> None:
         sys.stderr.close()  # the reader of our pipe has gone (`| head`): nothing is wrong
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _log_to_stderr(debug: bool) -> None:
-    """Keep stdout for results: `--json` of a node that also logs must stay one object."""
-    import logging
-
-    import structlog
-
-    level = logging.DEBUG if debug else logging.INFO
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        processors=[
-            structlog.processors.TimeStamper("%Y-%m-%d %H:%M:%S", utc=False),
-            structlog.processors.add_log_level,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-    )
 
 
 def _entries() -> list[EntryPoint]:
