@@ -65,6 +65,7 @@ class Link:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cut()
+        self._running.run(self._wire.end())
         self._running.stop()
 
     def set_rtt(self, rtt_ms: float) -> None:
@@ -111,10 +112,11 @@ class _Wire:
     left_until_reset: int | None = None
     _free_at_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
     _server: asyncio.Server | None = None
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, HOST, self.port, limit=CHUNK_BYTES)
+            self._server = await asyncio.start_server(self._accept, HOST, self.port, limit=CHUNK_BYTES)
 
     async def cut(self) -> None:
         if self._server is not None:
@@ -122,11 +124,30 @@ class _Wire:
             self._server = None
         await self.reset()
 
+    async def end(self) -> None:
+        """End what a cut leaves: connections that had not reached the target."""
+        serving = tuple(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
     async def reset(self) -> None:
         self.resets += bool(self.pairs)
         for pair in self.pairs:
             for writer in pair:
                 _abort(writer)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A plain function, the task our own: asyncio 3.11 prints a traceback when it cancels one it made itself.
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._serving.discard(task)
+            if task.cancelled():  # perhaps before it had reached the target, or begun at all
+                _abort(writer)
+
+        task.add_done_callback(ended)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -136,6 +157,8 @@ class _Wire:
             return
         pair = (writer, target[1])
         self.pairs.add(pair)
+        if self._server is None:  # cut while the target was being reached
+            await self.reset()
         try:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._forward((reader, target[1]), UP))

@@ -165,8 +165,8 @@ def test_target_down() -> None:
     """Nobody behind the link: the connection is reset, the link lives."""
     with socket.socket() as owner:
         owner.bind(("127.0.0.1", 0))  # bound, not listening: nobody else can have the port
-        with Link("127.0.0.1", owner.getsockname()[1]) as link, connect(link) as client:
-            with pytest.raises(ConnectionResetError):
+        with Link("127.0.0.1", owner.getsockname()[1]) as link:
+            with pytest.raises(ConnectionResetError), connect(link) as client:  # may come before connect returns
                 client.recv(1)
             assert link.connections == 0
 
@@ -178,3 +178,17 @@ def test_half_closed(echo: Echo) -> None:
         client.shutdown(socket.SHUT_WR)
         assert client.recv(100) == b"last words"
         assert client.recv(100) == b""
+
+
+def test_closing_with_bytes_on_their_way_is_silent(echo: Echo, caplog: pytest.LogCaptureFixture) -> None:
+    """A link closed while bytes travel resets its connections and complains of nothing."""
+    with Link("127.0.0.1", echo.port, rtt_ms=60_000) as link:
+        client = connect(link)
+        client.sendall(b"never to arrive")
+        deadline = time.monotonic() + TIMEOUT_S
+        while not link.connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    with client, pytest.raises(ConnectionResetError):
+        client.recv(1)
+    assert caplog.records == []
