@@ -23,7 +23,6 @@ class Patience:
 
 PERSON = Patience(attempts=3, timeout_s=5.0)  # somebody is waiting at a terminal
 READING = Patience(attempts=None, timeout_s=60.0)  # a query in flight outlives a restart of its store
-SERVICE = Patience(attempts=None, timeout_s=None, longest_wait_s=15.0)  # agents and sites wait as long as it takes
 
 
 def retrying(
