@@ -48,10 +48,10 @@ class EventWatch:
         return [event for event in events if event is not None]
 
     def _start_us(self, infos: dict[str, tuple[int, int]]) -> int:
-        """Return from where to look: from the beginning when what is new is older than the newest (a clock went back)."""
+        """Return from where to look: from the beginning when what is new is older than the newest."""
         before, now = self._last.get(STREAM), infos.get(STREAM)
         if before is None or now is None or (now != before and now[1] <= before[1]):
-            return 0
+            return 0  # a clock was set back in between
         return max(0, before[1] - OVERLAP_US)
 
     async def _read(self, head: Head) -> Event | None:
