@@ -29,6 +29,10 @@ class Clock:
         """Return µs since the epoch."""
         return (self._offset_ns + self._monotonic_ns()) // 1000
 
+    def anew(self) -> Clock:
+        """Return a clock that reads the same sources, with its anchor taken now."""
+        return Clock(self._wall_ns, self._monotonic_ns)
+
     def step_ns(self) -> int:
         """Return by how many ns the wall clock has left this clock."""
         return self._wall_ns() - self.now_ns()

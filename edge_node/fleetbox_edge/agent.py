@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import aiofiles.os
 import structlog
 
-from fleetbox.clock import Clock
 from fleetbox.errors import AccessDenied, FleetboxError, InputError
 from fleetbox.labels import Labels
 from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.duties import Duties
 from fleetbox_edge.leftovers import Leftovers
+from fleetbox_edge.parcels import Gone
 from fleetbox_edge.schemas import Schemas
 from fleetbox_edge.selection import labels_at_write
 from fleetbox_edge.session import Session
-from fleetbox_edge.spool import Segment
 from fleetbox_edge.writer import Hooks, Writer
 
 log = structlog.get_logger()
@@ -32,39 +30,31 @@ STEP_NS = 1_000_000_000  # a clock that jumped by more was set, not slewed: stam
 LOOK_AGAIN_S = 5.0  # how soon the spool of another process that died is found
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Say which of the agent's jobs are to be done here."""
-
-    duties: bool = True
-    leftovers: bool = True
-
-
 class Agent:
-    """Run one recorder's background work on one event loop."""
+    """Run one recorder's background work on one event loop; with `duties` also the robot's, if no other does."""
 
-    def __init__(self, settings: RobotSettings, session: Session, wanted: Wanted) -> None:
-        self._settings, self._session, self._wanted = settings, session, wanted
+    def __init__(self, settings: RobotSettings, session: Session, *, duties: bool) -> None:
+        self._settings, self._session = settings, session
         self.door = RobotDoor(settings.place())
         self.schemas = Schemas(self.door, settings.robot, session.bound_us)
         self.writer = Writer(session, self.door, settings.robot, Hooks(self._kept, self.schemas.learn, self._trouble))
-        self.duties = Duties(settings, self.door, session.outbox.oldest_us) if wanted.duties else None
+        self.duties = Duties(settings, self.door, session.oldest_us) if duties else None
         self.leftovers = Leftovers(
             session.spool.folder.parent, session.spool.folder, session.outbox, session.lock, session.bound_us,
             settings.spool.max,
         )  # fmt: skip
         self.troubles: dict[str, FleetboxError] = {}
-        self.replaying = wanted.leftovers
+        self.replaying = True  # until the first look at what dead processes left is over
         self._kept_cache: dict[tuple[str, str], Labels] = {}
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        jobs: list[Coroutine[Any, Any, None]] = [self._tick(), self._write(), self._schemas(), self._sync()]
+        jobs: list[Coroutine[Any, Any, None]] = [
+            self._tick(), self._write(), self._schemas(), self._sync(), self._replay(),
+        ]  # fmt: skip
         if self.duties is not None:
             jobs.append(self._serve(self.duties))
-        if self._wanted.leftovers:
-            jobs.append(self._replay())
         try:
             async with asyncio.TaskGroup() as group:
                 for job in jobs:
@@ -111,20 +101,14 @@ class Agent:
             await self._collect()
             if abs(session.clock.step_ns()) > STEP_NS:
                 log.warning("the clock was set; a new session begins", robot=self._settings.robot)
-                session.renew(Clock())
+                session.renew()
 
     async def _make_spares(self) -> None:
         with self._session.lock:
             due = self._session.spool.due_spare()
         if due is None:
             return
-        cls, path, size = due
-        try:
-            spare = await asyncio.to_thread(Segment, path, size)
-        except OSError:
-            return  # the disk is full: whoever needs the room will find out and count it
-        with self._session.lock:
-            self._session.spool.add_spare(cls, spare)
+        await asyncio.to_thread(self._session.make_spare, *due)
 
     async def _lighten(self) -> None:
         """Pack rows that no longer fit in memory into the spool."""
@@ -135,8 +119,8 @@ class Agent:
                 continue
             try:
                 body = await asyncio.to_thread(parcel.payload)
-            except InputError:
-                continue  # the writer meets it too, and counts it
+            except (Gone, InputError):
+                continue  # sent or given up meanwhile; what cannot be packed the writer meets too, and counts
             self._session.compact(parcel, body)
 
     async def _collect(self) -> None:
@@ -163,6 +147,7 @@ class Agent:
         while True:
             try:
                 await self.leftovers.run()
+                self._trouble("spool", None)
             except OSError as error:
                 self._trouble("spool", FleetboxError(f"a leftover spool cannot be read: {error}"))
             self.replaying = False

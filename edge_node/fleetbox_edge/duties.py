@@ -41,8 +41,6 @@ class Duties:
 
     def __init__(self, settings: RobotSettings, door: RobotDoor, backlog: Callable[[], int | None]) -> None:
         self._settings, self._door, self._backlog = settings, door, backlog
-        self._relay: Relay | None = None
-        self._labeler: Labeler | None = None
         self.settled = asyncio.Event()
         self.held = asyncio.Event()
         self.trouble: FleetboxError | None = None
@@ -56,15 +54,6 @@ class Duties:
         finally:
             self.held.clear()
             os.close(fd)
-
-    def notify(self) -> None:
-        """Look for new events at once; call it from the loop that runs the duties."""
-        if self._labeler is not None:
-            self._labeler.notify()
-
-    def counters(self) -> dict[str, Any]:
-        """Return what the relay has passed on, or nothing where it does not run here."""
-        return self._relay.counters() if self._relay else {}
 
     async def _take_lock(self) -> int:
         while True:
@@ -121,11 +110,7 @@ class Duties:
         await self.settled.wait()
         find = one_robot(self._settings.robot, lambda: self._settings.policy)
         duty = Duty(find, policy=self._settings.policy.hash, backlog=self._backlog)
-        self._labeler = Labeler(self._door.store, duty)
-        try:
-            await self._labeler.run()
-        finally:
-            self._labeler = None
+        await Labeler(self._door.store, duty).run()
 
     async def _pass_on(self) -> None:
         site = self._settings.site_place()
@@ -134,11 +119,9 @@ class Duties:
             self._settings.relay, site.url, site.current_token, relay_secret(self._door.place.current_token())
         )
         await relay.start()
-        self._relay = relay
         try:
             await Sweeper(lambda: self._door.store, lambda: _open(site), relay).run()
         finally:
-            self._relay = None
             await relay.stop()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import msgpack
 
@@ -38,6 +39,26 @@ class Journal:
     def lanes(self) -> list[Lane]:
         """Return what is known of each stream; hold the lock while reading it."""
         return list(self._lanes.values())
+
+    def oldest_us(self) -> int | None:
+        """Return the oldest stamp in µs that the store does not have yet, or None when it has everything."""
+        with self.lock:
+            growing = [lane.close_at - self.bound_us for lane in self._lanes.values() if lane.parts]
+            waiting = self.outbox.oldest_us()
+        return min(growing if waiting is None else [*growing, waiting], default=None)
+
+    def make_spare(self, cls: str, path: Path, size: int) -> None:
+        """Make a segment ahead, without the lock: it takes milliseconds that no caller should wait for."""
+        try:
+            spare = Segment(path, size)
+        except OSError:
+            return  # the disk is full: whoever needs the room will find out and count it
+        with self.lock:
+            if not self.closed:
+                self.spool.add_spare(cls, spare)
+                return
+        spare.release()
+        path.unlink(missing_ok=True)
 
     def seal_all(self, opened_before_us: int | None = None) -> None:
         """Close the chunks that were opened before a moment of the session's clock, or all."""

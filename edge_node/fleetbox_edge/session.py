@@ -51,6 +51,7 @@ class Session(Journal):
         clock = clock or Clock()
         self.id = new_session_id(clock)
         self.backward = 0  # times given out of order
+        self._bumped_before = 0  # in sessions that a clock step has ended
         self._preview = preview
         self._shapes = 0
         super().__init__(open_spool, outbox, bound_us, clock)
@@ -163,15 +164,21 @@ class Session(Journal):
             stamp = lane.take_key(stamp)
         self._append_row(lane, shape.pack(lane.seq, stamp, tuple(row.values())), stamp)
 
-    def renew(self, clock: Clock) -> None:
-        """Begin a new session under another clock: numbers start again, open chunks close."""
+    def renew(self) -> None:
+        """Begin a new session by the wall clock as it stands now: numbers start again, open chunks close."""
         with self.lock:
             self.seal_all()
             for lane in self._lanes.values():
                 lane.segment = None  # whoever is about to use it takes the long way, to a lane of the new session
-            self.clock, self._now_us = clock, clock.now_us
-            self.id = new_session_id(clock)
+                self._bumped_before += lane.bumped
+            self.clock = self.clock.anew()
+            self._now_us = self.clock.now_us
+            self.id = new_session_id(self.clock)
             self._lanes.clear()
+
+    def bumped(self) -> int:
+        """Return how many stamps were moved on to keep keys apart; hold the lock."""
+        return self._bumped_before + sum(lane.bumped for lane in self._lanes.values())
 
     # -- names, labels, times ------------------------------------------------------------------------------------
 

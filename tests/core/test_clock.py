@@ -13,3 +13,5 @@ def test_a_wall_clock_step_does_not_bend_time() -> None:
     assert clock.now_ns() == 1_000_000_002_000
     assert clock.now_us() == 1_000_000_002
     assert clock.step_ns() == -60_000_002_000
+    assert clock.anew().now_ns() == wall[0]
+    assert clock.anew().step_ns() == 0
