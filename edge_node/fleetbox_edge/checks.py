@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from fleetbox.checks import Check
 from fleetbox.settings import FleetSettings, RobotSettings, load_robot
 from fleetbox_edge.duties import lock_path, try_lock
-from fleetbox_edge.spool.spool import lock_folder
+from fleetbox_edge.spool.spool import lock_folder, spool_folders
 
 LARGE_BYTES = 256 << 20  # a dozen segments: more than a running agent needs while its store answers
 
@@ -17,7 +18,7 @@ async def agent(fleet: FleetSettings, robot: str | None) -> list[Check]:
     """Check the agents whose robot.toml is on this machine; others are seen by what reaches their sites."""
     names = [robot] if robot else fleet.known_robots
     found = [(name, path) for name in names if (path := _file_of(fleet, name))]
-    return [check for name, path in found for check in _checks(name, path, load_robot(path))]
+    return [check for name, path in found for check in _checks(name, path)]
 
 
 def _file_of(fleet: FleetSettings, robot: str) -> Path | None:
@@ -28,25 +29,29 @@ def _file_of(fleet: FleetSettings, robot: str) -> Path | None:
     return fleet.source if fleet.source.name == "robot.toml" and robot in fleet.known_robots else None
 
 
-def _checks(robot: str, path: Path, settings: RobotSettings) -> list[Check]:
-    return [_running(robot, path, settings), _spool(robot, path, settings)]
+def _checks(robot: str, path: Path) -> list[Check]:
+    settings = load_robot(path)
+    try:
+        return [_running(robot, path, settings), _spool(robot, path, settings)]
+    except PermissionError as error:
+        text = f"{error.filename} of {robot}'s agent cannot be opened: {error.strerror}"
+        return [Check("WARN", "agent", robot, text, "agent not seen", f"sudo fleetbox doctor {robot}")]
 
 
 def _running(robot: str, path: Path, settings: RobotSettings) -> Check:
     lock = lock_path(settings.state)
-    pid = lock.read_text().strip() if lock.is_file() else ""
-    if lock.is_file() and (fd := try_lock(lock, note=False)) is None:
-        return Check("PASS", "agent", robot, f"process {pid} does {robot}'s duties")
-    if lock.is_file() and fd is not None:
+    if lock.is_file():
+        fd = try_lock(lock, note=False)
+        if fd is None:
+            return Check("PASS", "agent", robot, f"process {lock.read_text().strip()} does {robot}'s duties")
         os.close(fd)
     step = f"fleetbox agent run --config {path}"
     return Check("FAIL", "agent", robot, f"no process does {robot}'s duties: nothing is shipped", "no agent", step)
 
 
 def _spool(robot: str, path: Path, settings: RobotSettings) -> Check:
-    root = settings.state / "spool" / robot
-    folders = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
-    size = sum(file.stat().st_size for folder in folders for file in folder.glob("*.seg"))
+    folders = spool_folders(settings.state / "spool" / robot)
+    size = sum(_segment_bytes(folder) for folder in folders)
     dead = [folder for folder in folders if _is_dead(folder)]
     if dead:
         text = f"{len(dead)} stopped recorders left {size / 1e6:.0f} MB that are not in the store yet"
@@ -62,4 +67,12 @@ def _is_dead(folder: Path) -> bool:
     if fd is None:
         return False
     os.close(fd)
-    return any(folder.glob("*.seg"))
+    return _segment_bytes(folder) > 0
+
+
+def _segment_bytes(folder: Path) -> int:
+    size = 0
+    for segment in folder.glob("*.seg"):
+        with suppress(FileNotFoundError):  # removed meanwhile: the store has it
+            size += segment.stat().st_size
+    return size

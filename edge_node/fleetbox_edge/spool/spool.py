@@ -46,7 +46,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path, limits: Limits, on_drop: Callable[[str, Segment], None]) -> None:
-        folder.mkdir(parents=True)
+        self._lock_fd = _make_locked(folder)
         self.folder = folder
         self.limits = limits
         self.bytes = 0
@@ -55,9 +55,6 @@ class Spool:
         self._chains: dict[str, deque[Segment]] = {cls: deque() for cls in LEAST_VALUABLE_FIRST}
         self._spares: dict[str, Segment] = {}
         self._made = 0
-        self._lock_fd = lock_folder(folder)
-        if self._lock_fd is None:
-            raise RuntimeError(f"spool folder {folder} is in use by another process")
 
     def reserve(self, cls: str, payload_bytes: int) -> Segment:
         """Return the class's current segment with room for a frame of that size, or raise SpoolFull."""
@@ -147,6 +144,9 @@ class Spool:
         return self.folder / f"{cls}-{self._made:08d}.seg"
 
     def _make_room(self, cls: str, size: int) -> None:
+        fault = self._fault(size)
+        if fault is not None and self._fault(size - self._droppable_bytes(cls)) is not None:
+            raise SpoolFull(fault)  # giving up everything would not be enough: somebody else fills the disk
         while (fault := self._fault(size)) is not None:
             victim = self._victim(cls)
             if victim is None:
@@ -168,6 +168,11 @@ class Spool:
             return "disk floor"
         return None
 
+    def _droppable_bytes(self, cls: str) -> int:
+        classes = LEAST_VALUABLE_FIRST[: LEAST_VALUABLE_FIRST.index(cls) + 1]
+        closed = sum(segment.size for name in classes for segment in self._chains[name] if segment.closed)
+        return closed + sum(spare.size for name, spare in self._spares.items() if name in classes and name != cls)
+
     def _victim(self, cls: str) -> tuple[str, Segment] | None:
         """Choose the oldest closed segment of the least valuable class, never of one worth more than `cls`."""
         for name in LEAST_VALUABLE_FIRST[: LEAST_VALUABLE_FIRST.index(cls) + 1]:
@@ -184,9 +189,28 @@ class Spool:
         self.garbage.append(segment)
 
 
+def spool_folders(root: Path) -> list[Path]:
+    """Return the spools of a robot's processes, living and dead, oldest first."""
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _make_locked(folder: Path) -> int | None:
+    """Make a spool folder that nobody can take for a dead process's: it gets its name once its lock is held."""
+    hidden = folder.with_name(f".{folder.name}")
+    hidden.mkdir(parents=True)
+    fd = lock_folder(hidden)
+    hidden.rename(folder)
+    return fd
+
+
 def lock_folder(folder: Path) -> int | None:
-    """Take a spool folder's lock; return the held descriptor, or None when another process lives in it."""
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    """Take a spool folder's lock; return the held descriptor, or None when a process lives in it, or it is gone."""
+    try:
+        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

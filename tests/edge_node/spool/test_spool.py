@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from fleetbox_edge.spool import Damage, Limits, Segment, Spool, SpoolFull, scan
-from fleetbox_edge.spool.spool import lock_folder
+from fleetbox_edge.spool.spool import lock_folder, spool_folders
 
 SMALL = Limits(max_bytes=1 << 20)  # sixteen segments of 64 KiB
 
@@ -63,6 +64,21 @@ def test_the_disk_floor_holds(tmp_path: Path) -> None:
         spool.reserve("sensor", 100)
 
 
+def test_nothing_is_given_up_where_that_would_not_help(tmp_path: Path) -> None:
+    """On a disk that others have filled, and on one that is gone, what the spool holds stays."""
+    dropped = Dropped()
+    spool = Spool(tmp_path / "s", SMALL, dropped)
+    fill(spool, "media", 50)
+    spool.limits = Limits(leave_free_bytes=1 << 62)
+    with pytest.raises(SpoolFull, match="disk floor"):
+        spool.reserve("meta", 100)
+    spool.limits = SMALL
+    shutil.rmtree(tmp_path / "s")
+    with pytest.raises(SpoolFull, match="No such file"):
+        spool.reserve("meta", 100)
+    assert dropped.all == []
+
+
 def test_a_frame_larger_than_a_segment_gets_its_own(tmp_path: Path) -> None:
     """Eight megabytes fit into a spool of small segments."""
     spool = Spool(tmp_path / "s", Limits(max_bytes=16 << 20), Dropped())
@@ -99,3 +115,12 @@ def test_a_folder_has_one_owner(tmp_path: Path) -> None:
     assert spool.close()
     spool.unlock()
     assert lock_folder(tmp_path / "s") is not None
+    assert lock_folder(tmp_path / "gone") is None
+
+
+def test_a_folder_that_is_being_made_is_nobodys(tmp_path: Path) -> None:
+    """Only folders that have had their owner's lock are listed: a new one cannot be taken for a dead process's."""
+    Spool(tmp_path / "s", SMALL, Dropped())
+    (tmp_path / ".t").mkdir()
+    assert spool_folders(tmp_path) == [tmp_path / "s"]
+    assert spool_folders(tmp_path / "gone") == []
