@@ -16,7 +16,7 @@ from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.parcels import Parcel
 from fleetbox_edge.replay import Index, Rebuilder, read_index
 from fleetbox_edge.spool import LEAST_VALUABLE_FIRST, Damage
-from fleetbox_edge.spool.spool import lock_folder
+from fleetbox_edge.spool.spool import lock_folder, spool_folders
 
 AHEAD_BYTES = 32_000_000  # what is read from a spool before the store has it: memory stays bounded
 POLL_S = 0.05
@@ -36,19 +36,17 @@ class Leftovers:
     bound_us: int
     max_bytes: int
     replayed: int = 0
-    folders: int = 0
     damage: Damage = field(default_factory=Damage)
     _ahead: list[Parcel] = field(default_factory=list)
     _ahead_bytes: int = 0
 
     async def run(self) -> None:
         """Replay what there is now; returns when the store has it all and the folders are gone."""
-        for folder in sorted(path for path in self.root.iterdir() if path.is_dir() and path != self.own):
-            fd = lock_folder(folder)
+        for folder in spool_folders(self.root):
+            fd = lock_folder(folder) if folder != self.own else None
             if fd is None:
                 continue
             try:
-                self.folders += 1
                 await self._replay(folder)
             finally:
                 os.close(fd)
@@ -82,7 +80,7 @@ class Leftovers:
     async def _settled(self, most_bytes: int) -> None:
         """Wait until the store has all but so many bytes of what was read."""
         while True:
-            self._ahead = [parcel for parcel in self._ahead if parcel.state not in ("done", "lost")]
+            self._ahead = [left for parcel in self._ahead if (left := parcel.unsettled())]
             self._ahead_bytes = sum(parcel.size for parcel in self._ahead)
             if not self._ahead or self._ahead_bytes < most_bytes:
                 return

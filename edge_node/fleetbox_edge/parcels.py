@@ -53,6 +53,7 @@ class Parcel:
     held: int = 0  # bytes of memory it is charged for
     state: str = "waiting"  # -> taken -> sending (and back to taken) -> done | lost
     doomed: bool = False  # the spool gave it up while it was being sent: it is lost unless that succeeds
+    rest: Parcel | None = None  # rows that the store's own, shorter copy lacks: sent as a parcel of their own
     probe: tuple[int, int, int] | None = None  # (key, seq, rows) of a chunk it was part of, before rows were damaged
 
     @property
@@ -62,13 +63,20 @@ class Parcel:
 
     def payload(self) -> bytes:
         """Return the record's bytes; raises Gone when the spool had to drop them."""
-        if self.body is not None:
-            return self.body
-        if self.parts:
-            return self.shape.chunk(self.parts) if self.shape else merge(self.parts)
+        body, parts = self.body, self.parts  # the account may be closed from another thread meanwhile
+        if body is not None:
+            return body
+        if parts:
+            return self.shape.chunk(parts) if self.shape else merge(parts)
         return self._read_back()
 
-    def draft(self, robot: str, kept: Labels, bump_us: int = 0) -> Draft:
+    def unsettled(self) -> Parcel | None:
+        """Return the parcel while its account is open, then the rest that the store's own copy lacked, if any."""
+        if self.state not in ("done", "lost"):
+            return self
+        return self.rest.unsettled() if self.rest else None
+
+    def draft(self, robot: str, kept: Labels) -> Draft:
         """Return the record as it is written."""
         data, to = self.payload(), self.address
         labels: Labels = {
@@ -77,7 +85,7 @@ class Parcel:
         }  # fmt: skip
         if self.rows:
             labels |= {"rows": str(self.rows), "t_end": str(self.stop_us)}
-        return Draft(to.stream, self.time_us + bump_us, data, {**to.labels, **labels, **kept}, to.content_type)
+        return Draft(to.stream, self.time_us, data, {**to.labels, **labels, **kept}, to.content_type)
 
     def tail(self, rows: int) -> Parcel | None:
         """Return what follows the first rows as a chunk of its own, or None when they end within a piece."""

@@ -201,18 +201,19 @@ class Writer:
         """Tell whether the store's record of this key is this one, packed differently; send the rows it lacks."""
         try:
             head = await self._door.store.head(cls, draft.entry, draft.time_us)
-        except NotFound:
-            return False
-        except StoreRefused:
+        except (NotFound, StoreRefused):
             return False
         mine = draft.labels
         if (head.labels.get("session"), head.labels.get("seq")) != (mine["session"], mine["seq"]):
             return False
         stored = int(head.labels.get("rows", "0"))
-        rest = parcel.tail(stored) if stored < parcel.rows else None
-        with self._session.lock:
-            if rest is not None:
-                self._session.outbox.put(rest)
+        if stored < parcel.rows:
+            parcel.rest = parcel.tail(stored)
+            if parcel.rest is None:
+                return False  # it ends within a piece: better some rows twice than any not at all
+            with self._session.lock:
+                self._session.outbox.put(parcel.rest)
+                parcel.rows = stored
         self._session.acknowledge([parcel])
         return True
 
