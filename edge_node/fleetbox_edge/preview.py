@@ -59,7 +59,11 @@ class Previewer:
         if len(self._work) >= WAITING:
             self.skipped += 1
             return
-        done = self._thread.submit(self._make, stream, body, time_us, labels, rule.size)
+        try:
+            done = self._thread.submit(self._make, stream, body, time_us, labels, rule.size)
+        except RuntimeError:  # closed from another thread
+            self.skipped += 1
+            return
         self._work.add(done)
         done.add_done_callback(self._work.discard)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import shutil
 import time as system_time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,14 +19,15 @@ import structlog
 from fleetbox import events, types
 from fleetbox.background import BackgroundLoop
 from fleetbox.clock import Clock
+from fleetbox.diagnostics import log_to_stderr
 from fleetbox.errors import FleetboxError, Incomplete
 from fleetbox.settings import RobotSettings, load_robot
 from fleetbox.time import parse_duration, parse_time
-from fleetbox_edge.agent import Agent, Wanted
+from fleetbox_edge.agent import Agent
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.preview import Previewer
 from fleetbox_edge.session import Session
-from fleetbox_edge.spool import Limits, Spool
+from fleetbox_edge.spool import Limits, Segment, Spool
 
 _log = structlog.get_logger()
 
@@ -83,17 +84,18 @@ class Recorder:
         clock: Clock | None = None,
         memory_bytes: int = 64_000_000,  # eight full batches; a camera's outage then costs disk, not memory
     ) -> None:
-        _diagnostics_to_stderr()
+        if not structlog.is_configured():
+            log_to_stderr()  # a program's stdout is its own
         self.settings = config if isinstance(config, RobotSettings) else load_robot(config)
-        self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
         self._previewer = Previewer(self.settings.policy, self._emit_preview)
-        outbox = Outbox(memory_bytes, self._batch_is_full)
+        outbox = Outbox(memory_bytes, self._kick)
         self._agent: Agent | None = None
+        self._stopped = False
         self._session = Session(
             self._open_spool, outbox, bound_us=self.settings.chunk, clock=clock, preview=self._previewer.take
         )
-        self._work = self._loop.run(self._start(Wanted(duties)))
-        self._stopped = False
+        self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
+        self._work = self._loop.run(self._start(duties))
 
     def log(
         self, stream: str, value: Any, *, time: When | None = None, labels: Mapping[str, Any] | None = None
@@ -160,7 +162,7 @@ class Recorder:
             if clear and not self._running.replaying:
                 return True
             self.check()
-            if deadline_s is not None and system_time.monotonic() > deadline_s:
+            if self._stopped or (deadline_s is not None and system_time.monotonic() > deadline_s):
                 raise self._incomplete(upto, timeout or 0.0)
             system_time.sleep(POLL_S)
 
@@ -177,12 +179,11 @@ class Recorder:
         session, agent = self._session, self._running
         with session.lock:
             waiting = sum(parcel.count for parcel in session.outbox.outstanding())
-            lanes = session.lanes()
-            open_rows = sum(lane.rows for lane in lanes)
+            open_rows = sum(lane.rows for lane in session.lanes())
             return Stats(
                 session.id, session.sealed_rows + open_rows, session.blobs, session.bytes, session.outbox.acknowledged,
                 waiting + open_rows, session.spool.bytes, session.outbox.held_bytes,
-                dict(session.outbox.lost), sum(lane.bumped for lane in lanes), session.backward,
+                dict(session.outbox.lost), session.bumped(), session.backward,
                 agent.leftovers.replayed, agent.leftovers.damage.frames, self._previewer.skipped,
                 self._last_error(), agent.duties is not None and agent.duties.held.is_set(),
             )  # fmt: skip
@@ -213,25 +214,34 @@ class Recorder:
         assert self._agent is not None
         return self._agent
 
-    async def _start(self, wanted: Wanted) -> Future[None]:
-        self._agent = Agent(self.settings, self._session, wanted)
+    async def _start(self, duties: bool) -> Future[None]:
+        self._agent = Agent(self.settings, self._session, duties=duties)
         return self._loop.start(self._agent.run())
 
-    def _open_spool(self, on_drop: Any) -> Spool:
+    def _open_spool(self, on_drop: Callable[[str, Segment], None]) -> Spool:
         settings = self.settings
         limits = Limits(settings.spool.max, settings.ring.leave_free)
-        return Spool(settings.state / "spool" / settings.robot / self._folder_name(), limits, on_drop)
+        root = settings.state / "spool" / settings.robot
+        try:
+            return Spool(root / self._folder_name(), limits, on_drop)
+        except OSError as error:
+            raise FleetboxError(
+                f"the spool of {settings.robot} cannot be made in {root}: {error.strerror or error}",
+                "let `state` in robot.toml name a folder that this program may write to, on a disk with room",
+            ) from error
 
     def _folder_name(self) -> str:
         return f"{system_time.time_ns():020d}-{id(self) & 0xFFFFFF:06x}"  # sorts by start
 
-    def _batch_is_full(self, cls: str) -> None:
+    def _kick(self, cls: str | None = None) -> None:
+        """Have the agent send what waits of a class, or everything; after close it stays in the spool."""
         if self._agent is not None and not self._stopped:
-            self._loop.loop.call_soon_threadsafe(self._agent.kick, cls)
+            with suppress(RuntimeError):  # the loop was closed from another thread just now
+                self._loop.loop.call_soon_threadsafe(self._agent.kick, cls)
 
     def _push(self) -> None:
         self._session.seal_all()
-        self._loop.loop.call_soon_threadsafe(self._running.kick)
+        self._kick()
 
     def _emit_preview(self, stream: str, body: bytes, time_us: int, labels: Mapping[str, Any] | None) -> None:
         self._session.blob(stream, types.get("images"), body, time_us, labels)
@@ -253,7 +263,8 @@ class Recorder:
             what = f"{what}{more} and an earlier process's spool" if left else "an earlier process's spool"
         why = self._last_error() or "the store has not answered yet"
         message = f"{what} not acknowledged by {self.settings.store} within {timeout_s:g} s: {why}"
-        return Incomplete(message, "nothing is lost: they wait in the spool; call flush again or read stats()")
+        step = "start a new Recorder" if self._stopped else "call flush again or read stats()"
+        return Incomplete(message, f"nothing is lost: they wait in the spool; {step}")
 
     def _stop(self) -> None:
         self._previewer.close()
@@ -271,8 +282,7 @@ class Recorder:
             segment.release()
             segment.path.unlink(missing_ok=True)
         if empty:
-            (session.spool.folder / "lock").unlink(missing_ok=True)
-            session.spool.folder.rmdir()
+            shutil.rmtree(session.spool.folder, ignore_errors=True)  # what cannot be removed the next start removes
         session.spool.unlock()
 
     async def _ended(self) -> None:
@@ -284,9 +294,3 @@ class Recorder:
             _, others = await asyncio.wait(others, timeout=1.0)
             for task in others:
                 task.cancel()  # again: a library may have swallowed the first
-
-
-def _diagnostics_to_stderr() -> None:
-    """Keep a program's stdout its own: structlog prints there unless somebody has said otherwise."""
-    if not structlog.is_configured():
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))

@@ -399,7 +399,26 @@ def test_using_a_closed_recorder_says_so(robot: Robot) -> None:
     recorder.close()
     with pytest.raises(InputError, match="closed"):
         recorder.log("imu", {"x": 1.0, "y": 1.0})
+    assert recorder.flush(1)
     assert len(robot.rows("imu")) == 1
+
+
+def test_flush_after_a_close_that_left_records_says_so(robot: Robot) -> None:
+    """What a closed recorder could not send waits for the next one; flush does not wait for ever."""
+    robot.url = "http://127.0.0.1:9"
+    robot.write()
+    recorder = Recorder(robot.file, duties=False)
+    recorder.log("log/app", "line")
+    recorder.close(0.1)
+    with pytest.raises(Incomplete, match="start a new Recorder"):
+        recorder.flush()
+
+
+def test_a_state_folder_that_cannot_be_made_says_what_to_do(robot: Robot) -> None:
+    """A recorder without a place for its spool explains itself at once."""
+    (robot.folder / "state").write_text("a file")
+    with pytest.raises(FleetboxError, match="name a folder"):
+        Recorder(robot.file, duties=False)
 
 
 def test_fsync_at_intervals(robot: Robot) -> None:
