@@ -14,7 +14,7 @@ from fleetbox_query.stores import Stores
 
 KEY = "schema"  # the attachment's key
 CHUNKED = "time_series"
-READS = 16  # attachment readings in flight per place
+READS = 16  # buckets whose attachments are read at once; each takes the engine some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Schema:
 
 
 UNSAID = Schema()  # a stream that never wrote a schema
+MEDIA = Schema("images")
 
 
 def parse_schema(raw: Any) -> Schema:
@@ -56,16 +57,20 @@ def parse_schema(raw: Any) -> Schema:
 async def read_schemas(stores: Stores, holdings: Sequence[Holding]) -> dict[tuple[str, str, str], Schema]:
     """Return every holding's schema by its key."""
     room = asyncio.Semaphore(READS)
+    by_bucket: dict[tuple[str, str], list[Holding]] = {}
+    for holding in holdings:
+        if holding.cls != "media":  # never chunked, so nothing here hangs on its schema
+            by_bucket.setdefault(holding.key[:2], []).append(holding)
 
-    async def one(holding: Holding) -> Schema:
-        if holding.cls == "media":  # never chunked, so nothing here hangs on its schema
-            return Schema("images")
+    async def read(group: list[Holding]) -> dict[tuple[str, str, str], Schema]:
         async with room:
+            store = await stores.at(group[0].place)
             try:
-                kept = await (await stores.at(holding.place)).attachments(holding.bucket, holding.stream)
-            except NotFound:
-                return Schema()
-        return parse_schema(kept.get(KEY))
+                kept = await store.attachments_of(group[0].bucket, [holding.stream for holding in group])
+            except NotFound:  # the bucket was removed since it was listed
+                return {}
+        return {holding.key: parse_schema(kept[holding.stream].get(KEY)) for holding in group}
 
-    found = await asyncio.gather(*(one(holding) for holding in holdings))
-    return {holding.key: schema for holding, schema in zip(holdings, found, strict=True)}
+    found = await asyncio.gather(*map(read, by_bucket.values()))
+    known = {key: schema for part in found for key, schema in part.items()}
+    return {one.key: known.get(one.key, MEDIA if one.cls == "media" else UNSAID) for one in holdings}

@@ -237,6 +237,10 @@ class Store:
         """Return the documents attached to an entry, by key."""
         return await self._attachments.read(bucket, entry)
 
+    async def attachments_of(self, bucket: str, entries: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return the documents attached to each of many entries, as {entry: {key: document}}."""
+        return await self._attachments.read_many(bucket, entries)
+
     # -- tasks and tokens ---------------------------------------------------------------------------------------
 
     async def tasks(self) -> list[TaskInfo]:

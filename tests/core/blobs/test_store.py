@@ -122,6 +122,26 @@ def test_attachments_are_written_once_and_replaced_by_key(
     asyncio.run(act())
 
 
+def test_attachments_of_many_entries_come_together(
+    opened: Callable, bucket_name: str, make_draft: Callable[..., Draft]
+) -> None:
+    """Each of many entries has its own documents, and none where it has none."""
+
+    async def act() -> None:
+        async with opened() as store:
+            names = [f"s{number}" for number in range(130)]
+            await store.write(bucket_name, [make_draft(name, 1) for name in names])
+            for name in (names[0], names[129]):
+                await store.write_attachment(bucket_name, name, "schema", {"of": name})
+            found = await store.attachments_of(bucket_name, names)
+            assert list(found) == names
+            documents = {name: kept for name, kept in found.items() if kept}
+            assert documents == {name: {"schema": {"of": name}} for name in (names[0], names[129])}
+            assert await store.attachments_of(bucket_name, []) == {}
+
+    asyncio.run(act())
+
+
 async def _stamps(store: Store, bucket: str) -> list[int]:
     return sorted([head.time_us async for head in store.query(bucket, ("a/$meta",), head=True)])
 
