@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
+from fleetbox.blobs.covering import is_cover
 from fleetbox.blobs.gaps import Watch
 from fleetbox.blobs.reading import Query, Reader
 from fleetbox.blobs.values import EntryInfo, Gap
@@ -78,7 +79,8 @@ async def resumed(
                 await look()
         for item in new:
             places[item.entry] = item.time_us
-            yield item
+            if not is_cover(item.labels):
+                yield item
         if last:
             parts, query_id = parts[1:], None
     await look()

@@ -9,12 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
 
-from fleetbox.blobs import buckets, removing, streaming, tasks, tokens
+from fleetbox.blobs import buckets, streaming, tasks, tokens
 from fleetbox.blobs.attachments import Attachments
 from fleetbox.blobs.patterns import engine_globs
 from fleetbox.blobs.reading import Query, Reader
 from fleetbox.blobs.relabelling import relabel
+from fleetbox.blobs.removing import Remover
 from fleetbox.blobs.resuming import resumed
+from fleetbox.blobs.turns import Turns
 from fleetbox.blobs.values import (
     BucketSpec,
     Condition,
@@ -28,7 +30,7 @@ from fleetbox.blobs.values import (
     WriteReport,
 )
 from fleetbox.blobs.wire import Wire
-from fleetbox.blobs.writing import Writer
+from fleetbox.blobs.writing import Access, Writer
 from fleetbox.clock import Clock
 from fleetbox.errors import FleetboxError, Unreachable
 from fleetbox.labels import Labels
@@ -66,7 +68,9 @@ class Store:
         self.name = name
         self._wire = Wire(url, token, timeout_s=timeout_s, ca_file=ca_file, name=name)
         self._reader = Reader(self._wire)
-        self._writer = Writer(self._wire, self._reader, monotonic_s)
+        turns = Turns()
+        self._access = Access(self._wire, self._reader, Remover(self._wire, self._reader, turns), turns)
+        self._writer = Writer(self._access, monotonic_s)
         self._attachments = Attachments(self._reader, self._writer, self.entries, (clock or Clock()).now_us)
 
     async def __aenter__(self) -> Store:
@@ -133,7 +137,8 @@ class Store:
 
         A record that is there already counts as `already` if its size and `xxh` are the same (without `xxh`, its
         bytes), and is refused with 409 if not. One that is half-written is refused with 425 for the first minute and
-        then removed and written again (`healed`). Calling again with the same drafts after Unreachable is safe.
+        while others of its entry are younger than that, then removed and written again (`healed`). Calling again with
+        the same drafts after Unreachable is safe.
         """
         return await self._writer.write(bucket, drafts)
 
@@ -152,15 +157,20 @@ class Store:
         Raises InputError if the parts make more or fewer bytes than `size`; nothing is left behind then.
         """
         head = Head(bucket, entry, time_us, size, labels, content_type)
-        return await streaming.write_stream(self._wire, self._reader, head, parts)
+        return await streaming.write_stream(self._access, head, parts)
 
     async def relabel(self, bucket: str, times: Mapping[str, Sequence[int]], labels: Labels) -> RelabelReport:
         """Add the same labels to records, given as {entry: times in µs}; an empty value removes a label."""
         return await relabel(self._wire, bucket, times, labels)
 
     async def delete(self, bucket: str, entry: str, times: Sequence[int]) -> int:
-        """Remove records by their times in µs; return how many were there."""
-        return await removing.remove(self._wire, bucket, entry, times)
+        """Remove records by their times in µs; return how many were there.
+
+        The engine copies the rest of a block to a new file then, so: half-written records beside the removed ones
+        are covered first, lest the whole block be given up, and writes to the entry through this Store are waited
+        for. A write by *another* process in the same moment can end up with wrong bytes; its `xxh` shows it.
+        """
+        return await self._access.remover.remove(bucket, entry, times)
 
     # -- reading ------------------------------------------------------------------------------------------------
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from fleetbox.blobs.headers import LABEL_PREFIX, OCTETS
 from fleetbox.blobs.reading import Reader
-from fleetbox.blobs.removing import remove
-from fleetbox.blobs.wire import Wire
-from fleetbox.errors import FleetboxError, InputError, StoreRefused
+from fleetbox.blobs.writing import Access
+from fleetbox.errors import FleetboxError, InputError, NotFound, StoreRefused
 from fleetbox.records import Head
 
+GIVEN_UP = 500  # what the engine says of a record once it has noticed that the rest will not come
+NOTICE_S = 10.0  # it notices in milliseconds; if not, the record stays half-written, which harms nobody
+NOTICE_POLL_S = 0.02
 
-async def write_stream(wire: Wire, reader: Reader, head: Head, parts: AsyncIterator[bytes]) -> bool:
+
+async def write_stream(access: Access, head: Head, parts: AsyncIterator[bytes]) -> bool:
     """Write the record `head` describes; return False if an equal one (size and `xxh`) is there already.
 
     Raises InputError if the parts make more or fewer bytes than `head.size`; nothing is left behind then.
@@ -21,27 +25,44 @@ async def write_stream(wire: Wire, reader: Reader, head: Head, parts: AsyncItera
     headers |= {"Content-Length": str(head.size), "Content-Type": head.content_type or OCTETS}
     source = _Parts(parts, head.size)
     try:
-        async with wire.call(
-            "POST",
-            f"/b/{head.bucket}/{head.entry}",
-            f"write {head.bucket}/{head.entry} at {head.time_us}",
-            upload_bytes=max(head.size, 1),
-            params={"ts": str(head.time_us)},
-            headers=headers,
-            data=aiter(source),
-            expect100=True,  # a refusal comes before the body, not after it
-        ) as answer:
+        async with (
+            access.turns.sharing({(head.bucket, head.entry)}),
+            access.wire.call(
+                "POST",
+                f"/b/{head.bucket}/{head.entry}",
+                f"write {head.bucket}/{head.entry} at {head.time_us}",
+                upload_bytes=max(head.size, 1),
+                params={"ts": str(head.time_us)},
+                headers=headers,
+                data=aiter(source),
+                expect100=True,  # a refusal comes before the body, not after it
+            ) as answer,
+        ):
             await answer.read()
     except StoreRefused as refusal:
-        if refusal.status == 409 and await _is_there(reader, head):
+        if refusal.status == 409 and await _is_there(access.reader, head):
             return False
         raise
     except FleetboxError as error:
         if source.fault is None:
             raise
-        await remove(wire, head.bucket, head.entry, [head.time_us])
+        await _clean_up(access, head)
         raise source.fault from error
     return True
+
+
+async def _clean_up(access: Access, head: Head) -> None:
+    """Remove what broke off, once the engine no longer writes to it: until then it could write over a neighbour."""
+    for _ in range(round(NOTICE_S / NOTICE_POLL_S)):
+        try:
+            await access.reader.head(head.bucket, head.entry, head.time_us)
+        except NotFound:
+            return
+        except StoreRefused as refusal:
+            if refusal.status == GIVEN_UP:
+                await access.remover.remove(head.bucket, head.entry, [head.time_us])
+                return
+        await asyncio.sleep(NOTICE_POLL_S)
 
 
 class _Parts:

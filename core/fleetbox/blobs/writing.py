@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum
 
 import xxhash
 
 from fleetbox.blobs.batches import Batch, Lane, split
 from fleetbox.blobs.headers import decode_errors, encode_drafts
 from fleetbox.blobs.reading import Reader
-from fleetbox.blobs.removing import remove
+from fleetbox.blobs.removing import Remover
 from fleetbox.blobs.together import together
+from fleetbox.blobs.turns import Turns
 from fleetbox.blobs.values import WriteReport
 from fleetbox.blobs.wire import Wire
 from fleetbox.errors import NotFound, StoreRefused
@@ -30,12 +32,31 @@ SETTLERS = 8  # conflicts looked at side by side
 Refused = list[tuple[Draft, int, str]]
 
 
+class Found(Enum):
+    """Say what stands where a record was refused, if that is not the end of it."""
+
+    GONE = "nothing, any more"
+    TORN = "a half-written record"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Hold what a writer works with: the line to the store, reads, removals, and whose turn it is."""
+
+    wire: Wire
+    reader: Reader
+    remover: Remover
+    turns: Turns
+
+
 class Writer:
     """Write to one store; remembers when it first saw each torn record."""
 
-    def __init__(self, wire: Wire, reader: Reader, monotonic_s: Callable[[], float] = time.monotonic) -> None:
-        self._wire = wire
-        self._reader = reader
+    def __init__(self, access: Access, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._wire = access.wire
+        self._reader = access.reader
+        self._remover = access.remover
+        self._turns = access.turns
         self._monotonic_s = monotonic_s
         self._torn_since: dict[tuple[str, str, int], float] = {}
 
@@ -73,9 +94,12 @@ class Writer:
         headers["Content-Length"] = str(size)
         what = f"write {len(batch)} records to bucket {bucket}"
         try:
-            async with self._wire.call(
-                "POST", f"/io/{bucket}/write", what, headers=headers, data=_body(batch), upload_bytes=size
-            ) as answer:
+            async with (
+                self._turns.sharing({(bucket, draft.entry) for draft in batch}),
+                self._wire.call(
+                    "POST", f"/io/{bucket}/write", what, headers=headers, data=_body(batch), upload_bytes=size
+                ) as answer,
+            ):
                 await answer.read()
                 errors = decode_errors(answer.headers)
         except StoreRefused as refusal:
@@ -95,35 +119,68 @@ class Writer:
         """Decide each conflict by what the store holds; other refusals stand."""
         report = WriteReport(refused=[item for item in refused if item[1] != 409])
         conflicts = [item for item in refused if item[1] == 409]
+        gone: Batch = []
+        torn: dict[str, list[tuple[Draft, str]]] = {}
         for start in range(0, len(conflicts), SETTLERS):
             some = conflicts[start : start + SETTLERS]
-            for done in await together([self._settle_one(bucket, *item) for item in some]):
-                report += done
+            looked = await together([self._look(bucket, *item) for item in some])
+            for (draft, _, message), found in zip(some, looked, strict=True):
+                if found is Found.GONE:
+                    gone.append(draft)
+                elif found is Found.TORN:
+                    torn.setdefault(draft.entry, []).append((draft, message))
+                else:
+                    report += found
+        report += await self._again(bucket, gone)
+        for entry, items in torn.items():
+            report += await self._heal(bucket, entry, items)
         return report
 
-    async def _settle_one(self, bucket: str, draft: Draft, status: int, message: str) -> WriteReport:
+    async def _look(self, bucket: str, draft: Draft, status: int, message: str) -> WriteReport | Found:
         key = (bucket, draft.entry, draft.time_us)
         try:
             head = await self._reader.head(*key)
         except NotFound:  # it went between the two calls: evicted, or removed
-            return await self._again(bucket, draft)
+            return Found.GONE
         except StoreRefused as refusal:
             if refusal.status not in TORN:
                 return WriteReport(refused=[(draft, refusal.status, refusal.message)])
-            first_s = self._torn_since.setdefault(key, self._monotonic_s())
-            if self._monotonic_s() - first_s < TORN_AFTER_S:
-                return WriteReport(refused=[(draft, 425, f"half-written, perhaps still being sent: {message}")])
-            await remove(self._wire, bucket, draft.entry, [draft.time_us])
-            return await self._again(bucket, draft)
+            self._torn_since.setdefault(key, self._monotonic_s())
+            return Found.TORN
         self._torn_since.pop(key, None)
         if await self._same(head, draft):
             return WriteReport(already=1)
         return WriteReport(refused=[(draft, status, f"other bytes are stored under this time: {message}")])
 
-    async def _again(self, bucket: str, draft: Draft) -> WriteReport:
-        refused = await self._send(bucket, [draft])
-        self._torn_since.pop((bucket, draft.entry, draft.time_us), None)
-        return WriteReport(refused=refused) if refused else WriteReport(healed=1)
+    async def _heal(self, bucket: str, entry: str, torn: Sequence[tuple[Draft, str]]) -> WriteReport:
+        """Remove an entry's torn records all at once and write them again, unless any may still be being sent."""
+        try:
+            idle = self._torn_for_good(bucket, entry) and await self._remover.remove_idle(
+                bucket, entry, [draft.time_us for draft, _ in torn]
+            )
+        except StoreRefused as refusal:
+            return WriteReport(refused=[(draft, refusal.status, refusal.message) for draft, _ in torn])
+        if not idle:
+            return WriteReport(
+                refused=[(draft, 425, f"half-written, perhaps still being sent: {why}") for draft, why in torn]
+            )
+        return await self._again(bucket, [draft for draft, _ in torn])
+
+    def _torn_for_good(self, bucket: str, entry: str) -> bool:
+        """Tell whether none of an entry's torn records was first seen so lately that it may still be on its way."""
+        now_s = self._monotonic_s()
+        return all(
+            now_s - since_s >= TORN_AFTER_S for key, since_s in self._torn_since.items() if key[:2] == (bucket, entry)
+        )
+
+    async def _again(self, bucket: str, drafts: Batch) -> WriteReport:
+        """Write once more what no longer stands in the way of itself."""
+        if not drafts:
+            return WriteReport()
+        refused = await self._send(bucket, drafts)
+        for draft in drafts:
+            self._torn_since.pop((bucket, draft.entry, draft.time_us), None)
+        return WriteReport(healed=len(drafts) - len(refused), refused=refused)
 
     async def _same(self, head: Head, draft: Draft) -> bool:
         if head.size != len(draft.data):
