@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from fleetbox.blobs import Store
+from fleetbox.blobs import BucketSpec, Store
 from fleetbox.blobs.covering import COVER, COVER_LABELS
 from fleetbox.errors import InputError, NotFound, StoreRefused
 from fleetbox.records import Draft
@@ -63,6 +63,32 @@ def test_healing_costs_no_neighbour(
             now_s += 61
             report = await store.write(bucket_name, given)
             assert (report.healed, report.refused) == (len(given), [])
+            assert await _held(store, bucket_name) == held | {item.time_us: item.data for item in given}
+
+    asyncio.run(act())
+
+
+def test_healing_across_two_blocks_costs_neither(
+    opened: Callable, bucket_name: str, make_draft: Callable[..., Draft], tear: Callable
+) -> None:
+    """A batch that tore at the ends of two blocks and is healed in part leaves the good records of both."""
+    now_s = 0.0
+
+    async def act() -> None:
+        nonlocal now_s
+        async with opened(BucketSpec("NONE", 0, max_block_records=20), monotonic_s=lambda: now_s) as store:
+            good = [make_draft("a", n * 1_000, bytes([n]) * SIZE) for n in range(40)]
+            await store.write(bucket_name, good)
+            drafts = [*good[14:20], *good[21:26]]
+            await store.delete(bucket_name, "a", [item.time_us for item in drafts])
+            tear(drafts, SIZE + SIZE // 2)
+            held = await _held(store, bucket_name)
+            cut = [item for item in drafts if item.time_us not in held]
+            assert len(held) == 40 - len(cut) < 40
+            given = [item for item in cut if item.time_us < 17_000 or item.time_us > 23_000]
+            await store.write(bucket_name, given)
+            now_s += 61
+            assert (await store.write(bucket_name, given)).healed == len(given)
             assert await _held(store, bucket_name) == held | {item.time_us: item.data for item in given}
 
     asyncio.run(act())
