@@ -21,6 +21,7 @@ from fleetbox_query.plan import Source
 from fleetbox_query.plot import braille
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.request import Question
+from fleetbox_query.saving import written_whole
 from fleetbox_query.selection import Selection
 from fleetbox_query.streaming import Records
 
@@ -162,13 +163,8 @@ def _output(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as out:
-            yield out
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as out:
+        yield out
 
 
 def unlimited(wish: Wish) -> Wish:

@@ -16,6 +16,7 @@ from fleetbox_query.items import Item
 from fleetbox_query.nearest import Nearest
 from fleetbox_query.plain import plain_item, plain_value, printable
 from fleetbox_query.request import Question
+from fleetbox_query.saving import written_whole
 from fleetbox_query.selection import Selection
 
 _EXTENSIONS = {"image/jpeg": ".jpg", "text/plain": ".txt", chunks.CONTENT_TYPE: ".json"}  # mimetypes says .jpe, .asc
@@ -66,13 +67,8 @@ def save(item: Item, target: Path) -> Path:
     data = item.data
     if data is None:
         data = (json.dumps({name: plain_value(value) for name, value in (item.fields or {}).items()}) + "\n").encode()
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as part:
         part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}", "give another -o FILE") from error
     return path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetbox.errors import InputError
+from fleetbox_query.saving import written_whole
 
 if TYPE_CHECKING:
     from fleetbox_query.answering import Answered, Wish
@@ -36,10 +37,5 @@ def write_parquet(selection: Selection, wish: Wish) -> Answered:
 
 
 def _write(pq: Any, table: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
+    with written_whole(path) as part:
         pq.write_table(table, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
 from fleetbox.background import BackgroundLoop
 from fleetbox.clock import Clock
+from fleetbox.errors import InputError
 from fleetbox.settings import FleetSettings
 from fleetbox.time import parse_time
 from fleetbox_query.asking import prepare
@@ -28,6 +30,8 @@ class Session:
         self.loop = BackgroundLoop("fleetbox-query")
         self.stores = Stores()
         self._clock = clock or Clock()
+        self._closed = False
+        atexit.register(self.close)  # a notebook rarely closes anything: without this, aiohttp complains at its end
 
     def now_us(self) -> int:
         """Return what "now" means."""
@@ -53,10 +57,17 @@ class Session:
         return await prepare(self.stores, self.fleet, question)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the session's loop and return its value."""
+        """Run a coroutine on the session's loop and return its value; raises InputError after `close`."""
+        if self._closed:
+            work.close()
+            raise InputError("this connection to the fleet is closed", "connect anew")
         return self.loop.run(work)
 
     def close(self) -> None:
-        """Close the stores and end the loop."""
+        """Close the stores and end the loop; calling it again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
         self.loop.run(self.stores.close())
         self.loop.stop()

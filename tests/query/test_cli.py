@@ -206,6 +206,20 @@ def test_other_formats_hold_the_same_rows(tiers: Tiers, cli: Cli, tmp_path: Path
     assert pq.read_table(tmp_path / "some.parquet")["n"].to_pylist() == [7, 8, 9]
 
 
+@pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
+def test_a_file_that_cannot_be_written_is_named(
+    tiers: Tiers, cli: Cli, tmp_path: Path, stream: str, format_: str
+) -> None:
+    """A path below a file is a usage error that names it; a folder that is missing is made."""
+    tiers.put("edge", "sensor", [numbers(stream, 0, 10)])
+    (tmp_path / "file").write_text("in the way")
+    ask = ("query", f"{tiers.robot}/{stream}", "--format", format_, "-o")
+    failed = cli(*ask, str(tmp_path / "file" / f"rows.{format_}"))
+    assert (failed.returncode, "cannot write" in failed.stderr) == (2, True)
+    assert cli(*ask, str(tmp_path / "new" / f"rows.{format_}")).returncode == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [f"rows.{format_}"]
+
+
 def test_plot_draws_one_scalar(tiers: Tiers, cli: Cli, stream: str) -> None:
     """--plot draws the field chosen, and says so when more than one is."""
     tiers.put("edge", "sensor", [numbers(stream, 0, 50)])

@@ -25,6 +25,14 @@ T0 = 1_760_000_000_000_000  # µs
 SECOND = 1_000_000
 
 
+def test_a_closed_fleet_says_so(fleet: Fleet) -> None:
+    """Closing twice does nothing more; a question afterwards is refused with what to do."""
+    fleet.close()
+    fleet.close()
+    with pytest.raises(InputError, match="connect anew"):
+        fleet.streams()
+
+
 def ramp(stream: str, first: int, count: int = 5, **labels: str) -> Any:
     """A chunk of one row a second whose x is the second."""
     seconds = list(range(first, first + count))
