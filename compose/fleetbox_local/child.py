@@ -151,7 +151,16 @@ def _spawn(command: Command, output: IO[bytes]) -> subprocess.Popen[bytes]:
 
     answer: Future[subprocess.Popen[bytes]] = Future()
     _spawner().put((fork, answer))
-    return answer.result()
+    try:
+        return answer.result()
+    except BaseException:  # interrupted meanwhile: nobody would ever know the process that is being made
+        answer.add_done_callback(_discard)
+        raise
+
+
+def _discard(made: Future[subprocess.Popen[bytes]]) -> None:
+    if made.exception() is None:
+        made.result().kill()
 
 
 def _leashed(argv: Sequence[str]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,11 @@ NAMES = ("reductstore", "influxdb")
 HERE = Path("fleetbox-up")  # beside the user's own files, easy to find and to delete
 DEMO_HERE = Path("fleetbox-demo")
 DEMO_S = 30.0  # long enough for 10 s before the brake and 5 s after it
+
+
+def _folder_option(default: Path, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    kind = click.Path(path_type=Path, file_okay=False)
+    return click.option("--dir", "directory", type=kind, default=default, show_default=True, help=text)
 
 
 @click.group()
@@ -68,14 +74,7 @@ def where(as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=HERE,
-    show_default=True,
-    help="Where the fleet's settings, secrets and data live.",
-)
+@_folder_option(HERE, "Where the fleet's settings, secrets and data live.")
 @click.option("--robots", default=None, help="How many, or their names: 3, or r1,forklift-7.  [default: 2]")
 @click.option("--influx/--no-influx", default=None, help="With InfluxDB.  [default: when one is found]")
 @click.option("--detach", is_flag=True, help="Return when all is up; `down` ends it.")
@@ -101,14 +100,7 @@ def up(directory: Path, robots: str | None, influx: bool | None, detach: bool, a
 
 
 @click.command()
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=HERE,
-    show_default=True,
-    help="The folder `up` was given.",
-)
+@_folder_option(HERE, "The folder `up` was given.")
 @json_option
 def down(directory: Path, as_json: bool) -> None:
     """End what `up` started, and nothing else; the data stays."""
@@ -125,14 +117,7 @@ def down(directory: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=DEMO_HERE,
-    show_default=True,
-    help="Where the demo's fleet and files are kept.",
-)
+@_folder_option(DEMO_HERE, "Where the demo's fleet and files are kept.")
 @click.option("--seconds", type=click.FloatRange(min=5), default=DEMO_S, show_default=True, help="How long to record.")
 @click.option("--influx/--no-influx", default=None, help="With InfluxDB.  [default: when one is found]")
 @json_option

@@ -32,6 +32,7 @@ def run(stage: Stage, event: Event) -> None:
         "frame": str(path),
         "frame_off_us": picture.off_us,
     }
+    shown = round(mean.value, 3) + 0.0  # never "-0.000"
     source = "InfluxDB" if mean.source == "influx" else "the chunks: no InfluxDB at hand"
     stage.say(
         f"3 ASK     cloud, keep=1, {iso_time(event.start_us)[11:19]} to {iso_time(event.stop_us)[11:19]} UTC: "
@@ -41,7 +42,7 @@ def run(stage: Stage, event: Event) -> None:
     stage.say(drawing)
     stage.say(_axis(len(drawing.splitlines()[0]) - PLOT.width))
     stage.say(
-        f"          mean of {SCALAR} in the 10 s before: {mean.value:.3f} m/s², read from {source}\n"
+        f"          mean of {SCALAR} in the 10 s before: {shown:.3f} m/s², read from {source}\n"
         f"          the frame at the brake ({picture.off_us / 1000:+.0f} ms): {path.name}"
     )
 

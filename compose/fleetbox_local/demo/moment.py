@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping
 
 from fleetbox.blobs import Store
+from fleetbox.chunks import BOUND_US
 from fleetbox.cli.output import progress
 from fleetbox.errors import FleetboxError
 from fleetbox.events import Event, new_event, read_events, write_event
 from fleetbox.naming import CLASSES
 from fleetbox.records import Head
 from fleetbox.settings import Place
-from fleetbox_local.demo.stage import HERO, POST_US, PRE_US, Stage, heads
+from fleetbox_local.demo.stage import HERO, POST_US, PRE_US, Stage, heads, last_us
 
 CAMERA = "cam/front"
 KIND = "hard_brake"
@@ -78,9 +79,10 @@ async def _wait_arrived(stage: Stage, event: Event) -> None:
     robot, cloud = stage.place("robot"), stage.place("cloud")
     deadline = time.monotonic() + PATIENCE_S
     async with stage.store(robot) as ring, stage.store(cloud) as far:
-        own = await heads(ring, robot, ("**",), event.start_us, event.stop_us)
-        wanted = {key for key, head in own.items() if "keep" in head.labels}
-        while missing := wanted - (await heads(far, cloud, ("**",), event.start_us, event.stop_us)).keys():
+        start_us, stop_us = event.start_us - BOUND_US, event.stop_us + 1  # a chunk may begin before the window
+        own = await heads(ring, robot, ("**",), start_us, stop_us)
+        wanted = {key for key, head in own.items() if "keep" in head.labels and last_us(head) >= event.start_us}
+        while missing := wanted - (await heads(far, cloud, ("**",), start_us, stop_us)).keys():
             if time.monotonic() > deadline:
                 raise _late(len(wanted) - len(missing), len(wanted))
             await asyncio.sleep(LOOK_S)

@@ -51,6 +51,11 @@ class Stage:
         return Store(place.url, place.current_token(), name=place.name)
 
 
+def last_us(head: Head) -> int:
+    """Return the time of a record's last row, which for a blob is its own."""
+    return int(head.labels.get("t_end", head.time_us))
+
+
 async def heads(
     store: Store,
     place: Place,

@@ -11,9 +11,9 @@ from fleetbox.errors import NotFound
 from fleetbox.naming import CLASSES
 from fleetbox.settings import Place
 from fleetbox.time import iso_time
-from fleetbox_local.demo.stage import ROBOTS, Stage
+from fleetbox_local.demo.stage import ROBOTS, Stage, last_us
 
-COLUMNS = ("tier", "robot", "stream", "records", "rows", "bytes", "first", "last")
+COLUMNS = ("robot", "stream", "tier", "records", "rows", "bytes", "first", "last")
 
 
 @dataclass(slots=True)
@@ -32,15 +32,19 @@ async def report(stage: Stage) -> None:
     rows = [
         row for robot in ROBOTS for place in stage.fleet.route(robot) for row in await _holdings(stage, place, robot)
     ]
+    rows.sort(key=lambda row: (row["robot"], row["stream"]))  # a stream's tiers below each other: they are compared
     stage.facts["table"] = rows
     if stage.quiet:
         return
-    stage.say("4 TABLE")
-    shown = [
-        {**row, "bytes": size_text(row["bytes"]), "first": row["first"][11:23], "last": row["last"][11:23]}
-        for row in rows
-    ]
-    table(shown, COLUMNS, right=("records", "rows", "bytes"))
+    stage.say("4 TABLE   what each tier holds, times in UTC; the ring keeps all, the sites what was selected")
+    table(list(map(_shown, rows)), COLUMNS, right=("records", "rows", "bytes"))
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as people see it: sizes with units, times of day in UTC, a stream's name once."""
+    said = {} if row["tier"] == "robot" else {"robot": "", "stream": ""}
+    day = {end: row[end][11:23] for end in ("first", "last")}
+    return {**row, **said, **day, "bytes": size_text(row["bytes"])}
 
 
 async def _holdings(stage: Stage, place: Place, robot: str) -> list[dict[str, Any]]:
@@ -71,6 +75,6 @@ async def _count(store: Store, bucket: str, found: dict[str, Holding]) -> None:
             holding.rows += int(head.labels.get("rows", 1))
             holding.bytes += head.size
             holding.first_us = head.time_us if holding.first_us is None else min(holding.first_us, head.time_us)
-            holding.last_us = max(holding.last_us, int(head.labels.get("t_end", head.time_us)))
+            holding.last_us = max(holding.last_us, last_us(head))
     except NotFound:
         return  # the place has no bucket of that class
