@@ -20,7 +20,7 @@ from fleetbox_query.plain import plain_item
 from fleetbox_query.plan import Source
 from fleetbox_query.plot import braille
 from fleetbox_query.provenance import Provenance
-from fleetbox_query.request import Question
+from fleetbox_query.question import Question
 from fleetbox_query.saving import written_whole
 from fleetbox_query.selection import Selection
 from fleetbox_query.streaming import Records

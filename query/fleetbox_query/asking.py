@@ -11,8 +11,8 @@ from fleetbox_query.events import Where, find_events, resolve, spans_around
 from fleetbox_query.expressions import Expression, both, compile_expression, from_labels
 from fleetbox_query.inventory import Inventory, Unreached, take_inventory
 from fleetbox_query.plan import make_sources
+from fleetbox_query.question import Question, Span
 from fleetbox_query.reading import Prepared
-from fleetbox_query.request import Question, Span
 from fleetbox_query.schemas import CHUNKED, Schema, read_schemas
 from fleetbox_query.stores import Stores, places_for
 

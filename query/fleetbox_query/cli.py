@@ -11,14 +11,14 @@ from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_o
 from fleetbox.cli.output import emit, note, say, table
 from fleetbox.errors import InputError
 from fleetbox.time import GRAMMAR, iso_time, show_time
-from fleetbox_query.showing import event_dict, event_row, stream_row
+from fleetbox_query.showing import STREAM_COLUMNS, event_dict, event_row
 
 if TYPE_CHECKING:
     from fleetbox_query.answering import Wish
     from fleetbox_query.fleet import Fleet
     from fleetbox_query.inventory import Unreached
     from fleetbox_query.provenance import Provenance
-    from fleetbox_query.request import Question
+    from fleetbox_query.question import Question
 
 PARTIAL = 3
 CLOCKS = ("record", "log", "publish", "header")
@@ -40,8 +40,7 @@ def ls(selector: str, tier: str | None, site: str | None, fleet_path: Path | Non
     if as_json:
         emit({"streams": [stream.as_dict() for stream in streams], **_asked(streams.provenance)})
     elif streams:
-        columns = ["robot", "stream", "class", "type", "fields", "Hz", "size/s", "records", "first", "last", "held"]
-        table([stream_row(stream) for stream in streams], columns, right=("Hz", "size/s", "records"))
+        table(streams.rows(), STREAM_COLUMNS, right=("Hz", "size/s", "records"))
     else:
         note(f"nothing is recorded that {selector} chooses, at {', '.join(streams.provenance.places_read)}")
     return _tell(streams.provenance)
@@ -199,7 +198,7 @@ def _connected(path: Path | None) -> Fleet:
 
 
 def _question(fleet: Fleet, selectors: tuple[str, ...], options: dict[str, Any]) -> Question:
-    from fleetbox_query.request import Question, parse_selectors
+    from fleetbox_query.question import Question, parse_selectors
 
     return Question(
         parse_selectors(selectors),

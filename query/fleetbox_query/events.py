@@ -13,7 +13,7 @@ from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Tier
 from fleetbox.time import parse_duration
 from fleetbox_query.inventory import Holding, Inventory, Unreached, take_inventory
-from fleetbox_query.request import EVENT, EventQuestion, Moment, Span
+from fleetbox_query.question import EVENT, EventQuestion, Moment, Span
 from fleetbox_query.stores import Stores, places_for
 
 _OFFSET = re.compile(r"(?P<id>.+?)(?P<sign>[+-])(?P<by>\d[\d.]*(?:us|µs|ms|min|s|m|h|d|w)[\w.]*)")

@@ -16,7 +16,7 @@ from fleetbox_query.events import Found, Where, find_event, find_events, resolve
 from fleetbox_query.inventory import take_inventory
 from fleetbox_query.means import Mean, scalar_mean
 from fleetbox_query.provenance import Provenance
-from fleetbox_query.request import EventQuestion, Question, parse_selectors
+from fleetbox_query.question import EventQuestion, Question, parse_selectors
 from fleetbox_query.selection import Selection
 from fleetbox_query.session import Session, TimeLike
 from fleetbox_query.stores import places_for

@@ -15,7 +15,7 @@ from fleetbox_query.fleet import Fleet
 from fleetbox_query.items import Item
 from fleetbox_query.nearest import Nearest
 from fleetbox_query.plain import plain_item, plain_value, printable
-from fleetbox_query.request import Question
+from fleetbox_query.question import Question
 from fleetbox_query.saving import written_whole
 from fleetbox_query.selection import Selection
 

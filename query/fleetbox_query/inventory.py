@@ -11,7 +11,7 @@ from fleetbox.errors import AccessDenied, FleetboxError, NotFound, Unreachable
 from fleetbox.naming import CLASSES, split_bucket
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import Place
-from fleetbox_query.request import wants
+from fleetbox_query.question import wants
 from fleetbox_query.stores import Stores
 
 REACH_S = 6.0  # a place that has not listed its buckets by then counts as unreachable: people wait for the others

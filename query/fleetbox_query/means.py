@@ -9,8 +9,8 @@ from fleetbox.errors import FleetboxError, InputError, NotFound
 from fleetbox.scalars import ScalarStore
 from fleetbox.selectors import Selector, is_glob
 from fleetbox_query.items import Notes, items_of
+from fleetbox_query.question import Question
 from fleetbox_query.reading import Reading
-from fleetbox_query.request import Question
 from fleetbox_query.session import Session
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetbox_query.inventory import Holding
-from fleetbox_query.request import Span, wants
+from fleetbox_query.question import Span, wants
 from fleetbox_query.schemas import UNSAID, Schema
 from fleetbox_query.stores import reading_order
 

@@ -16,9 +16,9 @@ from fleetbox_query.expressions import Expression
 from fleetbox_query.inventory import Inventory
 from fleetbox_query.plan import FAR_US, Fetch, Run, Source, Window, fetches, share
 from fleetbox_query.provenance import LostWhileReading, Provenance
+from fleetbox_query.rings import Rings
 from fleetbox_query.slices import CAP_BYTES, Progress, extent, next_slice
 from fleetbox_query.stores import Stores
-from fleetbox_query.vanishing import Rings
 
 T = TypeVar("T")
 

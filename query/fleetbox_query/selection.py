@@ -15,8 +15,8 @@ from fleetbox_query.counting import Count, count
 from fleetbox_query.expressions import Expression
 from fleetbox_query.frames import ClockName, Tables, aligned, frame_of, tables_of
 from fleetbox_query.nearest import Nearest, nearest
+from fleetbox_query.question import Question
 from fleetbox_query.reading import Prepared, Reading
-from fleetbox_query.request import Question
 from fleetbox_query.session import Session, TimeLike
 from fleetbox_query.streaming import Records
 

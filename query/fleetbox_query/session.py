@@ -14,8 +14,8 @@ from fleetbox.settings import FleetSettings
 from fleetbox.time import parse_time
 from fleetbox_query.asking import prepare
 from fleetbox_query.events import Where, resolve
+from fleetbox_query.question import EVENT, Question
 from fleetbox_query.reading import Prepared
-from fleetbox_query.request import EVENT, Question
 from fleetbox_query.stores import Stores
 
 T = TypeVar("T")

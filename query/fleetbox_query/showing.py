@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fleetbox_query.streams import Stream
 
 
+STREAM_COLUMNS = ("robot", "stream", "class", "type", "fields", "Hz", "size/s", "records", "first", "last", "held")
+
+
 def stream_row(stream: Stream) -> dict[str, Any]:
     """Return a stream as a row of `ls`."""
     return {

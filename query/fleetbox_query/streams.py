@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleetbox.errors import NotFound
 from fleetbox.records import Head
 from fleetbox.settings import FleetSettings
-from fleetbox.time import iso_time
 from fleetbox_query.events import Where
 from fleetbox_query.inventory import Holding, Inventory, take_inventory
 from fleetbox_query.provenance import Provenance
-from fleetbox_query.request import Question
+from fleetbox_query.question import Question
 from fleetbox_query.schemas import Schema, read_schemas
+from fleetbox_query.showing import STREAM_COLUMNS, stream_row
 from fleetbox_query.stores import Stores, places_for, reading_order
 
 if TYPE_CHECKING:
@@ -90,8 +92,6 @@ class Stream:
 class Streams(Sequence[Stream]):
     """Hold the streams found; prints as a table. `provenance` says which places were asked."""
 
-    COLUMNS = ("robot", "stream", "class", "type", "fields", "Hz", "B/s", "records", "first", "last", "held at")
-
     def __init__(self, streams: Sequence[Stream], provenance: Provenance) -> None:
         self._streams = tuple(streams)
         self.provenance = provenance
@@ -107,12 +107,12 @@ class Streams(Sequence[Stream]):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row per stream, as the table shows it."""
-        return [dict(zip(self.COLUMNS, _row(stream), strict=True)) for stream in self._streams]
+        return [stream_row(stream) for stream in self._streams]
 
     def __rich__(self) -> Table:
         from rich.table import Table
 
-        table = Table(*self.COLUMNS)
+        table = Table(*STREAM_COLUMNS)
         for row in self.rows():
             table.add_row(*("-" if cell is None else str(cell) for cell in row.values()))
         return table
@@ -168,16 +168,33 @@ async def _recent(stores: Stores, inventory: Inventory) -> dict[tuple[str, str, 
         if key not in newest or holding.entry.latest_us >= newest[key].entry.latest_us:
             newest[key] = holding
     room = asyncio.Semaphore(LISTINGS)
+    recent: dict[tuple[str, str, str], list[Head]] = {}
 
-    async def one(holding: Holding) -> list[Head]:
+    async def listed(group: list[Holding]) -> None:
         async with room:
-            store = await stores.at(holding.place)
-            start, stop = max(0, holding.entry.latest_us - RECENT_US), holding.entry.latest_us + 1
-            query = store.query(holding.bucket, (holding.stream,), start_us=start, stop_us=stop, head=True)
-            return [head async for head in query]
+            store, ends = await stores.at(group[0].place), {one.stream: one for one in group}
+            start, stop = max(0, group[0].entry.latest_us - RECENT_US), group[-1].entry.latest_us + 1
+            query = store.query(group[0].bucket, tuple(ends), start_us=start, stop_us=stop, head=True)
+            with suppress(NotFound):  # the bucket was removed since it was listed: no rate
+                async for head in query:
+                    one = ends[head.entry]
+                    if one.entry.latest_us - RECENT_US <= head.time_us <= one.entry.latest_us:
+                        recent.setdefault((one.robot, one.stream, one.cls), []).append(head)
 
-    found = await asyncio.gather(*(one(holding) for holding in newest.values()))
-    return dict(zip(newest, found, strict=True))
+    await asyncio.gather(*map(listed, alike(newest.values())))
+    return recent
+
+
+def alike(holdings: Iterable[Holding]) -> list[list[Holding]]:
+    """Group holdings of one bucket that end within the time a rate is taken over: one listing serves them all."""
+    groups: list[list[Holding]] = []
+    for one in sorted(holdings, key=lambda one: (one.key[:2], one.entry.latest_us)):
+        first = groups[-1][0] if groups else None
+        if first and first.key[:2] == one.key[:2] and one.entry.latest_us - first.entry.latest_us <= RECENT_US:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return groups
 
 
 def _stream(
@@ -205,22 +222,6 @@ def _stream(
         for holding in near
     )
     return Stream(first.robot, first.stream, first.cls, kind, schema.fields, hz, bytes_per_s, held)
-
-
-def _row(stream: Stream) -> tuple[Any, ...]:
-    return (
-        stream.robot,
-        stream.stream,
-        stream.cls,
-        stream.type or None,
-        stream.fields_text() or None,
-        None if stream.hz is None else f"{stream.hz:.3g}",
-        None if stream.bytes_per_s is None else f"{stream.bytes_per_s:.0f}",
-        stream.records,
-        iso_time(stream.first_us),
-        iso_time(stream.last_us),
-        ", ".join(held.place for held in stream.held),
-    )
 
 
 def _field_text(name: str, said: dict[str, Any]) -> str:

@@ -51,6 +51,16 @@ def test_robots_are_those_known_and_those_with_records(tiers: Tiers, fleet: Flee
     assert {tiers.robot, f"{tiers.robot}-x"} <= set(fleet.robots())
 
 
+def test_streams_of_one_bucket_have_rates_of_their_own(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Streams that end together, some seconds apart and long ago each have the rate of their own last seconds."""
+    ends_s = {"now": (0, 1.0), "before": (-10, 0.5), "long-ago": (-3600, 2.0)}
+    for name, (end_s, every_s) in ends_s.items():
+        times = [T0 + round((end_s - n * every_s) * SECOND) for n in range(12)]
+        tiers.put("edge", "media", [blob(f"{stream}/{name}", time, b"x", kind="images") for time in times])
+    found = {one.stream: one.hz for one in fleet.streams(f"{tiers.robot}/{stream}/*")}
+    assert found == {f"{stream}/{name}": 1 / every_s for name, (_, every_s) in ends_s.items()}
+
+
 def test_streams_say_rates_and_places(tiers: Tiers, fleet: Fleet, stream: str) -> None:
     """Streams come with rows per second, bytes per second, first, last and places, and print as a table."""
     tiers.put("edge", "sensor", [ramp(stream, at) for at in range(0, 40, 5)])

@@ -12,7 +12,7 @@ from fleetbox.selectors import Selector
 from fleetbox.settings import Place
 from fleetbox_query.inventory import Holding
 from fleetbox_query.plan import FAR_US, Fetch, Run, Source, fetches, make_sources, merged, share
-from fleetbox_query.request import Span
+from fleetbox_query.question import Span
 from fleetbox_query.schemas import Schema
 
 ROBOT = Place("r1", "robot", "http://robot", "")
