@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from fleetbox.errors import FleetboxError
 from fleetbox_local.child import GRACE_S, Child, Command
@@ -36,15 +37,27 @@ STORE_ENV = {
 
 
 class ServerProcess:
-    """Run one server over one data folder: one process, one port, one log beside the folder."""
+    """Run one server over one data folder: one process, one port, one log beside the folder.
 
-    title = "server"
+    `token` has full access; port and token are made up, and the program is found, when not given.
+    """
 
-    def __init__(self, data_dir: Path, port: int | None, env: Mapping[str, str], program: Program) -> None:
+    title: ClassVar[str]
+    server: ClassVar[str]  # what `find_server` calls it
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        token: str | None = None,
+        env: Mapping[str, str] | None = None,
+        program: Program | None = None,
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port or free_port()
-        self.program = program
-        self._extra_env = dict(env)
+        self.token = token or new_token()
+        self.program = program or find_server(self.server)
+        self._extra_env = dict(env or {})
         self._child: Child | None = None
 
     @property
@@ -85,10 +98,10 @@ class ServerProcess:
             env = self._settings()
             argv = self.program.argv(self.data_dir, env, self._arguments())
             child = Child(Command(name, argv, self.log, {**_clean_environment(), **env}, keep_fds=(lock,)))
+            self._child = child  # before the start: whoever is interrupted now still ends it
             child.start()
         finally:
             os.close(lock)  # the server inherited it and holds it until it ends
-        self._child = child
 
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Wait until it serves; raise FleetboxError with its log's tail if it does not in time."""
@@ -119,20 +132,10 @@ class ServerProcess:
 
 
 class StoreProcess(ServerProcess):
-    """Run ReductStore; `token` has full access and is made up when not given."""
+    """Run ReductStore."""
 
     title = "ReductStore"
-
-    def __init__(
-        self,
-        data_dir: Path,
-        port: int | None = None,
-        token: str | None = None,
-        env: Mapping[str, str] | None = None,
-        program: Program | None = None,
-    ) -> None:
-        super().__init__(data_dir, port, env or {}, program or find_server("reductstore"))
-        self.token = token or new_token()
+    server = "reductstore"
 
     def _settings(self) -> dict[str, str]:
         own = {"RS_API_TOKEN": self.token, "RS_DATA_PATH": str(self.data_dir), "RS_PORT": str(self.port)}
@@ -146,19 +149,9 @@ class InfluxProcess(ServerProcess):
     """Run InfluxDB 2, set up with an organisation, a bucket and a token on its first start."""
 
     title = "InfluxDB"
+    server = "influxdb"
     org = "fleetbox"
     bucket = "fleet"
-
-    def __init__(
-        self,
-        data_dir: Path,
-        port: int | None = None,
-        token: str | None = None,
-        env: Mapping[str, str] | None = None,
-        program: Program | None = None,
-    ) -> None:
-        super().__init__(data_dir, port, env or {}, program or find_server("influxdb"))
-        self.token = token or new_token()
 
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Wait until it serves and is set up."""
