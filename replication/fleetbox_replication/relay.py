@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Callable
 from typing import Any
@@ -59,6 +60,7 @@ class Relay:
         self._timing = timing or Timing()
         self._delivery = Delivery(self._there, self._counters, self._timing)
         self._holding = Holding(BUDGET_BYTES)
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
         self._runner: web.AppRunner | None = None
         self._stopping = False
         self._in_flight = 0
@@ -102,6 +104,10 @@ class Relay:
     def brought(self, records: int) -> None:
         """Count records that a sweep has brought after their task had forgotten them."""
         self._counters.counts["brought"] += records
+
+    def turn(self, bucket: str, entry: str) -> asyncio.Lock:
+        """Give one entry of the destination to one writer at a time: a batch of its task, or a sweep."""
+        return self._turns.setdefault((bucket, entry), asyncio.Lock())
 
     def counters(self) -> dict[str, Any]:
         """Return what passed, what was healed, what is refused and why, as plain values."""
@@ -161,7 +167,8 @@ class Relay:
         if not self._is_known(request):
             return await self._turn_away(request, records)
         if records is not None:
-            return await self._take(request, records)
+            async with self.turn(records.entry.bucket, records.entry.name):
+                return await self._take(request, records)
         if is_probe(request.method, request.raw_path):
             return await self._probe(request)
         return refusal(405, "a relay passes on what replication tasks need and nothing else")

@@ -7,8 +7,11 @@ store is killed before it noted a write. None of that shows in `pending` or `act
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from itertools import groupby, islice
 
 import structlog
 
@@ -22,11 +25,13 @@ from fleetbox_replication.tasks import is_ours
 log = structlog.get_logger()
 
 LOOK_S = 5.0  # a look costs two small requests; the engine itself takes ten seconds after each trouble
+UPTIME_STEP_S = 2.0  # the store tells its uptime in whole seconds
 SETTLE_S = 3.0  # what was written a moment ago is still on its way, not forgotten
 FULL = 0.9  # of its quota: from here on the destination's ring may have let go of what is missing there
 AT_ONCE = 32  # records in memory while they are copied, of 8 MB at most
 
 Key = tuple[str, int]
+Turn = Callable[[str, str], AbstractAsyncContextManager[object]]
 
 
 @dataclass(slots=True)
@@ -44,9 +49,13 @@ class Swept:
         return not self.refused
 
 
-async def sweep(source: Store, there: Store, spec: TaskSpec, sleep: Callable[[float], Awaitable[None]]) -> Swept:
+async def sweep(
+    source: Store, there: Store, spec: TaskSpec, turn: Turn, sleep: Callable[[float], Awaitable[None]]
+) -> Swept:
     """Compare what a task would send with what its destination holds, twice, and copy what is missing both times.
 
+    `turn` gives an entry of the destination to this sweep alone while it writes there: healing a half-written record
+    beside a batch on its way would give that batch's records each other's bytes.
     Lists one entry at a time: about 30 µs a record at each end. Raises Unreachable, AccessDenied.
     """
     missing = await _missing(source, there, spec)
@@ -54,8 +63,10 @@ async def sweep(source: Store, there: Store, spec: TaskSpec, sleep: Callable[[fl
         await sleep(SETTLE_S)
         missing = [head for head in missing if not await _is_there(there, spec.dst_bucket, head)]
     swept = Swept(forgotten=len(missing))
-    for first in range(0, len(missing), AT_ONCE):
-        await _bring(source, there, spec, missing[first : first + AT_ONCE], swept)
+    for entry, heads in groupby(missing, key=lambda head: head.entry):
+        for some in _batched(heads, AT_ONCE):
+            async with turn(spec.dst_bucket, entry):
+                await _bring(source, there, spec, some, swept)
     await _bring_attachments(source, there, spec)
     return swept
 
@@ -73,9 +84,11 @@ class Sweeper:
         there: Callable[[], Store],
         relay: Relay,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source, self._there, self._relay, self._sleep = source, there, relay, sleep
-        self._seen: tuple[int, int] | None = None  # cuts, and the store's uptime in s
+        self._source, self._there, self._relay = source, there, relay
+        self._sleep, self._monotonic_s = sleep, monotonic_s
+        self._seen: tuple[int, float] | None = None  # cuts, and when the store started
         self._due: set[str] = set()
         self._far: Store | None = None  # kept: it remembers since when a record there is half-written
 
@@ -102,24 +115,24 @@ class Sweeper:
     async def step(self) -> None:
         """Look once, and sweep what is due."""
         source = self._source()
-        tasks = [task for task in await source.tasks() if is_ours(task.spec) and task.mode == "enabled"]
-        if await self._something_broke(source):
-            self._due = {task.spec.name for task in tasks}
-        idle = [task.spec for task in tasks if task.spec.name in self._due and not task.pending]
-        if not idle:
+        broke = await self._something_broke(source)
+        if not broke and not self._due:
             return
-        self._far = self._far or self._there()
-        for spec in idle:
-            swept = await sweep(source, self._far, spec, self._sleep)
+        tasks = [task for task in await source.tasks() if is_ours(task.spec) and task.mode == "enabled"]
+        if broke:
+            self._due = {task.spec.name for task in tasks}
+        for spec in [task.spec for task in tasks if task.spec.name in self._due and not task.pending]:
+            self._far = self._far or self._there()
+            swept = await sweep(source, self._far, spec, self._relay.turn, self._sleep)
             self._tell(spec.name, swept)
             if swept.clean:
                 self._due.discard(spec.name)
 
     async def _something_broke(self, source: Store) -> bool:
         """Tell whether a cut or a restart may have made tasks forget; the first look always does."""
-        uptime_s = (await source.info()).uptime_s
-        seen, self._seen = self._seen, (self._relay.cuts, uptime_s)
-        return seen is None or seen[0] != self._seen[0] or uptime_s < seen[1]
+        started_s = self._monotonic_s() - (await source.info()).uptime_s
+        seen, self._seen = self._seen, (self._relay.cuts, started_s)
+        return seen is None or seen[0] != self._seen[0] or started_s > seen[1] + UPTIME_STEP_S
 
     def _tell(self, task: str, swept: Swept) -> None:
         if swept.brought:
@@ -172,7 +185,7 @@ async def _is_there(there: Store, bucket: str, head: Head) -> bool:
         return False
 
 
-async def _bring(source: Store, there: Store, spec: TaskSpec, heads: list[Head], swept: Swept) -> None:
+async def _bring(source: Store, there: Store, spec: TaskSpec, heads: Sequence[Head], swept: Swept) -> None:
     drafts = []
     for head in heads:
         try:
@@ -196,3 +209,9 @@ async def _bring_attachments(source: Store, there: Store, spec: TaskSpec) -> Non
             continue  # the stream itself has not arrived, and may never be selected
         for key in own.keys() - held.keys():
             await there.write_attachment(spec.dst_bucket, info.name, key, own[key])
+
+
+def _batched(heads: Iterable[Head], count: int) -> Iterator[list[Head]]:
+    left = iter(heads)
+    while some := list(islice(left, count)):
+        yield some

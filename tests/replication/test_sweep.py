@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 
 import xxhash
 
 from fleetbox.blobs import BucketSpec, Store, TaskSpec
+from fleetbox.errors import Unreachable
 from fleetbox.records import Draft
 from fleetbox_replication.filters import hop_filter
 from fleetbox_replication.sweep import Sweeper, sweep
@@ -44,6 +46,11 @@ async def _no_wait(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
+def _alone(_bucket: str, _entry: str) -> AbstractAsyncContextManager[object]:
+    """No relay writes beside these sweeps."""
+    return nullcontext()
+
+
 async def _held(store: Store, bucket: str) -> dict[tuple[str, int], tuple[bytes, dict[str, str]]]:
     return {(r.entry, r.time_us): (r.data, dict(r.labels)) async for r in store.query(bucket)}
 
@@ -59,11 +66,11 @@ def test_missing_selected_records_are_brought_whole(store_server: object) -> Non
                 spec.src_bucket, [*drafts, *(_draft("a", 200 + number, keep=False) for number in range(20))]
             )
             await store.write(spec.dst_bucket, drafts[:50])
-            swept = await sweep(store, store, spec, _no_wait)
+            swept = await sweep(store, store, spec, _alone, _no_wait)
 
             assert (swept.forgotten, swept.brought, swept.gone, swept.refused) == (150, 150, 0, [])
             assert await _held(store, spec.dst_bucket) == {(d.entry, d.time_us): (d.data, d.labels) for d in drafts}
-            assert (await sweep(store, store, spec, _no_wait)).forgotten == 0
+            assert (await sweep(store, store, spec, _alone, _no_wait)).forgotten == 0
 
     asyncio.run(scene())
 
@@ -75,7 +82,7 @@ def test_skipped_streams_are_not_brought(store_server: object) -> None:
     async def scene() -> None:
         async with _hop(store_server, spec) as store:
             await store.write(spec.src_bucket, [_draft("a", 1), _draft("b/c", 1)])
-            await sweep(store, store, spec, _no_wait)
+            await sweep(store, store, spec, _alone, _no_wait)
 
             assert [key[0] for key in await _held(store, spec.dst_bucket)] == ["a"]
 
@@ -93,7 +100,7 @@ def test_what_arrives_meanwhile_is_not_forgotten(store_server: object) -> None:
             async def arrive(_seconds: float) -> None:
                 await store.write(spec.dst_bucket, [_draft("a", 1)])
 
-            assert (await sweep(store, store, spec, arrive)).brought == 1
+            assert (await sweep(store, store, spec, _alone, arrive)).brought == 1
 
     asyncio.run(scene())
 
@@ -108,11 +115,11 @@ def test_beyond_the_horizon_of_a_full_destination_nothing_is_brought(store_serve
             await store.write(spec.dst_bucket, [_draft("a", number) for number in range(5, 10)])
             size = sum(info.size_bytes for info in await store.entries(spec.dst_bucket))
             await store.ensure_bucket(spec.dst_bucket, BucketSpec("FIFO", size))
-            full = await sweep(store, store, spec, _no_wait)
+            full = await sweep(store, store, spec, _alone, _no_wait)
             await store.ensure_bucket(spec.dst_bucket, BucketSpec("FIFO", 10_000_000))
 
             assert full.forgotten == 0
-            assert (await sweep(store, store, spec, _no_wait)).brought == 5
+            assert (await sweep(store, store, spec, _alone, _no_wait)).brought == 5
 
     asyncio.run(scene())
 
@@ -125,7 +132,7 @@ def test_attachments_come_along(store_server: object) -> None:
         async with _hop(store_server, spec) as store:
             await store.write(spec.src_bucket, [_draft("a", 1)])
             await store.write_attachment(spec.src_bucket, "a", "schema", {"type": "log"})
-            await sweep(store, store, spec, _no_wait)
+            await sweep(store, store, spec, _alone, _no_wait)
 
             assert await store.attachments(spec.dst_bucket, "a") == {"schema": {"type": "log"}}
 
@@ -139,8 +146,14 @@ class _Relay:
         self.cuts = 0
         self.total = 0
 
+        self.turns: list[tuple[str, str]] = []
+
     def brought(self, records: int) -> None:
         self.total += records
+
+    def turn(self, bucket: str, entry: str) -> AbstractAsyncContextManager[object]:
+        self.turns.append((bucket, entry))
+        return nullcontext()
 
 
 def test_it_sweeps_at_start_and_after_a_cut(store_server: object, new_store_server: Callable[[], object]) -> None:
@@ -170,3 +183,35 @@ def test_it_sweeps_at_start_and_after_a_cut(store_server: object, new_store_serv
             return totals
 
     assert asyncio.run(scene()) == [10, 10, 12]
+    assert relay.turns == [(spec.dst_bucket, "a")] * 2
+
+
+def test_it_sweeps_after_its_store_was_restarted(new_store_server: Callable[[], object]) -> None:
+    """A store that was killed may have forgotten what it had just taken: its tasks are swept again."""
+    spec = _spec()
+    spec = replace(spec, name=f"{spec.dst_bucket}-to-edge", src_bucket=spec.dst_bucket)
+    relay, own, edge = _Relay(), new_store_server(), new_store_server()
+    later = [0.0]
+
+    def there() -> Store:
+        return Store(edge.url, edge.token)  # type: ignore[attr-defined]
+
+    async def scene() -> int:
+        async with Store(own.url, own.token) as store, there() as far:  # type: ignore[attr-defined]
+            for end in (store, far):
+                await end.ensure_bucket(spec.src_bucket, BucketSpec("FIFO", 10_000_000))
+            await store.write(spec.src_bucket, [_draft("a", 1)])
+            await store.put_task(spec)
+            sweeper = Sweeper(lambda: store, there, relay, _no_wait, lambda: time.monotonic() + later[0])  # type: ignore[arg-type]
+            await sweeper.step()
+            await far.delete(spec.dst_bucket, "a", [BASE_US + 1])
+            own.kill()  # type: ignore[attr-defined]
+            own.start()  # type: ignore[attr-defined]
+            later[0] = 10.0  # as if it had run ten seconds before it was killed
+            with suppress(Unreachable):
+                await sweeper.step()  # meets the connection that died with the store
+            await sweeper.step()
+            await sweeper.close()
+            return relay.total
+
+    assert asyncio.run(scene()) == 2

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -60,7 +61,10 @@ def test_a_killed_relay_loses_nothing_it_had_on_its_way(hop: Hops) -> None:
 
             async def swept() -> bool:
                 task = (await source.tasks())[0]
-                return not task.pending and (await sweep(source, there, task.spec, asyncio.sleep)).clean
+                return (
+                    not task.pending
+                    and (await sweep(source, there, task.spec, lambda *_: nullcontext(), asyncio.sleep)).clean
+                )
 
             await h.until(swept, 60.0)
 
