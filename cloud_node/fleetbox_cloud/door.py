@@ -11,7 +11,7 @@ from aiohttp import web
 
 from fleetbox.errors import FleetboxError
 from fleetbox_cloud.sink import MAX_BODY_BYTES
-from fleetbox_replication.destination import HEADER_BYTES, HEADERS
+from fleetbox_replication.relay.destination import HEADER_BYTES, HEADERS
 
 FILE = "site.json"  # in the site's state folder: where the door is
 STOP_S = 5.0  # a batch on the wire gets this long; the engine sends the others again

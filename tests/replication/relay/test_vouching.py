@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from fleetbox_replication.vouching import (
+from fleetbox_replication.relay.vouching import (
     LARGE_GRACE_S,
     LAZY_BYTES,
     SMALL_GRACE_S,

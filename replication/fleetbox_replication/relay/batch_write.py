@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fleetbox_replication.answers import refused, sorted_by_error
-from fleetbox_replication.destination import Cut, Destination, Entry, Reply
-from fleetbox_replication.settling import Bodies, Outcome, Settler
-from fleetbox_replication.vouching import Answer, judge_answer
+from fleetbox_replication.relay.answers import refused, sorted_by_error
+from fleetbox_replication.relay.destination import Cut, Destination, Entry, Reply
+from fleetbox_replication.relay.settling import Bodies, Outcome, Settler
+from fleetbox_replication.relay.vouching import Answer, judge_answer
 from fleetbox_replication.wire import Part
 
 

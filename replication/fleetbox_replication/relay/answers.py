@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fleetbox_replication.destination import Destination, Reply
-from fleetbox_replication.settling import Outcome
-from fleetbox_replication.vouching import Answer, Remedy, judge_answer, judge_error
+from fleetbox_replication.relay.destination import Destination, Reply
+from fleetbox_replication.relay.settling import Outcome
+from fleetbox_replication.relay.vouching import Answer, Remedy, judge_answer, judge_error
 from fleetbox_replication.wire import Part, errors_of
 
 

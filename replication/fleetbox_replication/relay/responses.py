@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from fleetbox_replication.destination import Reply
-from fleetbox_replication.relay_requests import RecordsRequest
-from fleetbox_replication.settling import Outcome
+from fleetbox_replication.relay.destination import Reply
+from fleetbox_replication.relay.requests import RecordsRequest
+from fleetbox_replication.relay.settling import Outcome
 from fleetbox_replication.wire import RecordError, error_headers
 
 

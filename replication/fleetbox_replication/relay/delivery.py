@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from fleetbox_replication.answers import refused, sorted_by_error
-from fleetbox_replication.batch_write import BatchWrite
-from fleetbox_replication.destination import Cut, Destination, Entry
-from fleetbox_replication.relay_counters import RelayCounters
-from fleetbox_replication.settling import Bodies, Outcome, Settler
-from fleetbox_replication.vouching import LARGE_GRACE_S, Answer, judge_answer
+from fleetbox_replication.relay.answers import refused, sorted_by_error
+from fleetbox_replication.relay.batch_write import BatchWrite
+from fleetbox_replication.relay.counters import RelayCounters
+from fleetbox_replication.relay.destination import Cut, Destination, Entry
+from fleetbox_replication.relay.settling import Bodies, Outcome, Settler
+from fleetbox_replication.relay.vouching import LARGE_GRACE_S, Answer, judge_answer
 from fleetbox_replication.wire import Part, RecordError
 
 RETRY_S = 8.0  # the engine itself waits about 10 s after a 503; below that, trying here is faster

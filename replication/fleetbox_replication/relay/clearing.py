@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetbox.blobs.covering import COVER, COVER_LABELS, COVER_TYPE, covered, is_cover, spots
-from fleetbox_replication.destination import Destination, Entry
+from fleetbox_replication.relay.destination import Destination, Entry
 from fleetbox_replication.wire import errors_of, make_part
 
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleetbox_replication.clearing import clear
-from fleetbox_replication.destination import Cut, Destination, Entry
-from fleetbox_replication.relay_counters import RelayCounters
-from fleetbox_replication.vouching import Found, Remedy, judge_found, judge_present
+from fleetbox_replication.relay.clearing import clear
+from fleetbox_replication.relay.counters import RelayCounters
+from fleetbox_replication.relay.destination import Cut, Destination, Entry
+from fleetbox_replication.relay.vouching import Found, Remedy, judge_found, judge_present
 from fleetbox_replication.wire import Part, RecordError, errors_of
 
 REMEMBERED = 10_000  # unreadable records watched at once; beyond it the oldest start anew

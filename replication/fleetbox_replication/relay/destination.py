@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
-from fleetbox_replication.vouching import Found
+from fleetbox_replication.relay.vouching import Found
 from fleetbox_replication.wire import Part, batch_headers, label_headers, labels_of
 
 if TYPE_CHECKING:

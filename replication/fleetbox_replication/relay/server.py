@@ -12,13 +12,13 @@ from aiohttp import ClientError, web
 
 from fleetbox.clock import Clock
 from fleetbox.errors import FleetboxError
-from fleetbox_replication.delivery import Delivery, Timing
-from fleetbox_replication.destination import HEADER_BYTES, HEADERS, Cut, Destination
-from fleetbox_replication.holding import Holding
-from fleetbox_replication.relay_answers import drain, once, passed_back, refusal, taken
-from fleetbox_replication.relay_counters import RelayCounters
-from fleetbox_replication.relay_requests import RecordsRequest, is_probe, probed_bucket, read_records
-from fleetbox_replication.settling import Outcome
+from fleetbox_replication.relay.counters import RelayCounters
+from fleetbox_replication.relay.delivery import Delivery, Timing
+from fleetbox_replication.relay.destination import HEADER_BYTES, HEADERS, Cut, Destination
+from fleetbox_replication.relay.holding import Holding
+from fleetbox_replication.relay.requests import RecordsRequest, is_probe, probed_bucket, read_records
+from fleetbox_replication.relay.responses import drain, once, passed_back, refusal, taken
+from fleetbox_replication.relay.settling import Outcome
 from fleetbox_replication.wire import WireError, slices
 
 HELD_BYTES = 16 * 1024 * 1024  # the engine closes a batch at 8 MB; more is one large record, passed through unheld

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
-from fleetbox_replication.vouching import next_step
+from fleetbox_replication.relay.vouching import next_step
 
 KEPT_CONFLICTS = 100  # enough to see the pattern; the count goes on
 

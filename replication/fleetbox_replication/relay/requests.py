@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 
-from fleetbox_replication.destination import Entry
+from fleetbox_replication.relay.destination import Entry
 from fleetbox_replication.wire import Part, WireError, labels_of, make_part, parts_of
 
 _RECORDS = re.compile(r"(?P<path>/api/v1/b/(?P<bucket>[^/?]+)/(?P<entry>[^?]+?))(?P<batch>/batch)?(?:\?(?P<query>.*))?")

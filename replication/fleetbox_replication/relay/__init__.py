@@ -1,0 +1,5 @@
+"""The relay: what a store's tasks send through on localhost, so that nothing is acknowledged before it has arrived."""
+
+from fleetbox_replication.relay.server import Relay
+
+__all__ = ["Relay"]
