@@ -13,6 +13,7 @@ from fleetbox_edge.spool import HEADER, MAGIC, Segment
 
 RECENT_KEYS = 8_192  # minutes of a camera; a clash with an older key is resolved by the writer, at the store
 NEVER = -1
+JITTER_US = 1_000_000  # rows without a time follow a stream this far ahead of the clock; beyond, a stamp was odd
 
 
 class Lane:
@@ -62,10 +63,11 @@ class Lane:
     def stamp(self, now_us: int, given_us: int | None) -> tuple[int, bool]:
         """Return the stamp of the next row or blob and whether it lies before the last one.
 
-        A stamp equal to the last is bumped by 1 µs, and so are those that follow too closely.
+        A stamp equal to the last is bumped by 1 µs, and so are those that follow too closely. Without a given
+        time it is now: a single stamp from the future must not drag along everything after it.
         """
         if given_us is None:
-            given_us = max(now_us, self.last_given)
+            given_us = self.last_given if now_us < self.last_given <= now_us + JITTER_US else now_us
         if given_us >= self.last_given:
             self.last_given = given_us
             if given_us <= self.last:

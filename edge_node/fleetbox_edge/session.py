@@ -18,7 +18,7 @@ from fleetbox.time import parse_time
 from fleetbox.types import images, time_series
 from fleetbox_edge.bulk import Piece, pieces
 from fleetbox_edge.journal import Journal, OpenSpool
-from fleetbox_edge.lanes import NEVER, Lane
+from fleetbox_edge.lanes import JITTER_US, NEVER, Lane
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.packing import STAMP_MARK, picker, shape_of
 from fleetbox_edge.parcels import Address, Parcel
@@ -72,6 +72,8 @@ class Session(Journal):
                 return self._log(stream, value, time, labels)
             stamp = self._now_us()
             if stamp <= lane.last:
+                if lane.last - stamp > JITTER_US:
+                    return self._log(stream, value, time, labels)
                 stamp = lane.last + 1
             start = segment.offset
             end = start + lane.frame_bytes

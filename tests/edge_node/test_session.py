@@ -115,3 +115,35 @@ def test_a_spare_made_after_the_end_is_removed(session: Session, tmp_path: Path)
     session.make_spare("sensor", tmp_path / "spool" / "sensor-9.seg", 65_536)
     assert list((tmp_path / "spool").glob("*.seg")) == []
     assert session.spool.bytes == 0
+
+
+def test_a_stamp_from_the_future_drags_nothing_along(session: Session) -> None:
+    """After one row or line of 2076, those without a time are stamped now, in chunks of their own."""
+    now_us = session.clock.now_us()
+    future_us = now_us + 50 * 365 * 86_400_000_000
+    for number in range(6):
+        given_us = future_us if number == 2 else None
+        session.log("imu", {"n": number, "x": 0.5}, time=given_us)
+        session.log("log/app", f"line {number}", time=given_us)
+    session.seal_all()
+    rows = [row for parcel in session.outbox.take("sensor") for row in chunks.rows(parcel.payload())]
+    assert [row["n"] for row in rows] == list(range(6))
+    stamps = {"imu": [row["time_us"] for row in rows], "log": [p.time_us for p in session.outbox.take("log")]}
+    for found in stamps.values():
+        assert found.pop(2) == future_us
+        assert len(found) == 5
+        assert all(now_us <= stamp < now_us + 60_000_000 for stamp in found)
+        assert found == sorted(set(found))
+    assert session.backward == 2
+
+
+def test_rows_follow_a_stream_slightly_ahead(session: Session) -> None:
+    """A last stamp less than a second ahead is jitter: rows without a time go on behind it, in one chunk."""
+    ahead_us = session.clock.now_us() + 900_000
+    session.log("imu", {"n": 0, "x": 0.5}, time=ahead_us)
+    for number in (1, 2):
+        session.log("imu", {"n": number, "x": 0.5})
+    session.seal_all()
+    (parcel,) = session.outbox.take("sensor")
+    assert [row["time_us"] - ahead_us for row in chunks.rows(parcel.payload())] == [0, 1, 2]
+    assert session.backward == 0
