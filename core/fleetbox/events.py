@@ -20,6 +20,7 @@ from fleetbox.errors import InputError, NotFound, StoreRefused
 from fleetbox.labels import Labels
 from fleetbox.naming import check_robot
 from fleetbox.records import Draft, Record
+from fleetbox.time import check_time
 
 if TYPE_CHECKING:
     from fleetbox.blobs import Store
@@ -70,13 +71,19 @@ class Event:
 
 
 def new_event(event: Event, bits: Callable[[int], int] = secrets.randbits) -> Event:
-    """Return the event with a checked kind, robot and interval, and with a fresh id when it has none."""
+    """Return the event with a checked kind, robot and interval, and with a fresh id when it has none.
+
+    A window that reaches back before 1970 begins there; any other time that no store can hold raises InputError.
+    """
     if len(event.kind) > MAX_KIND_CHARS or not _KIND.fullmatch(event.kind):
         raise InputError(
             f"event kind {event.kind!r} is not usable",
             f"use up to {MAX_KIND_CHARS} of A-Z a-z 0-9 _ -, starting with a letter, such as hard_brake",
         )
     check_robot(event.robot)
+    check_time(event.time_us)
+    check_time(event.stop_us)
+    event = replace(event, start_us=max(0, event.start_us))
     if not event.start_us <= event.time_us <= event.stop_us:
         raise InputError(f"event {event.kind!r} does not lie within its own interval", "give --pre and --post >= 0")
     if len(event.note) > MAX_NOTE_CHARS:
@@ -87,7 +94,7 @@ def new_event(event: Event, bits: Callable[[int], int] = secrets.randbits) -> Ev
 def make_id(kind: str, time_us: int, noise: int) -> str:
     """Make an id that sorts by time within its kind: "hard-brake-1f3k...", ten bits of noise part equal stamps."""
     number, digits = (time_us << 10) | (noise & 1023), ""
-    while number:
+    while number > 0:  # a negative number never becomes 0 by halving
         number, low = divmod(number, 32)
         digits = _DIGITS[low] + digits
     return f"{kind.replace('_', '-').lower()}-{digits.rjust(13, '0')}"

@@ -9,6 +9,8 @@ from fleetbox.errors import InputError
 
 GRAMMAR = "RFC3339 (2026-11-21T13:30:00Z), epoch (s, ms, us or ns), now-15m, -15m or 13:30 (local, today)"
 
+MAX_TIME_US = 253_402_300_800_000_000  # µs; the year 10000, the first that no calendar here can write
+
 _UNIT_US = {
     "us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "min": 60_000_000,
     "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000,
@@ -22,20 +24,36 @@ def parse_duration(value: str | float | timedelta) -> int:
     """Return a duration in µs from text such as "10s", "1h30m" or "500ms", from seconds, or from a timedelta."""
     if isinstance(value, timedelta):
         return value // timedelta(microseconds=1)
-    if isinstance(value, int | float):
-        return round(value * 1_000_000)
+    if not isinstance(value, str):
+        return _whole(value * 1_000_000, "duration", value)
     text = value.strip()
     if not _DURATION.fullmatch(text):
         raise InputError(f"duration {value!r} is not understood", "write it like 10s, 500ms, 15m, 1h30m or 30d")
-    return round(sum(float(number) * _UNIT_US[unit] for number, unit in _PART.findall(text)))
+    return _whole(sum(float(number) * _UNIT_US[unit] for number, unit in _PART.findall(text)), "duration", value)
 
 
 def parse_time(value: str | float | datetime, now_us: int, zone: tzinfo | None = None) -> int:
     """Return µs since the epoch from a point in time as people write it.
 
     `now_us` is what "now" means; `zone` is the zone of a bare clock time (default: this machine's).
-    A number is an epoch in s, ms, µs or ns, told apart by its size. Raises InputError with the grammar.
+    A number is an epoch in s, ms, µs or ns, told apart by its size. Raises InputError with the grammar, and for
+    a time that no store can hold: before 1970 or after the year 9999.
     """
+    return check_time(_point_us(value, now_us, zone), value)
+
+
+def check_time(time_us: int, given: object = None) -> int:
+    """Return a time in µs that a store can hold; raise InputError before 1970 and after the year 9999.
+
+    `given` is what somebody wrote, for the message.
+    """
+    if 0 <= time_us < MAX_TIME_US:
+        return time_us
+    said = f"{str(time_us)[:30]} µs" if given is None else repr(given)[:60]
+    raise InputError(f"time {said} is not between 1970 and the year 9999", f"write {GRAMMAR}")
+
+
+def _point_us(value: str | float | datetime, now_us: int, zone: tzinfo | None) -> int:
     if isinstance(value, datetime):
         return _datetime_us(value, zone)
     if isinstance(value, int | float):
@@ -49,26 +67,35 @@ def parse_time(value: str | float | datetime, now_us: int, zone: tzinfo | None =
         return now_us + (parse_duration(text[1:]) if text[0] == "+" else -parse_duration(text[1:]))
     if match := _CLOCK.fullmatch(text):
         return _today_us(match, now_us, zone)
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"\d{1,99}(\.\d+)?", text):
         return _epoch_us(float(text) if "." in text else int(text))
     try:
-        return _datetime_us(datetime.fromisoformat(text), zone)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise InputError(f"time {value!r} is not understood", f"write {GRAMMAR}") from None
+    return _datetime_us(moment, zone)
 
 
 def show_time(time_us: int, zone: tzinfo | None = None) -> str:
-    """Write a point in time for people, local first: "14:03:21.400 (13:03:21Z, 2026-11-21)"."""
-    moment = datetime.fromtimestamp(time_us / 1e6, UTC)
-    local = moment.astimezone(zone)
+    """Write a point in time for people, local first: "14:03:21.400 (13:03:21Z, 2026-11-21)".
+
+    A time that no calendar can write, as a foreign writer may have stored it, is shown as its number of µs.
+    """
+    try:
+        moment = datetime.fromtimestamp(time_us / 1e6, UTC)
+        local = moment.astimezone(zone)
+    except (ValueError, OverflowError, OSError):
+        return f"{time_us} µs"
     return f"{local:%H:%M:%S}.{time_us % 1_000_000 // 1000:03d} ({moment:%H:%M:%SZ, %Y-%m-%d})"
 
 
 def iso_time(time_us: int) -> str:
-    """Write a point in time as RFC3339 in UTC with µs."""
-    return (
-        datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_us % 1_000_000:06d}Z"
-    )
+    """Write a point in time as RFC3339 in UTC with µs, or as "<n> µs" when no calendar can write it."""
+    try:
+        moment = datetime.fromtimestamp(time_us // 1_000_000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{time_us} µs"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_us % 1_000_000:06d}Z"
 
 
 def show_duration(duration_us: int) -> str:
@@ -83,15 +110,26 @@ def show_duration(duration_us: int) -> str:
 
 def _epoch_us(value: float) -> int:
     size = abs(value)
+    whole = _whole(value, "time", value)
     if size >= 1e17:
-        return int(value) // 1000
+        return whole // 1000
     if size >= 1e14:
-        return int(value)
+        return whole
     return round(value * 1000) if size >= 1e11 else round(value * 1_000_000)
 
 
+def _whole(value: float, what: str, given: object) -> int:
+    try:
+        return round(value)
+    except (ValueError, OverflowError):
+        raise InputError(f"{what} {repr(given)[:60]} is no number of µs", "write a finite number") from None
+
+
 def _datetime_us(value: datetime, zone: tzinfo | None) -> int:
-    aware = value if value.tzinfo is not None else value.replace(tzinfo=zone) if zone else value.astimezone()
+    try:
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=zone) if zone else value.astimezone()
+    except (ValueError, OverflowError):  # a naive date at the calendar's own ends
+        raise InputError(f"time {value} is not between 1970 and the year 9999", f"write {GRAMMAR}") from None
     return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 

@@ -13,6 +13,7 @@ from fleetbox.blobs import BucketSpec, Store
 from fleetbox.errors import InputError
 from fleetbox.events import Event, decode, draft, encode, fold, make_id, new_event, read_events, write_event
 from fleetbox.labels import check_user_labels
+from fleetbox.time import MAX_TIME_US
 from tests.conftest import StoreServer
 
 T = 1_763_700_000_000_000
@@ -51,6 +52,21 @@ def test_bad_kinds_are_refused(kind: str) -> None:
     """A kind stands in labels and ids, so it obeys their rules."""
     with pytest.raises(InputError, match="not usable"):
         new_event(replace(BRAKE, kind=kind))
+
+
+@pytest.mark.parametrize("time_us", [-1, -(10**17), MAX_TIME_US, 10**23])
+def test_an_event_outside_the_calendar_is_refused(time_us: int) -> None:
+    """Before 1970 no id could be made, after 9999 nobody could read it: neither is written."""
+    with pytest.raises(InputError, match="1970"):
+        new_event(replace(BRAKE, id="", time_us=time_us, start_us=time_us - 5, stop_us=time_us + 5))
+    with pytest.raises(InputError, match="1970"):
+        new_event(replace(BRAKE, stop_us=MAX_TIME_US))
+
+
+def test_a_window_that_begins_before_1970_is_clipped() -> None:
+    """A moment just after 1970 keeps its window from 0 on."""
+    event = new_event(replace(BRAKE, id="", time_us=5, start_us=-7, stop_us=9), bits=lambda n: 0)
+    assert (event.start_us, event.time_us, event.id) == (0, 5, "hard-brake-0000000000500")
 
 
 def test_an_event_lies_within_its_interval() -> None:

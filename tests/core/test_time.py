@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from fleetbox.errors import InputError
-from fleetbox.time import iso_time, parse_duration, parse_time, show_duration, show_time
+from fleetbox.time import MAX_TIME_US, iso_time, parse_duration, parse_time, show_duration, show_time
 
 NOW = 1_763_700_000_000_000  # 2025-11-21T04:40:00Z
 BERLIN = timezone(timedelta(hours=1))
@@ -44,6 +44,39 @@ def test_what_is_no_time_names_the_grammar(text: str) -> None:
     """A wrong time is refused with the forms that work."""
     with pytest.raises(InputError):
         parse_time(text, NOW, BERLIN)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["-99999d", "1969-12-31T23:59:59Z", "0001-01-01", "99999999999999999999999", "9" * 50, "9" * 5000,
+     "now+9999999d", "9" * 400 + ".5", -1, float("nan"), float("inf"), float("-inf"),
+     float("nan"), float("inf"), float("-inf"), datetime(1, 1, 1), datetime(1969, 1, 1, tzinfo=UTC)],
+)  # fmt: skip
+def test_a_time_no_store_can_hold_is_refused(value: str | float | datetime) -> None:
+    """Before 1970, after the year 9999 or no number at all: an InputError, in any zone, and never another error."""
+    for zone in (BERLIN, None):
+        with pytest.raises(InputError, match="time"):
+            parse_time(value, NOW, zone)
+
+
+def test_the_first_and_the_last_time_pass() -> None:
+    """The whole range from 1970 to the end of 9999 can be written, and shown again."""
+    assert parse_time("1970-01-01T00:00:00Z", NOW) == 0
+    assert parse_time("9999-12-31T23:59:59.999999Z", NOW) == MAX_TIME_US - 1
+    assert iso_time(MAX_TIME_US - 1) == "9999-12-31T23:59:59.999999Z"
+
+
+@pytest.mark.parametrize("time_us", [MAX_TIME_US, 99_999_999_999_999_999_999, -(10**30), 10**400])
+def test_a_foreign_time_is_shown_as_its_number(time_us: int) -> None:
+    """What another writer stored outside any calendar is shown as it is, not as a traceback."""
+    assert show_time(time_us, BERLIN) == iso_time(time_us) == f"{time_us} µs"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "9" * 400 + "d"])
+def test_an_endless_duration_is_refused(value: str | float) -> None:
+    """No duration that is not a number of µs gets through."""
+    with pytest.raises(InputError, match="duration"):
+        parse_duration(value)
 
 
 @pytest.mark.parametrize(
