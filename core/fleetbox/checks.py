@@ -15,6 +15,8 @@ from fleetbox.time import show_duration
 
 Verdict = Literal["PASS", "WARN", "FAIL"]
 ORDER: tuple[Verdict, ...] = ("FAIL", "WARN", "PASS")
+ANSWER_S = 5.0  # a healthy store answers in milliseconds, one over a bad link within two
+LIMIT_S = 8.0  # for each part's checks, all at once: nobody stays on the phone for a hung store's every timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,15 @@ class Check:
 Checker = Callable[[FleetSettings, str | None], Awaitable[list[Check]]]
 
 
-async def run_checks(fleet: FleetSettings, robot: str | None = None) -> list[Check]:
-    """Run the checks of every installed part, about one robot and its sites or about the whole fleet."""
-    found = await asyncio.gather(*(_run(entry, fleet, robot) for entry in entry_points(group="fleetbox.checks")))
+async def run_checks(fleet: FleetSettings, robot: str | None = None, limit_s: float = LIMIT_S) -> list[Check]:
+    """Run the checks of every installed part, about one robot and its sites or about the whole fleet.
+
+    All run at once; what has not finished after `limit_s` is said to be so. Raises NotFound for an unknown robot.
+    """
+    if robot:
+        fleet.rule(robot)
+    parts = entry_points(group="fleetbox.checks")
+    found = await asyncio.gather(*(_run(entry, fleet, robot, limit_s) for entry in parts))
     return [check for checks in found for check in checks]
 
 
@@ -52,8 +60,15 @@ async def _place(place: Place) -> Check:
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
-        async with Store(place.url, place.current_token(), name=place.name, timeout_s=5.0) as store:
+        async with (
+            asyncio.timeout(ANSWER_S),
+            Store(place.url, place.current_token(), name=place.name, timeout_s=ANSWER_S) as store,
+        ):
             info = await store.info()
+    except TimeoutError:
+        text = f"{place.name} ({place.url}) did not answer within {ANSWER_S:g} s"
+        step = f"is the store at {place.url} running, or does it hang?"
+        return Check("FAIL", "store", place.name, text, f"{place.name} does not answer", step)
     except Unreachable as error:
         step = error.next_step or f"is the store at {place.url} running?"
         return Check("FAIL", "store", place.name, error.message, f"{place.name} unreachable", step)
@@ -66,12 +81,16 @@ async def _place(place: Place) -> Check:
     return Check("PASS", "store", place.name, text)
 
 
-async def _run(entry: EntryPoint, fleet: FleetSettings, robot: str | None) -> list[Check]:
+async def _run(entry: EntryPoint, fleet: FleetSettings, robot: str | None, limit_s: float) -> list[Check]:
     try:
         checker: Checker = entry.load()
     except ModuleNotFoundError:
         return []  # that part's extra is not installed here: nothing of it runs here either
     try:
-        return await checker(fleet, robot)
+        async with asyncio.timeout(limit_s):
+            return await checker(fleet, robot)
+    except TimeoutError:
+        text = f"{entry.name} not checked: a store did not answer within {limit_s:g} s"
+        return [Check("WARN", entry.name, robot or fleet.fleet, text, f"{entry.name} not checked")]
     except FleetboxError as error:
         return [Check("FAIL", entry.name, robot or fleet.fleet, error.message, next_step=error.next_step)]

@@ -50,7 +50,7 @@ def test_what_is_no_time_names_the_grammar(text: str) -> None:
     "value",
     ["-99999d", "1969-12-31T23:59:59Z", "0001-01-01", "99999999999999999999999", "9" * 50, "9" * 5000,
      "now+9999999d", "9" * 400 + ".5", -1, float("nan"), float("inf"), float("-inf"),
-     float("nan"), float("inf"), float("-inf"), datetime(1, 1, 1), datetime(1969, 1, 1, tzinfo=UTC)],
+     datetime(1, 1, 1), datetime(1969, 1, 1, tzinfo=UTC)],
 )  # fmt: skip
 def test_a_time_no_store_can_hold_is_refused(value: str | float | datetime) -> None:
     """Before 1970, after the year 9999 or no number at all: an InputError, in any zone, and never another error."""
