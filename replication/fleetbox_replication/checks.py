@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 from fleetbox.checks import Check
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_replication.apply import plan_fleet, sources
-from fleetbox_replication.status import HopStatus, PlaceStatus, status_of
+from fleetbox_replication.status import LIMIT_S, HopStatus, PlaceStatus, status_of
 
 BEHIND_S = 30.0  # a chunk closes after 5 s and a hop needs a few round trips; beyond this somebody should look
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -19,15 +20,27 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 async def hops(fleet: FleetSettings, robot: str | None) -> list[Check]:
     """Check every hop that leaves a place: one robot's places, or all that can be reached from here."""
     places = [place for place in (fleet.route(robot) if robot else sources(fleet)) if place.next]
-    planned = await plan_fleet(fleet, places)
-    wrong = {plan.place: sum(change.action != "keep" for change in plan.changes) for plan in planned}
-    standing = await status_of(fleet, places, time.time_ns() // 1000)
+    planned, standing = await asyncio.gather(
+        asyncio.gather(*(_wrong_tasks(fleet, place) for place in places)),
+        status_of(fleet, places, time.time_ns() // 1000),
+    )
+    wrong = dict(zip((place.name for place in places), planned, strict=True))
     return [
         check
         for place, status in zip(places, standing, strict=True)
         if status.error is None  # the check of places has said that this store is away
         for check in judge(place, status, wrong[place.name], robot)
     ]
+
+
+async def _wrong_tasks(fleet: FleetSettings, place: Place) -> int:
+    """Count the tasks a plan would change; 0 for a store that does not answer, which its status says."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            (planned,) = await plan_fleet(fleet, [place])
+    except TimeoutError:
+        return 0
+    return sum(change.action != "keep" for change in planned.changes)
 
 
 def judge(place: Place, status: PlaceStatus, wrong_tasks: int, robot: str | None) -> list[Check]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from fleetbox.blobs import EntryInfo, Store, TaskInfo, TaskSpec
-from fleetbox.errors import FleetboxError, NotFound
+from fleetbox.errors import FleetboxError, NotFound, Unreachable
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_replication.apply import connect
 from fleetbox_replication.filters import condition_of, lint
 from fleetbox_replication.tasks import is_ours, parse_name
 
 LOOK_BACK_US = 600_000_000  # µs; ten minutes of a 30 fps camera are 18,000 heads: 0.4 s of the store's time
+LIMIT_S = 7.0  # per place, all its hops together; below the limit of `doctor`, which would drop them all
+AT_ONCE = 4  # tasks measured side by side: a store with a hundred tasks is not asked for all at the same moment
 RELAY_TIMEOUT_S = 2.0  # it is on the same machine as the asker, or it is not there
+T = TypeVar("T")
+Asking = asyncio.Task[tuple[Mapping[str, Any] | None, str | None]]
 NO_PROOF = "pending and active are the engine's own words: it reports 0 and true also after dropping records"
 
 
@@ -85,33 +89,74 @@ class PlaceStatus:
     faults: tuple[str, ...] = ()
 
 
-async def status_of(fleet: FleetSettings, places: Iterable[Place], now_us: int) -> list[PlaceStatus]:
-    """Return the state of every hop that leaves the given places; a place out of reach carries its error."""
-    return list(await asyncio.gather(*(_place_status(fleet, place, now_us) for place in places)))
+async def status_of(
+    fleet: FleetSettings, places: Iterable[Place], now_us: int, limit_s: float = LIMIT_S
+) -> list[PlaceStatus]:
+    """Return the state of every hop that leaves the given places; a place out of reach carries its error.
+
+    A store that does not answer within `limit_s` is out of reach; a hop not measured by then says so.
+    """
+    return list(await asyncio.gather(*(_place_status(fleet, place, now_us, limit_s) for place in places)))
 
 
-async def _place_status(fleet: FleetSettings, place: Place, now_us: int) -> PlaceStatus:
-    relay, relay_error = await _relay_counters(place)
+async def _place_status(fleet: FleetSettings, place: Place, now_us: int, limit_s: float) -> PlaceStatus:
+    asking = asyncio.create_task(_relay_counters(place))
+    until = asyncio.get_running_loop().time() + limit_s
+    try:
+        return await _stores_status(fleet, place, asking, now_us, until)
+    finally:
+        asking.cancel()
+
+
+async def _stores_status(fleet: FleetSettings, place: Place, asking: Asking, now_us: int, until: float) -> PlaceStatus:
     try:
         async with connect(place) as source:
-            tasks = await source.tasks()
-            hops = await _hops(fleet, place, source, [task for task in tasks if is_ours(task.spec)], now_us)
+            tasks = await within(until, source.tasks(), f"{place.name} ({place.url})")
+            hops = await _hops(fleet, place, source, [task for task in tasks if is_ours(task.spec)], now_us, until)
+        relay, relay_error = await asking
         faults = tuple(f"task {task.spec.name}: {fault}" for task in tasks for fault in lint(task.spec.when))
         return PlaceStatus(place.name, tuple(hops), relay, relay_error, faults=faults)
     except FleetboxError as error:
+        relay, relay_error = await asking
         return PlaceStatus(place.name, (), relay, relay_error, error)
 
 
+async def within(until: float, answer: Awaitable[T], who: str) -> T:
+    """Return the answer, or raise Unreachable naming `who` once the loop's clock has reached `until`, in s."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await answer
+    except TimeoutError:
+        raise Unreachable(f"{who} did not answer in time", "is that store running, or does it hang?") from None
+
+
 async def _hops(
-    fleet: FleetSettings, place: Place, source: Store, tasks: list[TaskInfo], now_us: int
+    fleet: FleetSettings, place: Place, source: Store, tasks: list[TaskInfo], now_us: int, until: float
 ) -> list[HopStatus]:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def measured(task: TaskInfo, destination: Store) -> HopStatus:
+        try:
+            lag = await within(until, _in_turn(turns, lag_of(source, destination, task.spec, now_us)), both)
+            return HopStatus(place.name, task, lag)
+        except FleetboxError as error:
+            return HopStatus(place.name, task, Lag(), error.message)
+
     try:
         target = fleet.site_place(place.next or "")
+        both = f"{place.name} or {target.name} ({target.url})"
         async with connect(target) as destination:
-            lags = [await lag_of(source, destination, task.spec, now_us) for task in tasks]
-        return [HopStatus(place.name, task, lag) for task, lag in zip(tasks, lags, strict=True)]
+            return await asyncio.gather(*(measured(task, destination) for task in tasks))
     except FleetboxError as error:
         return [HopStatus(place.name, task, Lag(), error.message) for task in tasks]
+
+
+async def _in_turn(turns: asyncio.Semaphore, answer: Coroutine[Any, Any, Lag]) -> Lag:
+    try:
+        async with turns:
+            return await answer
+    finally:
+        answer.close()  # its turn may never have come
 
 
 async def lag_of(source: Store, destination: Store, spec: TaskSpec, now_us: int) -> Lag:
