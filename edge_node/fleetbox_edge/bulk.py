@@ -8,7 +8,10 @@ from typing import Any
 
 from fleetbox import chunks
 from fleetbox.errors import InputError
+from fleetbox.time import MAX_TIME_US, check_time
 from fleetbox.types import time_series
+
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,11 @@ class Piece:
 def pieces(times: Any, arrays: Mapping[str, Any], bound_us: int) -> list[Piece]:
     """Return the rows as pieces of at most a chunk's bytes and `bound_us`, cut where time runs backward.
 
-    times: one stamp per row, as int64 µs (or ns, ms, s by their size), float s, or datetime64.
+    times: one stamp per row, as int64 µs (or ns, ms, s by their size), float s, or datetime64. No rows, no pieces.
     arrays: field -> values, one per row; `log_ns`, `publish_ns` and `header_ns` are exact clocks in ns.
     """
+    if not isinstance(arrays, Mapping):
+        raise InputError(f"columns given as {type(arrays).__name__}", "give a dict: field name -> values")
     stamps = _stamps(times)
     columns = {name: _column(name, values, len(stamps)) for name, values in arrays.items()}
     clocks = {name: columns.pop(name) for name in chunks.CLOCKS if name in columns}
@@ -50,31 +55,47 @@ def pieces(times: Any, arrays: Mapping[str, Any], bound_us: int) -> list[Piece]:
 def _stamps(times: Any) -> Any:
     import numpy as np
 
-    given = np.asarray(times)
+    given = _array(times, "times")
     if given.ndim != 1:
         raise InputError(f"times of {given.ndim} dimensions", "give one stamp per row")
+    if given.dtype.kind not in "iufM":
+        raise InputError(f"times of type {given.dtype}", "give whole µs, seconds or datetime64")
+    if not len(given):
+        return np.empty(0, np.int64)
     if given.dtype.kind == "M":
-        return given.astype("datetime64[us]").astype(np.int64)
-    if given.dtype.kind not in "iuf" or not len(given):
-        raise InputError(f"times of type {given.dtype}, {len(given)} rows", "give whole µs, seconds or datetime64")
+        return _of_dates(given)
     if given.dtype.kind == "f" and not np.isfinite(given).all():
         raise InputError("times that are not finite", "drop those rows")
     size = abs(float(given[0]))  # told apart by size, as everywhere
+    scale = 1e-3 if size >= 1e17 else 1.0 if size >= 1e14 else 1e3 if size >= 1e11 else 1e6
+    for extreme in (given.min(), given.max()):
+        check_time(int(float(extreme) * scale))  # in float first: int64 would wrap around in silence
     if given.dtype.kind == "f":
-        scale = 1.0 if size >= 1e14 else 1e3 if size >= 1e11 else 1e6
-        stamps = np.round(given * scale).astype(np.int64)
-    else:
-        whole = given.astype(np.int64)
-        stamps = whole // 1000 if size >= 1e17 else whole if size >= 1e14 else whole * (1000 if size >= 1e11 else 10**6)
-    if stamps.min() < 0:
-        raise InputError(f"a time {int(stamps.min())} µs before 1970", "give times after 1970")
-    return stamps
+        return np.round(given * scale).astype(np.int64)
+    return (given // 1000).astype(np.int64) if scale < 1 else given.astype(np.int64) * int(scale)
+
+
+def _of_dates(given: Any) -> Any:
+    """Return datetime64 as µs; what is no time (NaT) or no time of ours raises."""
+    import numpy as np
+
+    days = given.astype("datetime64[D]").astype(np.int64)  # µs of a far year would wrap around in silence
+    if days.min() < 0 or days.max() * _DAY_US >= MAX_TIME_US:
+        raise InputError("times that are NaT, before 1970 or after the year 9999", "drop those rows")
+    return given.astype("datetime64[us]").astype(np.int64)
+
+
+def _array(values: Any, what: str) -> Any:
+    import numpy as np
+
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{what} cannot be an array: {error}", "give one value per row, all of one kind") from error
 
 
 def _column(name: str, values: Any, rows: int) -> Any:
-    import numpy as np
-
-    column = np.asarray(values)
+    column = _array(values, f"field {name!r}")
     if column.dtype.kind not in "fiubUO" or column.ndim < 1:
         raise InputError(f"field {name!r} holds {column.dtype}", "give numbers, truth values or text")
     if len(column) != rows:

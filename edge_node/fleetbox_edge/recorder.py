@@ -22,7 +22,7 @@ from fleetbox.clock import Clock
 from fleetbox.diagnostics import log_to_stderr
 from fleetbox.errors import FleetboxError, Incomplete
 from fleetbox.settings import RobotSettings, load_robot
-from fleetbox.time import parse_duration, parse_time
+from fleetbox.time import parse_duration
 from fleetbox_edge.agent import Agent
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.preview import Previewer
@@ -132,7 +132,7 @@ class Recorder:
         pre and post: how much before and after ("10s" or seconds); streams: globs; default: the policy's.
         """
         rule, now_us = self.settings.policy.event_rule(kind), self._session.clock.now_us()
-        time_us = now_us if time is None else parse_time(time, now_us)
+        time_us = now_us if time is None else self._session.time_us(time)
         start_us = time_us - (rule.pre if pre is None else parse_duration(pre))
         stop_us = time_us + (rule.post if post is None else parse_duration(post))
         globs = rule.streams if streams is None else tuple(streams)

@@ -14,7 +14,7 @@ from fleetbox.clock import Clock
 from fleetbox.errors import InputError
 from fleetbox.labels import check_user_labels
 from fleetbox.naming import check_stream
-from fleetbox.time import parse_time
+from fleetbox.time import check_time, parse_time
 from fleetbox.types import images, time_series
 from fleetbox_edge.bulk import Piece, pieces
 from fleetbox_edge.journal import Journal, OpenSpool
@@ -100,7 +100,7 @@ class Session(Journal):
 
     def _log(self, stream: str, value: Any, time: Any, labels: Mapping[str, Any] | None) -> None:
         kind = types.of(value)
-        given_us = None if time is None else self._time_us(time)
+        given_us = None if time is None else self.time_us(time)
         if kind is time_series.TYPE:
             row = time_series.flatten(value)
             with self.lock:
@@ -129,6 +129,9 @@ class Session(Journal):
     ) -> None:
         """Accept many rows at once; raises InputError naming the field that cannot be."""
         made = pieces(times, arrays, self.bound_us)
+        if not made:
+            check_stream(stream)
+            return
         with self.lock:
             lane = self._lane(stream, time_series.TYPE, labels)
             for piece in made:
@@ -207,14 +210,12 @@ class Session(Journal):
             lane.segment = None
         return lane
 
-    def _time_us(self, time: Any) -> int:
-        given = time.item() if hasattr(time, "item") else time  # numpy's scalars
+    def time_us(self, time: Any) -> int:
+        """Return a time as the caller gave it in µs; raises InputError for what is none, or none a store can hold."""
         try:
-            stamp = parse_time(given, self._now_us())
+            given = time.item() if hasattr(time, "item") else time  # numpy's scalars
+            return check_time(parse_time(given, self._now_us()), time)
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"time {time!r} is not understood: {error}", "give µs since the epoch") from error
-        if not 0 <= stamp < 2**63:
-            raise InputError(f"time {time!r} lies outside the epoch's µs", "give a time after 1970")
-        return stamp

@@ -242,8 +242,18 @@ def test_a_stream_has_one_type(recorder: Recorder) -> None:
 
 ILLEGAL_COLUMNS: list[tuple[Any, Any]] = [
     ([1, 2], {"x": [1.0]}),
-    ([], {"x": []}),
     ([1], {}),
+    ([], {}),
+    ([1, 2], {"x": [[1.0], [1.0, 2.0]]}),
+    ([[1], [1, 2]], {"x": [1.0, 2.0]}),
+    ([2**70], {"x": [1.0]}),
+    ([5, 2**60], {"x": [1.0, 2.0]}),
+    ([1e30], {"x": [1.0]}),
+    ([float("inf")], {"x": [1.0]}),
+    (np.array(["NaT"], "datetime64[us]"), {"x": [1.0]}),
+    (np.array([10**12], "datetime64[s]"), {"x": [1.0]}),
+    ([1], [1.0]),
+    ([1], {"x": ["\ud800"]}),
     ([[1]], {"x": [1.0]}),
     ([1.0, float("nan")], {"x": [1.0, 2.0]}),
     ([-5], {"x": [1.0]}),
@@ -259,6 +269,27 @@ def test_illegal_columns_are_refused(recorder: Recorder, times: Any, arrays: Any
     with pytest.raises(InputError):
         recorder.log_columns("bulk", times, arrays)
     assert recorder.stats().rows == 0
+
+
+def test_no_rows_of_columns_are_no_rows(recorder: Recorder) -> None:
+    """A producer that had nothing this time gets no error, and the stream is still of any type."""
+    recorder.log_columns("bulk", [], {"a": []})
+    recorder.log_columns("bulk", np.empty(0, "datetime64[us]"), {"a": np.empty((0, 3))})
+    assert recorder.stats().rows == 0
+    recorder.log("bulk", "text")
+
+
+@pytest.mark.parametrize("when", [2**70, -1, float("nan"), float("inf"), -float("inf"), "now+9999999d", "10001-1-1"])
+def test_times_that_no_store_can_hold_are_refused(recorder: Recorder, when: Any) -> None:
+    """A time before 1970, after the year 9999 or without a number raises, and the stream goes on as it was."""
+    recorder.log("t", {"v": 1, "w": 2})
+    for value in ({"v": 1, "w": 2}, "text"):
+        with pytest.raises(InputError, match=r"time|duration"):
+            recorder.log("t" if isinstance(value, dict) else "log/app", value, time=when)
+    with pytest.raises(InputError):
+        recorder.mark("hard_brake", time=when)
+    recorder.log("t", {"v": 1, "w": 2}, time="9999-12-31T23:59:59.999999Z")
+    assert (recorder.stats().rows, recorder.stats().blobs) == (2, 0)
 
 
 def test_many_threads(robot: Robot, recorder: Recorder) -> None:
