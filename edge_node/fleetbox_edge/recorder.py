@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time as system_time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from fleetbox import events, types
 from fleetbox.background import BackgroundLoop
 from fleetbox.clock import Clock
 from fleetbox.diagnostics import log_to_stderr
-from fleetbox.errors import FleetboxError, Incomplete
+from fleetbox.errors import FleetboxError, Incomplete, InputError
 from fleetbox.settings import RobotSettings, load_robot
 from fleetbox.time import parse_duration
 from fleetbox_edge.agent import Agent
@@ -124,18 +124,22 @@ class Recorder:
         time: When | None = None,
         pre: str | float | timedelta | None = None,
         post: str | float | timedelta | None = None,
-        streams: Sequence[str] | None = None,
+        streams: str | Sequence[str] | None = None,
         note: str = "",
     ) -> str:
         """Raise an event: keep what was recorded around a moment, and ship it. Return the event's id.
 
-        pre and post: how much before and after ("10s" or seconds); streams: globs; default: the policy's.
+        pre and post: how much before and after ("10s" or seconds); streams: a glob or several; default: the policy's.
+        Raises InputError for what cannot be.
         """
+        for name, text in (("kind", kind), ("note", note)):
+            if not isinstance(text, str):
+                raise InputError(f"an event's {name} is a {type(text).__name__}", "use text")
         rule, now_us = self.settings.policy.event_rule(kind), self._session.clock.now_us()
         time_us = now_us if time is None else self._session.time_us(time)
-        start_us = time_us - (rule.pre if pre is None else parse_duration(pre))
-        stop_us = time_us + (rule.post if post is None else parse_duration(post))
-        globs = rule.streams if streams is None else tuple(streams)
+        start_us = time_us - (rule.pre if pre is None else _span_us("pre", pre))
+        stop_us = time_us + (rule.post if post is None else _span_us("post", post))
+        globs = rule.streams if streams is None else _globs(streams)
         event = events.new_event(
             events.Event(
                 "", kind, self.settings.robot, time_us, start_us, stop_us, globs, note,
@@ -143,7 +147,7 @@ class Recorder:
             )
         )  # fmt: skip
         labels = {"event": event.id, "kind": event.kind, "state": event.state}
-        self._session.blob(events.STREAM, types.get(events.TYPE), events.encode(event), None, labels)
+        self._session.blob(events.STREAM, types.get(events.TYPE), _encoded(event), None, labels)
         self._push()
         return event.id
 
@@ -294,3 +298,29 @@ class Recorder:
             _, others = await asyncio.wait(others, timeout=1.0)
             for task in others:
                 task.cancel()  # again: a library may have swallowed the first
+
+
+def _span_us(name: str, given: str | float | timedelta) -> int:
+    try:
+        span_us = parse_duration(given)
+    except (TypeError, ValueError, OverflowError) as error:  # a list, a NaN
+        raise InputError(f"{name} {given!r} is no duration", "write it like 10s, or give seconds") from error
+    if span_us < 0:
+        raise InputError(f"{name} {given!r} is negative", "give how much to keep, 0 or more")
+    return span_us
+
+
+def _globs(streams: str | Sequence[str]) -> tuple[str, ...]:
+    globs = (streams,) if isinstance(streams, str) else tuple(streams) if isinstance(streams, Iterable) else ()
+    if not globs or not all(isinstance(glob, str) and glob for glob in globs):
+        raise InputError(f"streams {streams!r} of an event are no globs", 'give one or several, such as "cam/*"')
+    return globs
+
+
+def _encoded(event: events.Event) -> bytes:
+    try:
+        return events.encode(event)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"an event's text cannot be written as UTF-8: {error.reason}", "remove lone surrogates"
+        ) from None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
-from fleetbox import chunks, types
+from fleetbox import chunks, events, types
 from fleetbox.clock import Clock
 from fleetbox.errors import InputError
 from fleetbox.labels import check_user_labels
@@ -63,7 +63,10 @@ class Session(Journal):
 
         A flat dict of the stream's usual fields takes the short way: one pass, one lock, one copy, 2 µs.
         """
-        lane = self._lanes.get(stream)
+        try:
+            lane = self._lanes.get(stream)
+        except TypeError:  # a list as a stream's name
+            lane = None
         if lane is None or type(value) is not dict or time is not None or lane.given != labels:
             return self._log(stream, value, time, labels)
         with self.lock:
@@ -99,6 +102,14 @@ class Session(Journal):
     # -- everything, the long way --------------------------------------------------------------------------------
 
     def _log(self, stream: str, value: Any, time: Any, labels: Mapping[str, Any] | None) -> None:
+        try:
+            self._accept(stream, value, time, labels)
+        except RecursionError:
+            raise InputError(f"a value for {stream!r} is nested too deep", "flatten it, or log it as text") from None
+        except UnicodeEncodeError as error:
+            raise _no_utf8(stream, error) from None
+
+    def _accept(self, stream: str, value: Any, time: Any, labels: Mapping[str, Any] | None) -> None:
         kind = types.of(value)
         given_us = None if time is None else self.time_us(time)
         if kind is time_series.TYPE:
@@ -128,9 +139,12 @@ class Session(Journal):
         self, stream: str, times: Any, arrays: Mapping[str, Any], labels: Mapping[str, Any] | None = None
     ) -> None:
         """Accept many rows at once; raises InputError naming the field that cannot be."""
-        made = pieces(times, arrays, self.bound_us)
+        try:
+            made = pieces(times, arrays, self.bound_us)
+        except UnicodeEncodeError as error:
+            raise _no_utf8(stream, error) from None
         if not made:
-            check_stream(stream)
+            _check_name(stream, time_series.TYPE)
             return
         with self.lock:
             lane = self._lane(stream, time_series.TYPE, labels)
@@ -192,10 +206,12 @@ class Session(Journal):
     ) -> Lane:
         if self.closed:
             raise InputError(f"stream {stream!r} cannot be logged to: this recorder is closed", "make a new Recorder")
+        if labels is not None and not isinstance(labels, Mapping):
+            raise InputError(f"labels given as {type(labels).__name__}", 'give a dict: {"run": 7}')
         content_type = content_type or kind.content_type
-        lane = self._lanes.get(stream)
+        lane = self._lanes.get(stream) if isinstance(stream, str) else None
         if lane is None:
-            lane = Lane(Address(self.id, kind.cls, check_stream(stream), kind.name, content_type))
+            lane = Lane(Address(self.id, kind.cls, _check_name(stream, kind), kind.name, content_type))
             self._lanes[stream] = lane
         elif lane.address.type != kind.name:
             raise InputError(
@@ -219,3 +235,18 @@ class Session(Journal):
             if isinstance(error, InputError):
                 raise
             raise InputError(f"time {time!r} is not understood: {error}", "give µs since the epoch") from error
+
+
+def _check_name(stream: str, kind: types.Type) -> str:
+    if not isinstance(stream, str):
+        raise InputError(f"stream name {stream!r} is a {type(stream).__name__}", "use text, such as cam/front")
+    if kind.name != events.TYPE and (stream == events.STREAM or stream.startswith(f"{events.STREAM}/")):
+        raise InputError(
+            f"stream {stream!r} cannot be logged to: {events.STREAM!r} and what is below it holds the robot's marks",
+            "use another stream name; to keep what was recorded around a moment, call mark",
+        )
+    return check_stream(stream)
+
+
+def _no_utf8(stream: str, error: UnicodeEncodeError) -> InputError:
+    return InputError(f"text for {stream!r} cannot be written as UTF-8: {error.reason}", "remove lone surrogates")

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -231,6 +232,87 @@ def test_illegal_values_are_refused(recorder: Recorder, value: Any) -> None:
         recorder.log("imu", value)
     recorder.log("imu", {"x": 1.0})
     assert recorder.stats().rows == 1
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """Return a dict in a dict in a dict, with a number in the innermost."""
+    value: dict[str, Any] = {"x": 1.0}
+    for _ in range(depth):
+        value = {"x": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["\ud800", {"a": "\ud800"}, {"a": "\ud800", "b": [1]}, {"a": [{"b": "\ud800"}]}, nested(2_000), [nested(2_000)]],
+)
+def test_text_and_depths_that_cannot_be_written_are_refused(recorder: Recorder, value: Any) -> None:
+    """A lone surrogate anywhere and thousands of levels raise InputError, on a new stream and on one in use."""
+    for _ in range(2):
+        with pytest.raises(InputError):
+            recorder.log("new", value)
+        with pytest.raises(InputError):
+            recorder.log("used", value)
+        recorder.log("used", {"x": 1.0, "y": 1.0})
+    assert (recorder.stats().rows, recorder.stats().blobs) == (2, 0)
+
+
+@pytest.mark.parametrize("stream", [None, 5, b"imu", ["imu"], ("imu",)])
+def test_streams_that_are_no_text_are_refused(recorder: Recorder, stream: Any) -> None:
+    """A stream that is no text raises InputError, for every kind of value."""
+    for value in ({"x": 1.0, "y": 1.0}, "text", b"\xff\xd8\xff"):
+        with pytest.raises(InputError, match="stream name"):
+            recorder.log(stream, value)
+    with pytest.raises(InputError, match="stream name"):
+        recorder.log_columns(stream, [1], {"x": [1.0]})
+
+
+@pytest.mark.parametrize("labels", ["run=7", "", ["run"], [], 5])
+def test_labels_that_are_no_dict_are_refused(recorder: Recorder, labels: Any) -> None:
+    """Labels as text or a list raise InputError, before and after the stream is known."""
+    for _ in range(2):
+        with pytest.raises(InputError, match="labels given as"):
+            recorder.log("imu", {"x": 1.0, "y": 1.0}, labels=labels)
+        with pytest.raises(InputError, match="labels given as"):
+            recorder.log_columns("imu", [1], {"x": [1.0]}, labels=labels)
+        recorder.log("imu", {"x": 1.0, "y": 1.0})
+
+
+@pytest.mark.parametrize("stream", ["events", "events/site-a", "events/a/b"])
+def test_the_streams_of_marks_are_not_for_users(robot: Robot, recorder: Recorder, stream: str) -> None:
+    """Nothing but marks goes to `events`, and marking works after somebody tried."""
+    for value in ({"x": 1.0}, "text", {"a": ["b"]}):
+        with pytest.raises(InputError, match="another stream name"):
+            recorder.log(stream, value)
+    with pytest.raises(InputError, match="another stream name"):
+        recorder.log_columns(stream, [1], {"x": [1.0]})
+    recorder.log("events_of_mine", {"x": 1.0})
+    event = recorder.mark("hard_brake")
+    recorder.flush(20)
+    assert [record.labels["event"] for record in robot.records("meta", "events")] == [event]
+
+
+def test_a_mark_takes_one_glob_as_one(robot: Robot, recorder: Recorder) -> None:
+    """A single glob given as text is one glob, and not one for each of its letters."""
+    recorder.mark("hard_brake", streams="imu")
+    recorder.flush(20)
+    (record,) = robot.records("meta", "events")
+    assert json.loads(record.data)["streams"] == ["imu"]
+
+
+ILLEGAL_MARKS: list[dict[str, Any]] = [
+    {"pre": float("nan")}, {"post": float("inf")}, {"pre": -1}, {"post": -0.5}, {"pre": timedelta(seconds=-1)},
+    {"pre": "soon"}, {"pre": [1]}, {"post": 1e30}, {"note": None}, {"note": 5}, {"note": "\ud800"}, {"kind": 5},
+    {"kind": ""}, {"streams": []}, {"streams": [5]}, {"streams": ""}, {"streams": 5},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ILLEGAL_MARKS)
+def test_illegal_marks_are_refused(recorder: Recorder, given: dict[str, Any]) -> None:
+    """A mark with a window, note, kind or globs that cannot be raises InputError and writes nothing."""
+    with pytest.raises(InputError):
+        recorder.mark(**{"kind": "hard_brake", **given})
+    assert recorder.stats().blobs == 0
 
 
 def test_a_stream_has_one_type(recorder: Recorder) -> None:
