@@ -13,9 +13,10 @@ from typing import Any, TextIO
 
 from fleetbox.chunks import CLOCKS
 from fleetbox.errors import InputError
+from fleetbox_query.absent import unknown_names
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.formats import Shape, write_csv, write_ndjson, write_table
-from fleetbox_query.items import Item, Notes
+from fleetbox_query.items import Item
 from fleetbox_query.plain import plain_item
 from fleetbox_query.plan import Source
 from fleetbox_query.plot import braille
@@ -64,7 +65,7 @@ def answer(fleet: Fleet, question: Question, wish: Wish) -> Answered:
         more = _left(selection, records, written, wish.limit)
     finally:
         records.close()
-    return Answered(written, more, records.provenance, _hints(question, records.notes, written))
+    return Answered(written, more, records.provenance, _hints(selection, records, written))
 
 
 def plot(fleet: Fleet, question: Question) -> tuple[str, Provenance]:
@@ -140,10 +141,14 @@ def _left(selection: Selection, records: Records, written: int, limit: int | Non
     return selection.count(warn=False).rows - written
 
 
-def _hints(question: Question, notes: Notes, written: int) -> tuple[str, ...]:
-    if not written and notes.tested and notes.undecided == notes.tested:
-        return (f"{question.when!r} could not be decided on any of {notes.tested} rows: is a name or a type wrong?",)
-    return ()
+def _hints(selection: Selection, records: Records, written: int) -> tuple[str, ...]:
+    """Say why nothing came, where a name is the likely reason."""
+    notes, when = records.notes, selection.question.when
+    if written:
+        return ()
+    if notes.tested and notes.undecided == notes.tested:
+        return (f"{when!r} could not be decided on any of {notes.tested} rows: is a name or a type wrong?",)
+    return selection.session.run(unknown_names(selection.session.stores, records.sources, records.expression))
 
 
 def _named(sources: tuple[Source, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

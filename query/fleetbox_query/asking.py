@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fleetbox.errors import InputError, NotFound
 from fleetbox.settings import FleetSettings
+from fleetbox_query.absent import check_fields
 from fleetbox_query.events import Where, find_events, resolve, spans_around
 from fleetbox_query.expressions import Expression, both, compile_expression, from_labels
 from fleetbox_query.inventory import Inventory, Unreached, take_inventory
@@ -29,6 +30,7 @@ async def prepare(stores: Stores, fleet: FleetSettings, question: Question) -> P
         raise _nothing(question, inventory)
     schemas = await read_schemas(stores, inventory.holdings)
     sources = make_sources(inventory.holdings, spans, schemas)
+    await check_fields(stores, sources)
     return Prepared(inventory, sources, split(question, list(schemas.values())))
 
 

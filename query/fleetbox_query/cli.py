@@ -87,7 +87,7 @@ def query(selector: tuple[str, ...], **options: Any) -> int:
     if answered.more != 0:
         left = "more rows" if answered.more is None else f"{answered.more:,} more rows"
         note(f"{left}; --limit N shows N of them")
-    if not answered.written:
+    if not answered.written and not answered.hints:
         note("nothing lies in that time and passes those conditions")
     for hint in answered.hints:
         note(hint)

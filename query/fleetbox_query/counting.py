@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from fleetbox.records import Head
-from fleetbox_query.items import Notes, is_chunk, items_of
+from fleetbox_query.items import BLOB, Notes, has_chosen, is_chunk, items_of
 from fleetbox_query.plan import Run
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Piece, Reading
@@ -45,7 +45,9 @@ async def count(stores: Stores, reading: Reading) -> Count:
 def _rows_by_labels(run: Run, head: Head) -> int | None:
     """Return a record's rows as its labels state them, or None where only its payload tells."""
     if not is_chunk(head):
-        return int(run.source.covers(head.time_us))
+        return int(run.source.covers(head.time_us) and has_chosen([BLOB], run.source))
+    if not has_chosen(run.source.schema.fields, run.source):
+        return None
     rows, last = head.labels.get("rows", ""), head.labels.get("t_end", "")
     if not (rows.isdecimal() and last.isdecimal()):
         return None

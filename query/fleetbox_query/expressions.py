@@ -108,12 +108,17 @@ def both(expressions: Iterable[Expression]) -> Expression:
     )
 
 
+def has_label(name: str) -> dict[str, Any]:
+    """Return the store's filter for records that have a label."""
+    return {"$has": [name]}
+
+
 def _on_label(test: LabelTest, is_field: Callable[[str], bool]) -> bool:
     return test.on_label or not (test.name in ("stream", "time_us") or is_field(test.name))
 
 
 def _engine_parts(test: LabelTest) -> list[dict[str, Any]]:
-    has = {"$has": [test.name]}  # first: a reference to a label the record lacks is an error to the engine
+    has = has_label(test.name)  # first: a reference to a label the record lacks is an error to the engine
     if isinstance(test, Has) or not _engine_agrees(test.op, test.literal):
         return [has]
     return [has, {f"&{test.name}": {_ENGINE_OPS[test.op]: test.literal}}]

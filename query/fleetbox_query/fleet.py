@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 from fleetbox.clock import Clock
-from fleetbox.errors import NotFound
+from fleetbox.errors import InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, find_fleet
-from fleetbox.time import parse_duration
 from fleetbox_query.events import Found, Where, find_event, find_events, resolve
 from fleetbox_query.inventory import take_inventory
 from fleetbox_query.means import Mean, scalar_mean
+from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import EventQuestion, Question, parse_selectors
 from fleetbox_query.selection import Selection
-from fleetbox_query.session import Session, TimeLike
+from fleetbox_query.session import Session
 from fleetbox_query.stores import places_for
 from fleetbox_query.streams import Streams, list_streams
 
@@ -77,6 +78,8 @@ class Fleet:
 
     def events(self, kind: str | None = None) -> Events:
         """Choose events by kind (a glob), such as "hard_brake"; nothing is read yet."""
+        if kind is not None and not isinstance(kind, str):
+            raise InputError(f"a kind of event is text, not {kind!r}", 'name one, such as events("hard_brake")')
         return Events(self._session, EventQuestion(kind))
 
     def event(self, name: str, *, tier: str | None = None, site: str | None = None) -> Event:
@@ -113,17 +116,18 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Events:
-    """Hold a question about events; every step returns a new one, nothing is read before `list`."""
+    """Hold a question about events; every step returns a new one, nothing is read before `list`, `len` or a loop.
+
+    Each of these asks the places anew, and Python's own list(events) does both: `events.list()` asks once.
+    """
 
     session: Session
     question: EventQuestion
     places: Where = field(default_factory=Where)
 
-    def last(self, duration: str | float) -> Events:
+    def last(self, duration: DurationLike) -> Events:
         """Keep events whose moment is at most this old now, such as "30d"."""
-        return replace(
-            self, question=replace(self.question, start=self.session.now_us() - parse_duration(duration), stop=None)
-        )
+        return replace(self, question=replace(self.question, start=self.session.since(duration), stop=None))
 
     def between(self, start: TimeLike | None, stop: TimeLike | None) -> Events:
         """Keep events whose moment lies in [start, stop); None leaves an end open."""
@@ -138,7 +142,7 @@ class Events:
         """Ask one tier or site only."""
         return replace(self, places=Where(tier, site))  # type: ignore[arg-type]
 
-    def select(self, *streams: str, pre: str | float | None = None, post: str | float | None = None) -> Selection:
+    def select(self, *streams: str, pre: DurationLike | None = None, post: DurationLike | None = None) -> Selection:
         """Choose streams (STREAM[:FIELD]) around the events, each at the event's own robot.
 
         pre, post: how much before and after the event's moment; without them, the event's own interval.
@@ -146,11 +150,20 @@ class Events:
         selectors = tuple(replace(Selector.parse(f"*/{stream}"), robot="*") for stream in streams or ("**",))
         question = replace(
             self.question,
-            pre_us=None if pre is None else parse_duration(pre),
-            post_us=None if post is None else parse_duration(post),
+            pre_us=None if pre is None else duration_us(pre),
+            post_us=None if post is None else duration_us(post),
         )
         where = self.places
         return Selection(self.session, Question(selectors, events=question, tier=where.tier, site=where.site))
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.list())
+
+    def __len__(self) -> int:
+        return len(self.list())
+
+    def __bool__(self) -> bool:
+        return True  # a question, as a Selection is: `if events:` must not ask the places
 
     def list(self) -> list[Event]:
         """Return the events in order of time; a PartialAnswer warning names places that could not be asked."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fleetbox import chunks
 from fleetbox.errors import InputError
 from fleetbox_query.expressions import Expression
-from fleetbox_query.items import chosen_fields, is_chunk
+from fleetbox_query.items import BLOB, chosen_fields, has_chosen, is_chunk
 from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Piece
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ClockName = Literal["record", "log", "publish", "header"]
-BLOB = "value"  # the column of a stream without fields: text and JSON decoded, other bytes as they are
 _DECODED = ("text/", "application/json")
 
 
@@ -58,6 +57,8 @@ def tables_of(pieces: Iterable[Piece], expression: Expression, unreadable: list[
         except InputError as error:
             record = piece.record
             unreadable.append(f"{record.bucket}/{record.entry} at {record.time_us}: {error.message}")
+            continue
+        if not has_chosen(part.column_names, piece.source):
             continue
         by_stream.setdefault(piece.source.name, []).append((piece.source, part))
     tables = {name: _joined(parts) for name, parts in by_stream.items()}

@@ -11,8 +11,12 @@ from fleetbox import chunks, types
 from fleetbox.errors import InputError
 from fleetbox.records import Head
 from fleetbox.selectors import matches_glob
+from fleetbox.time import iso_time
 from fleetbox_query.expressions import Expression
+from fleetbox_query.plan import Source
 from fleetbox_query.reading import Piece
+
+BLOB = "value"  # what a stream without fields has instead: text and JSON decoded in a frame, other bytes as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,21 @@ class Item:
 
     @property
     def value(self) -> Any:
-        """Return the row's fields, or the blob decoded by its type: a picture as an array, text, JSON, else bytes."""
+        """Return the row's fields, or the blob decoded by its type: a picture as an array, text, JSON, else bytes.
+
+        Raises InputError naming the record when its bytes do not decode; `data` still holds them, and the items
+        after it can be read.
+        """
         if self.data is None:
             return dict(self.fields or {})
         kind = types.ALL.get(self.type)
-        return kind.decode(self.data) if kind else self.data
+        try:
+            return kind.decode(self.data) if kind else self.data
+        except InputError as error:
+            raise InputError(
+                f"{self.robot}/{self.stream} at {iso_time(self.time_us)}: {error.message}",
+                "its `data` holds the bytes; go on with the next item",
+            ) from error
 
 
 @dataclass(slots=True)
@@ -84,10 +98,17 @@ def chosen_fields(names: Iterable[str], globs: tuple[str, ...] | None) -> list[s
     ]
 
 
+def has_chosen(names: Iterable[str], source: Source) -> bool:
+    """Tell whether a record holds a field asked for: `r1/**:ax` chooses streams without ax, and gives none of them."""
+    return source.fields is None or bool(chosen_fields(names, source.fields))
+
+
 def _rows(piece: Piece, expression: Expression, notes: Notes) -> list[Item]:
     source, columns = piece.source, chunks.columns(piece.record.data)
     times = columns.pop(chunks.TIME)
     fields = [name for name in columns if name not in chunks.CLOCKS]
+    if not has_chosen(columns, source):
+        return []
     shown = [*(name for name in columns if name in chunks.CLOCKS), *chosen_fields(fields, source.fields)]
     # What is tested may be more than what is shown: `r1/imu:ax --when "ay > 1"`.
     names = list(columns) if expression.needs_rows else shown
@@ -126,7 +147,7 @@ def _json_fields(item: Item) -> Mapping[str, Any]:
 
 def _blob(piece: Piece) -> list[Item]:
     source, record = piece.source, piece.record
-    if not source.covers(record.time_us):
+    if not source.covers(record.time_us) or not has_chosen([BLOB], source):
         return []
     return [Item(source.robot, source.stream, record.time_us, *_head(piece), data=record.data)]
 

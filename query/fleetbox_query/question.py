@@ -63,6 +63,9 @@ def parse_selectors(texts: tuple[str, ...]) -> tuple[Selector, ...]:
     """Read selectors; raise InputError when there is none."""
     if not texts:
         raise InputError("no selector was given", "name streams, such as 'r1/imu' or 'r*/cam/*'; '*' is everything")
+    for text in texts:
+        if not isinstance(text, str):
+            raise InputError(f"selector {text!r} is no text", "give each as text: select('r1/imu', 'r*/cam/*')")
     return tuple(Selector.parse(text) for text in texts)
 
 

@@ -14,10 +14,11 @@ from fleetbox.time import parse_duration
 from fleetbox_query.counting import Count, count
 from fleetbox_query.expressions import Expression
 from fleetbox_query.frames import ClockName, Tables, aligned, frame_of, tables_of
+from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.nearest import Nearest, nearest
 from fleetbox_query.question import Question
 from fleetbox_query.reading import Prepared, Reading
-from fleetbox_query.session import Session, TimeLike
+from fleetbox_query.session import Session
 from fleetbox_query.streaming import Records
 
 if TYPE_CHECKING:
@@ -53,13 +54,14 @@ class Selection:
                 raise InputError(f"label {name!r} is asked to be two things at once", "use a selection for each")
         return self._with(labels={**self.question.labels, **given})
 
-    def last(self, duration: str | float) -> Selection:
+    def last(self, duration: DurationLike) -> Selection:
         """Keep what is at most this old now, such as "1h"."""
-        now_us = self.session.now_us()
-        return self._timed(now_us - parse_duration(duration), None)
+        return self._timed(self.session.since(duration), None)
 
     def between(self, start: TimeLike | None, stop: TimeLike | None) -> Selection:
-        """Keep [start, stop): any time people write, a datetime, an epoch, `event:ID-10s`; None leaves an end open."""
+        """Keep [start, stop): any time people write, a datetime, a date (its midnight here), numpy's datetime64 (UTC),
+        an epoch, `event:ID-10s`; None leaves an end open.
+        """
         return self._timed(self.session.moment(start), self.session.moment(stop))
 
     def tier(self, tier: Tier) -> Selection:
@@ -87,7 +89,7 @@ class Selection:
         exact ns clocks as columns. Blobs stand in a column `value`, undecoded. `frame.attrs["places_read"]`
         counts records by place, `frame.attrs["missing"]` names what could not be read; a PartialAnswer warns of it.
         """
-        every_us, age_us = _period_us(align), None if max_age is None else parse_duration(max_age)
+        every_us, age_us = _period_us(align), None if max_age is None else duration_us(max_age)
         tables = self.arrow()
         frame = frame_of(tables, clock, clocks)
         frame = frame if every_us is None else aligned(frame, every_us, age_us)
@@ -106,7 +108,10 @@ class Selection:
         return tables
 
     def records(self, *, warn: bool = True) -> Records:
-        """Return an iterator over rows and blobs in order of time; memory stays bounded."""
+        """Return an iterator over rows and blobs in order of time; memory stays bounded.
+
+        A blob is decoded by its item's `value`, which alone raises when the bytes do not decode: iteration goes on.
+        """
         return Records(self.session.loop, self.session.run(self._reading()), warn=warn)
 
     def count(self, *, warn: bool = True) -> Count:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Coroutine
-from datetime import datetime
 from typing import Any, TypeVar
 
 from fleetbox.background import BackgroundLoop
 from fleetbox.clock import Clock
 from fleetbox.errors import InputError
 from fleetbox.settings import FleetSettings
-from fleetbox.time import parse_time
 from fleetbox_query.asking import prepare
 from fleetbox_query.events import Where, resolve
+from fleetbox_query.moments import DurationLike, TimeLike, duration_us, time_us
 from fleetbox_query.question import EVENT, Question
 from fleetbox_query.reading import Prepared
 from fleetbox_query.stores import Stores
 
 T = TypeVar("T")
-TimeLike = str | int | float | datetime
 
 
 class Session:
@@ -41,7 +39,11 @@ class Session:
         """Return a time as µs, or an `event:` time as it is, to be resolved when the question is asked."""
         if time is None or (isinstance(time, str) and time.strip().startswith(EVENT)):
             return time.strip() if isinstance(time, str) else None
-        return parse_time(time, self.now_us())
+        return time_us(time, self.now_us())
+
+    def since(self, duration: DurationLike) -> int:
+        """Return the time in µs that lies a duration before now."""
+        return max(0, self.now_us() - duration_us(duration))
 
     def where(self, question: Question) -> Where:
         """Return which places a question is put to."""

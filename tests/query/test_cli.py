@@ -156,6 +156,27 @@ def test_when_is_split_between_store_and_client(tiers: Tiers, cli: Cli, stream: 
     assert "could not be decided on any of 10 rows" in typo.stderr
 
 
+def test_names_that_nothing_has_are_named(tiers: Tiers, cli: Cli, stream: str) -> None:
+    """A field nobody has fails with those there are; a condition on a name nobody has is told as such."""
+    tiers.put("edge", "sensor", [numbers(stream, 0, 5, run="a")])
+    schema = {"type": "time_series", "fields": {"n": {"dtype": "int64"}, "x": {"dtype": "float64"}}}
+    tiers.attach("edge", "sensor", stream, schema)
+    name = f"{tiers.robot}/{stream}"
+    wrong = cli("query", f"{name}:nope")
+    assert (wrong.returncode, wrong.stdout, "there are: n, x" in wrong.stderr) == (1, "", True)
+    for when, said in (
+        ("nope > 3", "no row has `nope`: no chosen stream has such a field (there are: n, x)"),
+        ("nope > 3 && x > 1.0", "no row has `nope`"),
+        ("labels.nope == 'a'", "no record in that time has a label `nope`"),
+        ("run == 'b'", "nothing lies in that time and passes those conditions"),
+        ("x > 9.0", "nothing lies in that time and passes those conditions"),
+    ):
+        done = cli("query", name, "--when", when)
+        assert (done.returncode, done.stdout, said in done.stderr) == (0, "", True), done.stderr
+    empty = cli("query", name, "--when", "nope > 3", "--start", str(T0 + 9 * SECOND))
+    assert "nothing lies in that time" in empty.stderr
+
+
 def test_a_terminal_gets_twenty_rows_and_a_pipe_all(tiers: Tiers, cli: Cli, tmp_path: Path, stream: str) -> None:
     """On a terminal twenty rows and how many more there are; into a pipe everything."""
     tiers.put("edge", "sensor", [numbers(stream, 0, 50)])

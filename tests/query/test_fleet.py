@@ -83,6 +83,8 @@ def test_events_select_what_lies_around_them(tiers: Tiers, fleet: Fleet, stream:
     tiers.put("cloud", "meta", [events.draft(one, T0 + 300 * SECOND + n) for n, one in enumerate(marks)])
     chosen = fleet.events("hard_brake").robots(tiers.robot)
     assert [one.id for one in chosen.list()] == [one.id for one in marks[:3]]
+    assert [one.id for one in chosen] == [one.id for one in marks[:3]]
+    assert (len(chosen), len(chosen.last("1h")), bool(chosen.last("1h"))) == (3, 0, True)
     frame = chosen.select(stream, pre="3s", post="2s").frames()
     assert frame["x"].tolist() == [*range(47, 55), *range(97, 103)]
     whole = chosen.between(T0 + 99 * SECOND, None).select(f"{stream}:x").frames()

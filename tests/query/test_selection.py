@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from fleetbox import types
 from fleetbox.errors import AccessDenied, InputError, NotFound, Unreachable
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.provenance import PartialAnswer
+from fleetbox_query.selection import Selection
 
 from .conftest import Tiers, blob, chunk
 
@@ -160,6 +166,67 @@ def test_no_such_stream_is_not_found(tiers: Tiers, fleet: Fleet) -> None:
         fleet.select(f"{tiers.robot}/nothing").frames()
 
 
+def test_a_field_nobody_has_is_not_found(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """A field in none of the chosen streams raises NotFound naming those there are, with and without a schema."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0), chunk(f"{stream}/b", [T0 + 1], {"m": [1]})])
+    name = f"{tiers.robot}/{stream}"
+    for _ in range(2):
+        for ask in (Selection.frames, Selection.records, Selection.count):
+            with pytest.raises(NotFound, match=r"'nope'.*\n.*n, half"):
+                ask(fleet.select(f"{name}:nope"))
+        tiers.attach("edge", "sensor", stream, {"type": "time_series", "fields": {"n": {}, "half": {}}})
+    tiers.attach("edge", "sensor", stream, {"type": "time_series", "fields": {"n": {}}})
+    assert len(fleet.select(f"{name}:half").frames()) == 5  # in the chunk, not yet in the schema
+
+
+def test_a_field_of_one_stream_gives_no_rows_of_others(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Where one of several streams has the field, only its rows come."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0), chunk(f"{stream}/b", [T0 + 1], {"m": [1]})])
+    tiers.put("edge", "media", [blob(f"{stream}/cam", T0 + 2, b"picture", kind="images")])
+    selection = fleet.select(f"{tiers.robot}/{stream}/**:m")
+    assert [dict(item.fields or {}) for item in selection.records()] == [{"m": 1}]
+    assert selection.frames()["m"].tolist() == [1]
+    assert selection.count().rows == 1
+
+
+def test_times_of_numpy_and_dates_are_taken(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """datetime64 is UTC and a date its local midnight; durations may be timedeltas."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0)])
+    selection = fleet.select(f"{tiers.robot}/{stream}")
+    start, stop = (np.datetime64(T0 + n * SECOND, "us") for n in (1, 3))
+    assert selection.between(start, stop.astype("datetime64[ns]")).frames()["n"].tolist() == [1, 2]
+    assert selection.between(np.int64(T0), np.float64(T0 / 1e6 + 1)).frames()["n"].tolist() == [0]
+    day = datetime.fromtimestamp(T0 / 1e6).astimezone().date()
+    assert len(selection.between(day, day + timedelta(days=1)).frames()) == 5
+    assert selection.last(timedelta(seconds=1)).frames().empty
+
+
+@pytest.mark.parametrize(
+    "time", [np.datetime64("NaT"), pd.NaT, float("nan"), math.inf, np.datetime64(10**6, "Y"), [], True]
+)
+def test_what_is_no_time_is_refused(fleet: Fleet, time: Any) -> None:
+    """Whatever is no point in time is an InputError that says what to give."""
+    with pytest.raises(InputError, match="give"):
+        fleet.select("*").between(time, None)
+
+
+@pytest.mark.parametrize(
+    "duration", [float("nan"), -5, 1e300, timedelta(seconds=-1), np.timedelta64("NaT"), pd.NaT, None, []]
+)
+def test_what_is_no_duration_is_refused(fleet: Fleet, duration: Any) -> None:
+    """Whatever is no duration, or a negative one, is an InputError."""
+    for ask in (fleet.select("*").last, fleet.events().last):
+        with pytest.raises(InputError, match="duration"):
+            ask(duration)
+
+
+def test_what_is_no_text_chooses_nothing(fleet: Fleet) -> None:
+    """A selector or a kind of event that is no text is an InputError."""
+    for ask in (fleet.select, fleet.streams, fleet.events):
+        with pytest.raises(InputError, match="text"):
+            ask(5)  # type: ignore[operator]
+
+
 def test_it_works_inside_a_running_loop(tiers: Tiers, fleet: Fleet, stream: str) -> None:
     """Every verb works where an event loop already runs, as in a notebook."""
     tiers.put("edge", "sensor", [rows(tiers, stream, 0)])
@@ -231,3 +298,16 @@ def test_a_damaged_chunk_is_named_and_the_rest_read(tiers: Tiers, fleet: Fleet, 
     assert frame["n"].tolist() == list(range(5))
     with pytest.warns(PartialAnswer, match="unreadable"):
         assert len(list(fleet.select(f"{tiers.robot}/{stream}").records())) == 5
+
+
+def test_a_picture_that_does_not_decode_ends_nothing(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Iteration passes over a damaged picture; only its own value raises, naming it, and its bytes stay at hand."""
+    pictures = [types.get("images").encode(np.full((4, 4), n, np.uint8)) for n in (0, 200)]
+    given = [pictures[0], b"\xff\xd8\xff\xe0nope", pictures[1]]
+    drafts = [blob(stream, T0 + n * SECOND, data, kind="images") for n, data in enumerate(given)]
+    tiers.put("edge", "media", drafts)
+    good, bad, after = fleet.select(f"{tiers.robot}/{stream}").records()
+    assert (good.value.shape, after.value.shape) == ((4, 4), (4, 4))
+    with pytest.raises(InputError, match=f"{tiers.robot}/{stream} at .* do not decode"):
+        _ = bad.value
+    assert bad.data == given[1]
