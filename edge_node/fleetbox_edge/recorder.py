@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time as system_time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,10 +21,11 @@ from fleetbox import events, types
 from fleetbox.background import BackgroundLoop
 from fleetbox.clock import Clock
 from fleetbox.diagnostics import log_to_stderr
-from fleetbox.errors import FleetboxError, Incomplete, InputError
+from fleetbox.errors import FleetboxError, Incomplete
 from fleetbox.settings import RobotSettings, load_robot
-from fleetbox.time import parse_duration
 from fleetbox_edge.agent import Agent
+from fleetbox_edge.counts import Stats
+from fleetbox_edge.marks import Moment, Span, encode, event_of
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.preview import Previewer
 from fleetbox_edge.session import Session
@@ -33,31 +35,10 @@ _log = structlog.get_logger()
 
 POLL_S = 0.005  # flush looks this often: well below the store's answer
 CLOSE_S = 10.0  # a store that runs takes the rest within a second; one that doesn't gets it at the next start
+SCHEMAS_S = 5.0  # the store has just answered for the records; a schema more takes milliseconds
 STOP_TRIES = 8  # seconds; longer than a relay's own grace for a batch on the wire
 
 When = str | float | int | datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Tell what a recorder has accepted, what waits and what was dropped; bytes as they stand in memory."""
-
-    session: str
-    rows: int
-    blobs: int
-    bytes: int
-    acknowledged: int  # rows and blobs readable in the store, replayed ones included
-    waiting: int  # rows and blobs accepted and not acknowledged
-    spooled_bytes: int  # disk that the spool takes
-    memory_bytes: int  # payloads held in memory
-    drops: dict[str, int]  # reason -> rows and blobs
-    bumped: int  # stamps moved by 1 µs to keep keys apart
-    backward: int  # times given out of order
-    replayed: int  # rows and blobs of dead processes' spools
-    damaged: int  # frames of those that could not be read
-    previews_skipped: int
-    last_error: str | None
-    duties: bool  # whether this process does the robot's duties
 
 
 class Recorder:
@@ -96,6 +77,7 @@ class Recorder:
         )
         self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
         self._work = self._loop.run(self._start(duties))
+        _living.add(self)
 
     def log(
         self, stream: str, value: Any, *, time: When | None = None, labels: Mapping[str, Any] | None = None
@@ -122,8 +104,8 @@ class Recorder:
         kind: str,
         *,
         time: When | None = None,
-        pre: str | float | timedelta | None = None,
-        post: str | float | timedelta | None = None,
+        pre: Span | None = None,
+        post: Span | None = None,
         streams: str | Sequence[str] | None = None,
         note: str = "",
     ) -> str:
@@ -132,22 +114,11 @@ class Recorder:
         pre and post: how much before and after ("10s" or seconds); streams: a glob or several; default: the policy's.
         Raises InputError for what cannot be.
         """
-        for name, text in (("kind", kind), ("note", note)):
-            if not isinstance(text, str):
-                raise InputError(f"an event's {name} is a {type(text).__name__}", "use text")
-        rule, now_us = self.settings.policy.event_rule(kind), self._session.clock.now_us()
-        time_us = now_us if time is None else self._session.time_us(time)
-        start_us = time_us - (rule.pre if pre is None else _span_us("pre", pre))
-        stop_us = time_us + (rule.post if post is None else _span_us("post", post))
-        globs = rule.streams if streams is None else _globs(streams)
-        event = events.new_event(
-            events.Event(
-                "", kind, self.settings.robot, time_us, start_us, stop_us, globs, note,
-                self.settings.policy.hash, by=self._session.id,
-            )
-        )  # fmt: skip
+        self._session.check_home()
+        time_us = self._session.clock.now_us() if time is None else self._session.time_us(time)
+        event = event_of(Moment(kind, time_us, pre, post, streams, note), self.settings, self._session.id)
         labels = {"event": event.id, "kind": event.kind, "state": event.state}
-        self._session.blob(events.STREAM, types.get(events.TYPE), _encoded(event), None, labels)
+        self._session.blob(events.STREAM, types.get(events.TYPE), encode(event), None, labels)
         self._push()
         return event.id
 
@@ -156,6 +127,7 @@ class Recorder:
 
         Returns True; raises Incomplete after `timeout` seconds, saying what is outstanding and why.
         """
+        self._session.check_home()
         deadline_s = None if timeout is None else system_time.monotonic() + timeout
         self._previewer.drain(timeout)
         self._push()
@@ -164,6 +136,7 @@ class Recorder:
             with self._session.lock:
                 clear = self._session.outbox.is_clear(upto)
             if clear and not self._running.replaying:
+                self._describe(deadline_s)
                 return True
             self.check()
             if self._stopped or (deadline_s is not None and system_time.monotonic() > deadline_s):
@@ -194,7 +167,7 @@ class Recorder:
 
     def close(self, timeout: float = CLOSE_S) -> None:
         """Send what waits, for at most `timeout` seconds, and stop; the rest stays in the spool for the next start."""
-        if self._session.closed:
+        if self._session.closed or self._session.foreign:
             return
         try:
             self.flush(timeout)
@@ -250,6 +223,14 @@ class Recorder:
     def _emit_preview(self, stream: str, body: bytes, time_us: int, labels: Mapping[str, Any] | None) -> None:
         self._session.blob(stream, types.get("images"), body, time_us, labels)
 
+    def _describe(self, deadline_s: float | None) -> None:
+        """Write the schemas of what has arrived; one that the store does not take now is tried again by the agent."""
+        if self._stopped or self._work.done() or not self._running.schemas.due:
+            return
+        left_s = SCHEMAS_S if deadline_s is None else min(SCHEMAS_S, deadline_s - system_time.monotonic())
+        with suppress(TimeoutError, CancelledError, RuntimeError):  # closed from another thread just now
+            self._loop.run(self._running.schemas.write(), max(left_s, POLL_S))
+
     def _last_error(self) -> str | None:
         troubles = list(self._running.troubles.values())
         duties = self._running.duties
@@ -300,27 +281,13 @@ class Recorder:
                 task.cancel()  # again: a library may have swallowed the first
 
 
-def _span_us(name: str, given: str | float | timedelta) -> int:
-    try:
-        span_us = parse_duration(given)
-    except (TypeError, ValueError, OverflowError) as error:  # a list, a NaN
-        raise InputError(f"{name} {given!r} is no duration", "write it like 10s, or give seconds") from error
-    if span_us < 0:
-        raise InputError(f"{name} {given!r} is negative", "give how much to keep, 0 or more")
-    return span_us
+_living: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
-def _globs(streams: str | Sequence[str]) -> tuple[str, ...]:
-    globs = (streams,) if isinstance(streams, str) else tuple(streams) if isinstance(streams, Iterable) else ()
-    if not globs or not all(isinstance(glob, str) and glob for glob in globs):
-        raise InputError(f"streams {streams!r} of an event are no globs", 'give one or several, such as "cam/*"')
-    return globs
+def _after_fork() -> None:
+    """Leave all to the parent: a forked child has copies of its recorders, without their agents' threads."""
+    for recorder in list(_living):
+        recorder._session.go_abroad()
 
 
-def _encoded(event: events.Event) -> bytes:
-    try:
-        return events.encode(event)
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"an event's text cannot be written as UTF-8: {error.reason}", "remove lone surrogates"
-        ) from None
+os.register_at_fork(after_in_child=_after_fork)

@@ -23,6 +23,12 @@ class Schemas:
         self._seen: set[tuple[str, str, bytes]] = set()
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
         self._due: dict[tuple[str, str], dict[str, Any]] = {}
+        self._one_at_a_time = asyncio.Lock()  # the agent's own look and a flush that will not wait for it
+
+    @property
+    def due(self) -> bool:
+        """Tell whether a schema waits to be written."""
+        return bool(self._due)
 
     def learn(self, parcel: Parcel, data: bytes) -> None:
         """Look at a record; cheap unless its schema is new. Called from worker threads."""
@@ -46,6 +52,10 @@ class Schemas:
 
     async def write(self) -> None:
         """Write what is new now; what the store does not take stays due."""
+        async with self._one_at_a_time:
+            await self._write()
+
+    async def _write(self) -> None:
         for key, schema in list(self._due.items()):
             cls, stream = key
             try:

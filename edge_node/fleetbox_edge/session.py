@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import struct
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -54,6 +55,7 @@ class Session(Journal):
         self._bumped_before = 0  # in sessions that a clock step has ended
         self._preview = preview
         self._shapes = 0
+        self.foreign = False  # whether this is the copy of it in a forked child
         super().__init__(open_spool, outbox, bound_us, clock)
 
     # -- rows, the short way -------------------------------------------------------------------------------------
@@ -102,6 +104,7 @@ class Session(Journal):
     # -- everything, the long way --------------------------------------------------------------------------------
 
     def _log(self, stream: str, value: Any, time: Any, labels: Mapping[str, Any] | None) -> None:
+        self.check_home()
         try:
             self._accept(stream, value, time, labels)
         except RecursionError:
@@ -124,6 +127,7 @@ class Session(Journal):
         self, stream: str, kind: types.Type, body: bytes, given_us: int | None, labels: Mapping[str, Any] | None
     ) -> None:
         """Accept one record whose bytes are made."""
+        self.check_home()
         with self.lock:
             lane = self._lane(stream, kind, labels, kind.content_type_of(body))
             stamp, backward = lane.stamp(self._now_us(), given_us)
@@ -139,6 +143,7 @@ class Session(Journal):
         self, stream: str, times: Any, arrays: Mapping[str, Any], labels: Mapping[str, Any] | None = None
     ) -> None:
         """Accept many rows at once; raises InputError naming the field that cannot be."""
+        self.check_home()
         try:
             made = pieces(times, arrays, self.bound_us)
         except UnicodeEncodeError as error:
@@ -198,6 +203,22 @@ class Session(Journal):
     def bumped(self) -> int:
         """Return how many stamps were moved on to keep keys apart; hold the lock."""
         return self._bumped_before + sum(lane.bumped for lane in self._lanes.values())
+
+    # -- forks ---------------------------------------------------------------------------------------------------
+
+    def go_abroad(self) -> None:
+        """Refuse everything from now on: a forked child shares the parent's memory maps, numbers and lock files."""
+        self.foreign = True
+        self.lock = threading.RLock()  # another thread of the parent may have held it at the fork
+        self._lanes = {}  # so that every log takes the long way, where it is refused
+        self.spool.unlock()  # or the spool of a parent that died would seem to be in use for as long as we live
+
+    def check_home(self) -> None:
+        """Raise InputError in any process but the one that made this session."""
+        if self.foreign:
+            raise InputError(
+                "this recorder was made in another process, of which this one is a fork", "make a new Recorder here"
+            )
 
     # -- names, labels, times ------------------------------------------------------------------------------------
 

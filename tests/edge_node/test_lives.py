@@ -30,6 +30,67 @@ if sys.argv[3] == "raise":
     raise KeyError("forgotten")
 """
 
+# Forks while it records: by os.fork, ending as programs end, or as multiprocessing does it.
+FORKING = """
+import multiprocessing, os, sys
+from fleetbox.errors import InputError
+from fleetbox_edge.recorder import Recorder
+
+def refused(call):
+    try:
+        call()
+    except InputError as error:
+        assert "another process" in str(error), error
+        return
+    raise AssertionError("not refused")
+
+def child(recorder):
+    for value in ({"n": -1, "x": -1.0}, {"n": -1}, "text", b"\\xff\\xd8\\xff"):
+        refused(lambda: recorder.log("imu", value))
+        refused(lambda: recorder.log("new", value))
+    refused(lambda: recorder.log_columns("imu", [1], {"n": [-1]}))
+    refused(lambda: recorder.mark("hard_brake"))
+    refused(lambda: recorder.flush(1))
+    recorder.stats()
+    recorder.close()
+    with Recorder(sys.argv[1], duties=False) as mine:
+        mine.log("mine", {"n": os.getpid(), "x": 0.5})
+    print("child done", flush=True)
+
+with Recorder(sys.argv[1], duties=False) as recorder:
+    for number in range(int(sys.argv[2])):
+        recorder.log("imu", {"n": number, "x": 0.5})
+    if sys.argv[3] == "fork":
+        pid = os.fork()
+        if pid == 0:
+            child(recorder)
+            sys.exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    else:
+        process = multiprocessing.get_context("fork").Process(target=child, args=(recorder,))
+        process.start()
+        process.join()
+        code = process.exitcode
+    assert code == 0, code
+    for number in range(int(sys.argv[2]), 2 * int(sys.argv[2])):
+        recorder.log("imu", {"n": number, "x": 0.5})
+    assert recorder.flush(20)
+"""
+
+# Forks a child that outlives it, until its input ends.
+ORPHAN = """
+import os, sys, time
+from fleetbox_edge.recorder import Recorder
+recorder = Recorder(sys.argv[1], duties=False)
+for number in range(int(sys.argv[2])):
+    recorder.log("imu", {"n": number})
+if os.fork() == 0:
+    print("forked", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+time.sleep(60)
+"""
+
 
 @pytest.mark.parametrize(("how", "code"), [("end", 0), ("exit", 3), ("raise", 1)])
 def test_a_program_that_forgets_close(robot: Robot, how: str, code: int) -> None:
@@ -65,3 +126,36 @@ def test_a_store_away_for_the_whole_life(new_store_server: Callable[..., StoreSe
     frames = [int.from_bytes(record.data[3:]) for record in robot.records("media", "cam/front")]
     assert frames == list(range(ROWS))
     assert robot.spools() == []
+
+
+@pytest.mark.parametrize("how", ["fork", "multiprocessing"])
+def test_a_forked_child_makes_a_recorder_of_its_own(robot: Robot, how: str) -> None:
+    """A child is refused at its parent's recorder and takes nothing from it; both record all, each with its own."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKING, str(robot.file), str(ROWS), how], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout) == (0, "child done\n"), ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert [row["n"] for row in robot.rows("imu")] == list(range(2 * ROWS))
+    assert len(robot.rows("mine")) == 1
+    assert robot.spools() == []
+
+
+def test_a_child_that_lives_on_does_not_hold_its_parents_spool(robot: Robot) -> None:
+    """When the parent dies and a child of it lives, the next recorder still delivers what the parent left."""
+    robot.url, good = "http://127.0.0.1:9", robot.url
+    robot.write()
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, str(robot.file), str(ROWS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdin is not None
+        assert parent.stdout.readline() == b"forked\n"
+        parent.kill()
+        robot.url = good
+        robot.write()
+        with Recorder(robot.file, duties=False) as after:
+            assert after.flush(30)
+            assert after.stats().replayed == ROWS
+        parent.stdin.close()  # the child ends with it
+    assert [row["n"] for row in robot.rows("imu")] == list(range(ROWS))

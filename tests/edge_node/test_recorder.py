@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ import xxhash
 from conftest import StoreServer
 
 from fleetbox import chunks
+from fleetbox.blobs import Store
 from fleetbox.errors import FleetboxError, Incomplete, InputError
 from fleetbox_edge.recorder import Recorder
 
@@ -180,28 +182,38 @@ def test_an_open_chunk_closes_by_the_wall_clock(robot: Robot) -> None:
             time.sleep(0.05)
 
 
+def schema_of(robot: Robot, cls: str, stream: str) -> dict[str, Any]:
+    """Return the stream's schema as the store has it now, {} for none."""
+
+    async def read() -> dict[str, Any]:
+        async with Store(robot.url, robot.token) as store:
+            return (await store.attachments(cls, stream)).get("schema", {})
+
+    return asyncio.run(read())
+
+
 def test_the_schema_stands_beside_the_records(robot: Robot, recorder: Recorder) -> None:
     """A stream's attachment names its type, fields and the bound of its chunks."""
-    import asyncio
-
-    from fleetbox.blobs import Store
-
     recorder.log("imu", {"ax": 1.0, "n": 2, "q": [1.0, 2.0]})
     recorder.flush(20)
-
-    async def schema() -> dict[str, Any]:
-        async with Store(robot.url, robot.token) as store:
-            deadline = time.monotonic() + 10
-            while not (found := await store.attachments("sensor", "imu")):
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
-            return found["schema"]
-
-    found = asyncio.run(schema())
+    found = schema_of(robot, "sensor", "imu")
     assert found["fields"] == {
         "ax": {"dtype": "float64"}, "n": {"dtype": "int64"}, "q": {"dtype": "float64", "shape": [2]},
     }  # fmt: skip
     assert (found["type"], found["chunk_bound_us"], found["robot"]) == ("time_series", 5_000_000, robot.id)
+
+
+@pytest.mark.parametrize("duties", [False, True])
+def test_a_short_life_leaves_schemas(robot: Robot, duties: bool) -> None:
+    """A program that records for a moment leaves the schema of every stream, whether it flushes or only closes."""
+    with Recorder(robot.file, duties=duties) as recorder:
+        recorder.log("imu", {"ax": 1.0, "n": 2})
+        recorder.flush(20)
+        assert schema_of(robot, "sensor", "imu")["fields"].keys() == {"ax", "n"}
+        recorder.log("imu", {"ax": 1.0, "late": 2})
+        recorder.log("log/app", "line")
+    assert schema_of(robot, "sensor", "imu")["fields"].keys() == {"ax", "n", "late"}
+    assert schema_of(robot, "log", "log/app")["type"] == "log"
 
 
 @pytest.mark.parametrize("stream", ["", "a b", "a//b", "ä", "a.b", "x/q", "a/" * 120])
