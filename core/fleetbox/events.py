@@ -163,7 +163,10 @@ async def write_event(store: Store, bucket: str, event: Event, now_us: int, site
         _, status, message = report.refused[0]
         if status not in TAKEN:
             break
-    raise StoreRefused(f"event {event.id} could not be written to {bucket}: {status} {message}", status)
+    step = f"fleetbox doctor {event.robot}"
+    if "exceeded" in message:  # the engine's word for a full bucket; no status of its own stands for it
+        step = f"raise or lift the quota of bucket {bucket} (an agent gives `meta` none), then mark again; {step}"
+    raise StoreRefused(f"event {event.id} could not be written to {bucket}: {status} {message}", status, step)
 
 
 async def read_events(

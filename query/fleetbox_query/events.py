@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from fleetbox.errors import InputError, NotFound
+from fleetbox.event_times import split_event_time as split_event_time
 from fleetbox.events import STREAM, Event, read_events
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Tier
-from fleetbox.time import parse_duration
 from fleetbox_query.inventory import Holding, Inventory, Unreached, take_inventory
-from fleetbox_query.question import EVENT, EventQuestion, Moment, Span
+from fleetbox_query.question import EventQuestion, Moment, Span
 from fleetbox_query.stores import Stores, places_for
 
-_OFFSET = re.compile(r"(?P<id>.+?)(?P<sign>[+-])(?P<by>\d[\d.]*(?:us|µs|ms|min|s|m|h|d|w)[\w.]*)")
 META = "meta"
 
 
@@ -83,22 +81,6 @@ def spans_around(events: Iterable[Event], selectors: Sequence[Selector], questio
             if matches_glob(selector.robot, event.robot):
                 spans.append(Span(replace(selector, robot=event.robot), max(0, start), stop + 1))
     return tuple(spans)
-
-
-def split_event_time(text: str) -> tuple[str, int]:
-    """Return (event id, offset in µs) of `event:ID`, `event:ID-10s` or `event:ID+2s`."""
-    rest = text.removeprefix(EVENT)
-    if match := _OFFSET.fullmatch(rest):
-        try:
-            by_us = parse_duration(match["by"])
-        except InputError:
-            return rest, 0  # not an offset after all: ids hold dashes and digits too
-        return match["id"], by_us if match["sign"] == "+" else -by_us
-    if not rest:
-        raise InputError(
-            f"time {text!r} names no event", "write event:ID or event:ID-10s; `fleetbox event ls` shows ids"
-        )
-    return rest, 0
 
 
 async def resolve(stores: Stores, fleet: FleetSettings, where: Where, moment: Moment) -> int | None:
