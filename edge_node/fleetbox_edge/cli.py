@@ -73,9 +73,9 @@ def ingest(
 @click.command()
 @click.argument("kind")
 @click.option("--robot", help="Whose moment it is; not needed where there is only one.")
-@click.option("--at", metavar="T", help=f"When it was [now]: {GRAMMAR}.")
-@click.option("--pre", metavar="10s", help="How much to keep before; default: the policy's.")
-@click.option("--post", metavar="5s", help="How much to keep after; default: the policy's.")
+@click.option("--at", metavar="T", help=f"When it was [now]: {GRAMMAR}, or event:ID-10s.")
+@click.option("--pre", metavar="10s", help="How much to keep before, up to 300s; default: the policy's.")
+@click.option("--post", metavar="5s", help="How much to keep after, up to 120s; default: the policy's.")
 @click.option("--streams", multiple=True, metavar="GLOB", help="Only these streams; repeatable.")
 @click.option("--note", default="", help="What happened, in words.")
 @click.option("--wait", is_flag=True, help="Return when its records have arrived at the last site.")
@@ -84,18 +84,18 @@ def ingest(
 def mark(fleet_path: Path | None, as_json: bool, **order: Any) -> int:
     """Raise an event: keep what was recorded around a moment, and ship it."""
     from fleetbox.settings import find_fleet
-    from fleetbox_edge.marking import MarkOrder, mark
+    from fleetbox_edge.marking import MarkOrder, cut_lines, mark
 
     done = mark(find_fleet(fleet_path), MarkOrder(**order), note)
     event = done.event
-    wanted = show_duration(event.time_us - event.start_us)
-    for stream, oldest_us in sorted(done.cut_us.items()):
-        left = show_duration(max(0, event.time_us - oldest_us))
-        note(f"{stream}: the ring begins at {show_time(oldest_us)}: {left} of the {wanted} before the moment are left")
+    for text in cut_lines(event, done.cut_us):
+        note(text)
     if as_json:
         emit(done.as_dict())
         return 0
-    window = f"{wanted} before, {show_duration(event.stop_us - event.time_us)} after"
+    window = (
+        f"{show_duration(event.time_us - event.start_us)} before, {show_duration(event.stop_us - event.time_us)} after"
+    )
     say(f"{event.id}  {event.kind} on {event.robot} at {show_time(event.time_us)}; keeps {window}")
     if event.state == "labelled":
         say(f"{sum(event.labelled.values())} records kept, {sum(done.arrived.values())} at {done.at}")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fleetbox.blobs import Store
 from fleetbox.errors import InputError, NotFound
+from fleetbox.event_times import PREFIX, pick, split_event_time
 from fleetbox.events import Event, new_event, read_events, write_event
-from fleetbox.naming import CLASSES
-from fleetbox.settings import FleetSettings, Place
-from fleetbox.time import parse_duration, parse_time
+from fleetbox.selectors import matches_glob
+from fleetbox.settings import FleetSettings
+from fleetbox.settings.policy import MAX_POST, MAX_PRE
+from fleetbox.time import check_time, parse_duration, parse_time, show_duration, show_time
+from fleetbox_edge.awaiting import Patience, Tell, arrived, labelled
 from fleetbox_replication.scopes import robot_scope
-from fleetbox_replication.window import ChunkBounds, Scope, chosen_entries, count_selected, wants
+from fleetbox_replication.window import chosen_entries, wants
 
-POLL_S = 0.3  # the labeler looks as often
-Tell = Callable[[str], None]
+AHEAD_US = 1_000_000  # µs; clocks of a robot and of whoever marks differ by less, a typed future by more
+NAMED = 5  # streams in one sentence; more are counted
+_GLOB = re.compile(r"[A-Za-z0-9_*?.-]+|\[[A-Za-z0-9_-]+\]|/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,45 +59,97 @@ class Marked:
         }  # fmt: skip
 
 
-def mark(fleet: FleetSettings, order: MarkOrder, tell: Tell) -> Marked:
+def mark(fleet: FleetSettings, order: MarkOrder, tell: Tell, patience: Patience | None = None) -> Marked:
     """Raise the event and return it; with `wait`, once its records are at the last site of the route.
 
-    `tell` is given progress for people. Raises Unreachable when the robot's store does not answer.
+    `tell` is given progress for people. Raises Unreachable when the robot's store does not answer, Incomplete when
+    the event stands but its records were not labelled or did not arrive.
     """
-    return asyncio.run(_mark(fleet, order, tell))
+    return asyncio.run(_mark(fleet, order, tell, patience or Patience()))
 
 
-async def _mark(fleet: FleetSettings, order: MarkOrder, tell: Tell) -> Marked:
+async def _mark(fleet: FleetSettings, order: MarkOrder, tell: Tell, patience: Patience) -> Marked:
     robot = order.robot or _only_robot(fleet)
     place = fleet.robot_place(robot)
     if place is None:
         raise InputError(f"{fleet.source} does not say how to reach {robot}'s own store", "run this on the robot")
     now_us = time.time_ns() // 1000
-    event = wanted_event(fleet, robot, order, now_us)
     async with Store(place.url, place.current_token(), name=place.name) as store:
-        cut_us = await _cut(store, event, robot_scope(robot, fleet.policy))
+        event = wanted_event(fleet, robot, order, await _moment(store, order.at, now_us))
+        held = await _held(store, event, fleet)
         try:
             await write_event(store, "meta", event, now_us)
         except NotFound as error:
             step = "start its agent: fleetbox agent run"
             raise NotFound(f"{robot} records nothing yet: {error.message}", step) from None
+        for text in unmatched(robot, order.streams, held):
+            tell(text)
+        cut_us = {name: oldest for name, oldest in held.items() if oldest > event.start_us and _asked(event, name)}
         if not order.wait:
             return Marked(event, cut_us, {}, robot)
-        event = await _labelled(store, event, tell)
-    arrived, last = await _arrived(fleet, event, tell)
-    return Marked(event, cut_us, arrived, last)
+        event = await labelled(store, event, fleet, tell, patience)
+    counts, last = await arrived(fleet, event, tell, patience)
+    return Marked(event, cut_us, counts, last)
 
 
-def wanted_event(fleet: FleetSettings, robot: str, order: MarkOrder, now_us: int) -> Event:
-    """Return the event as the policy completes it."""
+def wanted_event(fleet: FleetSettings, robot: str, order: MarkOrder, time_us: int) -> Event:
+    """Return the event at a moment as the policy completes it; raise InputError for what it does not allow."""
     rule = fleet.policy.event_rule(order.kind)
-    time_us = parse_time(order.at or "now", now_us)
-    start_us = time_us - (rule.pre if order.pre is None else parse_duration(order.pre))
-    stop_us = time_us + (rule.post if order.post is None else parse_duration(order.post))
+    start_us = time_us - _length("--pre", order.pre, rule.pre, MAX_PRE)
+    stop_us = time_us + _length("--post", order.post, rule.post, MAX_POST)
+    for glob in order.streams:
+        check_glob(glob)
     streams = order.streams or rule.streams
     return new_event(
         Event("", order.kind, robot, time_us, start_us, stop_us, streams, order.note, fleet.policy.hash, by="cli")
     )
+
+
+def check_glob(glob: str) -> str:
+    """Return a glob that a stream's name may match; raise InputError for one that none ever can."""
+    parts = glob.split("/")
+    if not all(parts) or "".join(_GLOB.findall(glob)) != glob or not _compiles(glob):
+        raise InputError(f"--streams {glob!r} can match no stream", "write a glob such as 'cam/*', 'log/**' or '**'")
+    return glob
+
+
+def _compiles(glob: str) -> bool:
+    try:
+        matches_glob(glob, "")
+    except re.error:  # a range that runs backwards
+        return False
+    return True
+
+
+def unmatched(robot: str, globs: Sequence[str], held: Mapping[str, int]) -> list[str]:
+    """Return a sentence per glob that matches no stream the robot has and may ship."""
+    there = _names(sorted(held)) if held else "none yet"
+    return [
+        f"no stream that {robot} ships matches {glob!r}: nothing is kept unless one comes; it has {there}"
+        for glob in globs
+        if not any(matches_glob(glob, name) for name in held)
+    ]
+
+
+def cut_lines(event: Event, cut_us: Mapping[str, int]) -> list[str]:
+    """Say in as few sentences as possible what the ring no longer holds of the window."""
+    wanted_us = event.time_us - event.start_us
+    alike: dict[str, dict[str, int]] = {}
+    for name, oldest_us in sorted(cut_us.items()):
+        text = f"{show_duration(max(0, event.time_us - oldest_us))} of the {show_duration(wanted_us)} before the moment"
+        gone = oldest_us > event.stop_us
+        alike.setdefault("nothing of the window is left" if gone else f"{text} are left", {})[name] = oldest_us
+    return [f"{_names(list(group))}: {_begins(group)}: {text}" for text, group in alike.items()]
+
+
+def _begins(oldest_us: Mapping[str, int]) -> str:
+    first = show_time(min(oldest_us.values()))
+    return f"the ring begins at {first}" + (" or later" if len(set(oldest_us.values())) > 1 else "")
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _only_robot(fleet: FleetSettings) -> str:
@@ -102,64 +159,35 @@ def _only_robot(fleet: FleetSettings) -> str:
     raise InputError("which robot?", f"give --robot, one of: {', '.join(robots) or 'any that a glob lets in'}")
 
 
-async def _cut(store: Store, event: Event, scope: Scope) -> dict[str, int]:
-    """Return the streams that begin after the window does: stream -> oldest record in µs."""
-    entries = [info async for _, chosen in chosen_entries(store, event, scope) for info in chosen]
-    return {info.name: info.oldest_us for info in entries if info.oldest_us > event.start_us}
+def _length(flag: str, given: str | None, default_us: int, limit_us: int) -> int:
+    length_us = default_us if given is None else parse_duration(given)
+    if length_us > limit_us:
+        step = f"give at most {limit_us // 1_000_000}s; mark a longer time in pieces with --at"
+        raise InputError(f"{flag} {given} is longer than the {limit_us // 1_000_000} s an event may keep", step)
+    return length_us
 
 
-async def _labelled(store: Store, event: Event, tell: Tell) -> Event:
-    """Wait for the labeler's closing revision."""
-    said = 0.0
-    while True:
-        found = [e for e in await read_events(store, ["meta"], start_us=event.start_us) if e.id == event.id]
-        if found and found[0].state == "labelled":
-            return found[0]
-        if time.monotonic() - said > 2.0:  # seconds: often enough to see that it lives
-            left_s = max(0.0, event.stop_us / 1e6 - time.time())
-            tell(f"{event.id}: window open for another {left_s:.0f} s" if left_s else f"{event.id}: being labelled")
-            said = time.monotonic()
-        await asyncio.sleep(POLL_S)
+async def _moment(store: Store, at: str | None, now_us: int) -> int:
+    """Return when it was in µs; `event:` times are looked up in the robot's own `meta`."""
+    if at is None:
+        return now_us
+    if at.strip().startswith(PREFIX):
+        name, offset_us = split_event_time(at)
+        known = await read_events(store, ["meta"])
+        time_us = check_time(pick(known, name, store.name).time_us + offset_us, at)
+    else:
+        time_us = parse_time(at, now_us)
+    if time_us > now_us + AHEAD_US:
+        ahead = show_duration(time_us - now_us)
+        raise InputError(f"--at {at} is {ahead} ahead: only what has happened can be marked", "mark it once it has")
+    return time_us
 
 
-async def _arrived(fleet: FleetSettings, event: Event, tell: Tell) -> tuple[dict[str, int], str]:
-    """Wait until every labelled record is at the last place that takes it."""
-    sites = [place for place in fleet.route(event.robot) if place.tier != "robot"]
-    if not sites:
-        return {}, event.robot  # a robot on its own: it reports to no site
-    last = sites[-1]
-    wanted = {stream: count for stream, count in event.labelled.items() if not _skipped(fleet, sites, stream)}
-    scope = Scope(event.robot, {cls: last.bucket(event.robot, cls) for cls in CLASSES})
-    async with Store(last.url, last.current_token(), name=last.name) as store:
-        count = await _poll(lambda: _count(store, event, scope), wanted, lambda n: tell(_progress(n, wanted, last)))
-    return count, last.name
+async def _held(store: Store, event: Event, fleet: FleetSettings) -> dict[str, int]:
+    """Return what the robot has recorded of all that the policy lets leave it: stream -> oldest record in µs."""
+    everything, scope = replace(event, streams=("**",)), robot_scope(event.robot, fleet.policy)
+    return {info.name: info.oldest_us async for _, infos in chosen_entries(store, everything, scope) for info in infos}
 
 
-async def _poll(
-    count: Callable[[], Awaitable[dict[str, int]]], wanted: Mapping[str, int], tell: Callable[[int], None]
-) -> dict[str, int]:
-    before = -1
-    while True:
-        there = await count()
-        here = sum(min(there.get(stream, 0), number) for stream, number in wanted.items())
-        if here != before:
-            tell(here)
-            before = here
-        if here >= sum(wanted.values()):
-            return there
-        await asyncio.sleep(POLL_S)
-
-
-async def _count(store: Store, event: Event, scope: Scope) -> dict[str, int]:
-    try:
-        return await count_selected(store, event, scope, ChunkBounds(store))
-    except NotFound:
-        return {}
-
-
-def _progress(here: int, wanted: Mapping[str, int], place: Place) -> str:
-    return f"{here} of {sum(wanted.values())} records at {place.name}"
-
-
-def _skipped(fleet: FleetSettings, sites: Sequence[Place], stream: str) -> bool:
-    return any(wants(fleet.policy.hop_rule(site.name).skip, stream) for site in sites[1:])
+def _asked(event: Event, stream: str) -> bool:
+    return wants(event.streams, stream)

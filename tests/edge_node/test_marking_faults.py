@@ -48,3 +48,4 @@ def test_no_room_for_the_event(robot: Robot) -> None:
     done = fleetbox(robot, "mark", "near_miss")
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert "exceeded" in done.stderr
+    assert "next: raise or lift the quota of bucket meta" in done.stderr
