@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -71,5 +72,13 @@ class Session:
             return
         self._closed = True
         atexit.unregister(self.close)
-        self.loop.run(self.stores.close())
+        self.loop.run(self._end())
         self.loop.stop()
+
+    async def _end(self) -> None:
+        """End what still reads ahead before its stores close: a request begun afterwards would open them again."""
+        reading = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        await self.stores.close()

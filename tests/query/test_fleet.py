@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +33,21 @@ def test_a_closed_fleet_says_so(fleet: Fleet) -> None:
     fleet.close()
     with pytest.raises(InputError, match="connect anew"):
         fleet.streams()
+
+
+@pytest.mark.parametrize("ask", ["list(records)", "next(records)", "records"])
+def test_a_program_that_never_closes_ends_silently(tiers: Tiers, tmp_path: Path, stream: str, ask: str) -> None:
+    """Read to the end, begun or hardly asked for: nothing is said at exit, not even by Python's development mode."""
+    tiers.put("edge", "sensor", [ramp(stream, at) for at in range(0, 600, 5)])
+    path = tiers.write_fleet(tmp_path)
+    code = f"records = fb.connect({str(path)!r}).select('{tiers.robot}/{stream}').records(); {ask}"
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", f"import fleetbox as fb; {code}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def ramp(stream: str, first: int, count: int = 5, **labels: str) -> Any:
