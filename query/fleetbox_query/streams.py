@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fleetbox.errors import NotFound
 from fleetbox.records import Head
-from fleetbox.settings import FleetSettings
+from fleetbox.selectors import Selector, is_glob, matches_glob
+from fleetbox.settings import FleetSettings, Place
 from fleetbox_query.events import Where
 from fleetbox_query.inventory import Holding, Inventory, take_inventory
 from fleetbox_query.provenance import Provenance
@@ -133,6 +134,8 @@ async def list_streams(stores: Stores, fleet: FleetSettings, question: Question,
     selectors = question.selectors
     places = places_for(fleet, selectors, where.tier, where.site)
     inventory = await take_inventory(stores, places, selectors, meta=True)
+    if not inventory.holdings:
+        await _check_robots(stores, fleet, question, places, inventory)
     schemas = await read_schemas(stores, inventory.holdings)
     recent = await _recent(stores, inventory)
     grouped: dict[tuple[str, str, str], list[Holding]] = {}
@@ -141,6 +144,24 @@ async def list_streams(stores: Stores, fleet: FleetSettings, question: Question,
     found = [_stream(group, schemas, recent) for _, group in sorted(grouped.items())]
     asked = {place.name: 0 for place in inventory.reached}
     return Streams(found, Provenance(asked, inventory.unreached))
+
+
+async def _check_robots(
+    stores: Stores, fleet: FleetSettings, question: Question, places: Sequence[Place], inventory: Inventory
+) -> None:
+    """Raise NotFound for a robot named outright that neither the settings nor a reached place knows.
+
+    While some place could not be asked the robot may be known there: the answer says so instead.
+    """
+    named = [one.robot for one in question.selectors if not is_glob(one.robot)]
+    unknown = [name for name in named if not any(matches_glob(rule.match, name) for rule in fleet.robots)]
+    if not unknown or inventory.unreached:
+        return
+    everything = await take_inventory(stores, places, [Selector()], meta=True)
+    held = {holding.robot for holding in everything.holdings}
+    if lacking := [name for name in unknown if name not in held]:
+        known = ", ".join(sorted({*(rule.match for rule in fleet.robots), *held})) or "none"
+        raise NotFound(f"robot {lacking[0]!r} is not in {fleet.source} and has no records", f"known: {known}")
 
 
 def rate_of(heads: Sequence[Head]) -> tuple[float, float] | None:

@@ -290,6 +290,17 @@ def test_ls_lists_streams(tiers: Tiers, cli: Cli, stream: str) -> None:
     assert f"{tiers.robot} cloud" in done.stdout
 
 
+def test_ls_of_a_robot_nobody_knows_fails(tiers: Tiers, cli: Cli, stream: str) -> None:
+    """A robot named outright that has neither a rule nor records is not found; an empty glob or stream is no error."""
+    tiers.put("edge", "sensor", [numbers(stream, 0, 5)], robot=f"{tiers.robot}-x")
+    wrong = cli("ls", f"{tiers.robot}-y")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert f"{tiers.robot}-x" in wrong.stderr.partition("known: ")[2]
+    for name in (f"{tiers.robot}-y*", f"{tiers.robot}/no/such/stream", f"{tiers.robot}-x/no/such/stream"):
+        done = cli("ls", name)
+        assert (done.returncode, "nothing is recorded" in done.stderr) == (0, True), done.stderr
+
+
 def an_event(tiers: Tiers, **changes: Any) -> Event:
     """An event of this robot around T0 + 60 s."""
     at = T0 + 60 * SECOND
