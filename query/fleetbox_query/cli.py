@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_o
 from fleetbox.cli.output import emit, note, say, table
 from fleetbox.errors import InputError
 from fleetbox.time import GRAMMAR, iso_time, show_time
-from fleetbox_query.showing import STREAM_COLUMNS, event_dict, event_row
+from fleetbox_query.showing import STREAM_COLUMNS, event_dict, event_row, fitted_rows
 
 if TYPE_CHECKING:
     from fleetbox_query.answering import Wish
@@ -36,11 +38,13 @@ stop_option = click.option("--stop", metavar="T", help="Up to then, excluded.")
 def ls(selector: str, tier: str | None, site: str | None, fleet_path: Path | None, as_json: bool) -> int:
     """List the streams that SELECTOR (ROBOT/STREAM, globs) chooses, and where they are held."""
     with _connected(fleet_path) as fleet:
-        streams = fleet.streams(selector, tier=tier, site=site)
+        streams, now_us = fleet.streams(selector, tier=tier, site=site), fleet.session.now_us()
     if as_json:
         emit({"streams": [stream.as_dict() for stream in streams], **_asked(streams.provenance)})
     elif streams:
-        table(streams.rows(), STREAM_COLUMNS, right=("Hz", "size/s", "records"))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        rows = streams.rows() if width is None else fitted_rows(streams, width, now_us)
+        table(rows, STREAM_COLUMNS, right=("Hz", "size/s", "records"))
     else:
         note(f"nothing is recorded that {selector} chooses, at {', '.join(streams.provenance.places_read)}")
     return _tell(streams.provenance)

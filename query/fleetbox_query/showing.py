@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fleetbox_query.streams import Stream
 
 
+LEAST_FIELDS = 10  # characters: "999 fields" is always said
 STREAM_COLUMNS = ("robot", "stream", "class", "type", "fields", "Hz", "size/s", "records", "first", "last", "held")
 
 
@@ -31,6 +33,44 @@ def stream_row(stream: Stream) -> dict[str, Any]:
         "last": iso_time(stream.last_us),
         "held": " ".join(held.place for held in stream.held),
     }
+
+
+def fitted_rows(streams: Sequence[Stream], width: int, now_us: int) -> list[dict[str, Any]]:
+    """Return the rows of `ls` for a terminal: times to the second, today's without date, fields in what room is left.
+
+    Other columns are never cut: a name that is shortened cannot be asked for.
+    """
+    rows = [
+        stream_row(stream)
+        | {"first": _brief_time(stream.first_us, now_us), "last": _brief_time(stream.last_us, now_us)}
+        for stream in streams
+    ]
+    others = [name for name in STREAM_COLUMNS if name != "fields"]
+    taken = sum(max(len(name), *(_width(row[name]) for row in rows)) + len("  ") for name in others)
+    room = max(LEAST_FIELDS, width - taken)
+    return [row | {"fields": _fields_within(stream, room)} for row, stream in zip(rows, streams, strict=True)]
+
+
+def _width(cell: Any) -> int:
+    return len(f"{cell:,}" if isinstance(cell, int) else str(cell or "-"))  # a table groups whole numbers
+
+
+def _brief_time(time_us: int, now_us: int) -> str:
+    day, clock = iso_time(time_us)[:10], iso_time(time_us)[11:19]
+    return f"{clock}Z" if day == iso_time(now_us)[:10] else f"{day} {clock}Z"
+
+
+def _fields_within(stream: Stream, room: int) -> str | None:
+    """Return all fields with dtypes where they fit, else how many there are and as many names as fit."""
+    whole, names = stream.fields_text(len(stream.fields)), list(stream.fields)
+    if len(whole) <= room:
+        return whole or None
+    head = f"{len(names)} fields" if len(names) > 1 else "1 field"
+    for count in range(len(names), 0, -1):
+        text = f"{head}: {' '.join(names[:count])}" + (" ..." if count < len(names) else "")
+        if len(text) <= room:
+            return text
+    return head
 
 
 def event_row(found: Event) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from hypothesis import strategies as st
 from fleetbox import events
 from fleetbox.cli.root import main
 from fleetbox.events import Event
+from fleetbox_query.showing import fitted_rows
+from fleetbox_query.streams import Held, Stream
 
 from .conftest import Tiers, blob, chunk
 
@@ -186,10 +188,10 @@ def test_a_terminal_gets_twenty_rows_and_a_pipe_all(tiers: Tiers, cli: Cli, tmp_
     assert "30 more rows" in shown
 
 
-def _on_terminal(directory: Path, *args: str) -> str:
+def _on_terminal(directory: Path, *args: str, **more: str) -> str:
     """Run the command line with a terminal as stdout and stderr; return what it shows."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "FLEETBOX_FLEET": str(directory / "fleet.toml")}
+    env = {**os.environ, "FLEETBOX_FLEET": str(directory / "fleet.toml"), **more}
     child = subprocess.Popen([sys.executable, "-c", MAIN, *args], stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     shown = b""
@@ -288,6 +290,39 @@ def test_ls_lists_streams(tiers: Tiers, cli: Cli, stream: str) -> None:
     done = cli("ls", f"{tiers.robot}/{stream}")
     assert "x float64 m" in done.stdout
     assert f"{tiers.robot} cloud" in done.stdout
+
+
+def test_ls_fits_a_terminal(tiers: Tiers, cli: Cli, tmp_path: Path, stream: str) -> None:
+    """On a terminal many fields become a count with the first names and times lose their µs; a pipe gets them whole."""
+    names = [f"joint_{n}" for n in range(12)]
+    tiers.put("edge", "sensor", [chunk(stream, [T0 + n for n in range(3)], {name: [0.5] * 3 for name in names})])
+    schema = {"type": "time_series", "fields": {name: {"dtype": "float64"} for name in names}}
+    tiers.attach("edge", "sensor", stream, schema)
+    shown = _on_terminal(tmp_path, "ls", f"{tiers.robot}/{stream}", COLUMNS="160")
+    assert "12 fields: joint_0 joint_1" in shown
+    assert "2025-10-09 08:53:20Z" in shown
+    assert max(map(len, shown.splitlines())) <= 160
+    assert "2025-10-09T08:53:20.000000Z" in cli("ls", f"{tiers.robot}/{stream}").stdout
+
+
+@pytest.mark.parametrize(
+    ("room", "said"),
+    [
+        (99, "ax float64 m, ay float64"),
+        (23, "2 fields: ax ay"),
+        (14, "2 fields"),
+        (16, "2 fields: ax ay"),
+        (10, "2 fields"),
+    ],
+)
+def test_fields_take_the_room_there_is(room: int, said: str) -> None:
+    """Dtypes go first, then names; how many there are is always said."""
+    fields = {"ax": {"dtype": "float64", "unit": "m"}, "ay": {"dtype": "float64"}}
+    found = Stream("r1", "imu", "sensor", "time_series", fields, None, None, (Held("edge-1", "edge", 1, 1, T0, T0),))
+    others = fitted_rows([found], 0, T0)[0] | {"fields": ""}
+    taken = sum(max(len(name), len(str(cell))) + 2 for name, cell in others.items() if name != "fields")
+    (row,) = fitted_rows([found], taken + room, T0)
+    assert (row["fields"], row["last"]) == (said, "08:53:20Z")
 
 
 def test_ls_of_a_robot_nobody_knows_fails(tiers: Tiers, cli: Cli, stream: str) -> None:
