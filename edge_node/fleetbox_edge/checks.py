@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
+
+import aiohttp
 
 from fleetbox.checks import Check
 from fleetbox.settings import FleetSettings, RobotSettings, load_robot
 from fleetbox_edge.duties import lock_path, try_lock
 from fleetbox_edge.spool.spool import lock_folder, spool_folders
 
+ANSWER_S = 2.0  # the agent is on this machine: it answers in milliseconds, or it hangs
 LARGE_BYTES = 256 << 20  # a dozen segments: more than a running agent needs while its store answers
 
 
@@ -18,7 +22,8 @@ async def agent(fleet: FleetSettings, robot: str | None) -> list[Check]:
     """Check the agents whose robot.toml is on this machine; others are seen by what reaches their sites."""
     names = [robot] if robot else fleet.known_robots
     found = [(name, path) for name in names if (path := _file_of(fleet, name))]
-    return [check for name, path in found for check in _checks(name, path)]
+    judged = await asyncio.gather(*(_checks(name, path) for name, path in found))
+    return [check for checks in judged for check in checks]
 
 
 def _file_of(fleet: FleetSettings, robot: str) -> Path | None:
@@ -29,24 +34,56 @@ def _file_of(fleet: FleetSettings, robot: str) -> Path | None:
     return fleet.source if fleet.source.name == "robot.toml" and robot in fleet.known_robots else None
 
 
-def _checks(robot: str, path: Path) -> list[Check]:
+async def _checks(robot: str, path: Path) -> list[Check]:
     settings = load_robot(path)
     try:
-        return [_running(robot, path, settings), _spool(robot, path, settings)]
+        return [await _running(robot, path, settings), _spool(robot, path, settings)]
     except PermissionError as error:
         text = f"{error.filename} of {robot}'s agent cannot be opened: {error.strerror}"
         return [Check("WARN", "agent", robot, text, "agent not seen", f"sudo fleetbox doctor {robot}")]
 
 
-def _running(robot: str, path: Path, settings: RobotSettings) -> Check:
+async def _running(robot: str, path: Path, settings: RobotSettings) -> Check:
     lock = lock_path(settings.state)
     if lock.is_file():
         fd = try_lock(lock, note=False)
         if fd is None:
-            return Check("PASS", "agent", robot, f"process {lock.read_text().strip()} does {robot}'s duties")
+            return await _holder(robot, lock.read_text().strip(), settings)
         os.close(fd)
     step = f"fleetbox agent run --config {path}"
     return Check("FAIL", "agent", robot, f"no process does {robot}'s duties: nothing is shipped", "no agent", step)
+
+
+async def _holder(robot: str, pid: str, settings: RobotSettings) -> Check:
+    """Judge the process that holds the lock: a lock is held by a hung process too, so its relay is asked."""
+    text = f"process {pid} holds {robot}'s duties"
+    if _is_stopped(pid):
+        step = f"kill -CONT {pid}, or end it with kill -KILL {pid} and start the agent again"
+        return Check(
+            "FAIL", "agent", robot, f"{text}, but is stopped: nothing is labelled or shipped", "agent hangs", step
+        )
+    if settings.site_place() is None:
+        return Check("PASS", "agent", robot, f"{text}; without a site it has no relay that could be asked")
+    try:
+        limit = aiohttp.ClientTimeout(total=ANSWER_S)
+        async with aiohttp.ClientSession(timeout=limit) as http, http.get(f"{settings.relay}/relay/status"):
+            return Check("PASS", "agent", robot, f"{text}; its relay answers")
+    except TimeoutError:
+        text, step = f"{text}, but does not answer within {ANSWER_S:g} s", f"look into process {pid}, or start it again"
+        return Check("FAIL", "agent", robot, text, "agent hangs", step)
+    except aiohttp.ClientError as error:
+        text = f"{text}, but its relay at {settings.relay} cannot be asked ({type(error).__name__})"
+        step = f"it may just be starting: fleetbox doctor {robot}; else look into its log"
+        return Check("WARN", "agent", robot, text, "agent not answering", step)
+
+
+def _is_stopped(pid: str) -> bool:
+    """Tell whether the kernel has the process stopped, by a signal or a debugger; False where it cannot be told."""
+    try:
+        state = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return state[:1] in (["T"], ["t"])
 
 
 def _spool(robot: str, path: Path, settings: RobotSettings) -> Check:
