@@ -320,7 +320,7 @@ def test_fields_take_the_room_there_is(room: int, said: str) -> None:
     fields = {"ax": {"dtype": "float64", "unit": "m"}, "ay": {"dtype": "float64"}}
     found = Stream("r1", "imu", "sensor", "time_series", fields, None, None, (Held("edge-1", "edge", 1, 1, T0, T0),))
     others = fitted_rows([found], 0, T0)[0] | {"fields": ""}
-    taken = sum(max(len(name), len(str(cell))) + 2 for name, cell in others.items() if name != "fields")
+    taken = sum(max(len(name), len(str(cell or "-"))) + 2 for name, cell in others.items() if name != "fields")
     (row,) = fitted_rows([found], taken + room, T0)
     assert (row["fields"], row["last"]) == (said, "08:53:20Z")
 
