@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from fleetbox.errors import Incomplete, InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.settings import find_fleet
-from fleetbox_edge.awaiting import Patience
+from fleetbox_edge.awaiting import Patience, arrived
 from fleetbox_edge.marking import MarkOrder, check_glob, cut_lines, mark
 from fleetbox_edge.recorder import Recorder
 
@@ -127,6 +128,16 @@ def test_nobody_labels(robot: Robot) -> None:
         mark(find_fleet(robot.file), order, told.append, Patience(poll_s=0.05, doubt_s=0.2, label_s=0.5))
     assert sum("nobody labels: is the agent running? fleetbox doctor" in text for text in told) == 1
     assert len(robot.records("meta", "events")) == 1
+
+
+def test_nothing_arrives(robot: Robot) -> None:
+    """A site that gets no further record ends the wait with how many are there, instead of never."""
+    robot.write(f'site = "{robot.url}"\nsite_token = {{ file = "token" }}')
+    event = Event("x-1", "x", robot.id, 5, 1, 9, state="labelled", labelled={"log/app": 3})
+    told: list[str] = []
+    with pytest.raises(Incomplete, match="x-1: 0 of 3 records at edge, none more for"):
+        asyncio.run(arrived(find_fleet(robot.file), event, told.append, Patience(poll_s=0.05, still_s=0.3)))
+    assert told == ["0 of 3 records at edge"]
 
 
 def test_a_window_outside_the_ring_is_one_sentence() -> None:
