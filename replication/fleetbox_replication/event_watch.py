@@ -8,6 +8,7 @@ from fleetbox.blobs import Store
 from fleetbox.errors import InputError
 from fleetbox.events import ENTRIES, FOR_EVER_US, STREAM, Event, decode
 from fleetbox.records import Head
+from fleetbox.time import check_time
 
 log = structlog.get_logger()
 
@@ -56,7 +57,10 @@ class EventWatch:
 
     async def _read(self, head: Head) -> Event | None:
         try:
-            return decode((await self._store.read(self._bucket, STREAM, head.time_us)).data)
+            event = decode((await self._store.read(self._bucket, STREAM, head.time_us)).data)
+            check_time(event.start_us)
+            check_time(event.stop_us)
+            return event
         except InputError as error:  # somebody else's record in our stream must not stop the labelling of the rest
             log.warning("event passed over", bucket=self._bucket, time_us=head.time_us, why=str(error))
             return None
