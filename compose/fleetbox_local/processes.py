@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ STORE_ENV = {
 }
 
 
-class ServerProcess:
+class ServerProcess(ABC):
     """Run one server over one data folder: one process, one port, one log beside the folder.
 
     `token` has full access; port and token are made up, and the program is found, when not given.
@@ -127,8 +128,9 @@ class ServerProcess:
     def _arguments(self) -> tuple[str, ...]:
         return ()
 
+    @abstractmethod
     def _serves(self) -> bool:
-        raise NotImplementedError
+        """Tell whether it takes requests."""
 
 
 class StoreProcess(ServerProcess):
