@@ -21,7 +21,7 @@ async def provision_site(
 
     `replaced` names a token to make anew besides; raises NotFound when the site needs no such token.
     """
-    async with Store(place.url, place.current_token(), name=place.name) as store:
+    async with Store.at(place) as store:
         want = await wanted_here(store, fleet, place.name, extra_robots)
         if replaced is not None and replaced not in want.tokens:
             known = ", ".join(want.tokens) or "none"

@@ -74,7 +74,7 @@ class Site:
         return runs
 
     def _connect(self) -> Store:
-        return _open(self._place)
+        return Store.at(self._place)
 
     async def _provision(self) -> None:
         async with self._connect() as store:
@@ -101,7 +101,7 @@ class Site:
         await relay.start()
         try:
             async with self._connect() as store:
-                await Sweeper(lambda: store, lambda: _open(ahead), relay).run()
+                await Sweeper(lambda: store, lambda: Store.at(ahead), relay).run()
         finally:
             await relay.stop()
 
@@ -123,10 +123,6 @@ class Site:
         if self._loading is None:
             raise web.HTTPNotFound(text=json.dumps({"error": "this site has no InfluxDB"}))
         return web.json_response(self._loading.report())
-
-
-def _open(place: Place) -> Store:
-    return Store(place.url, place.current_token(), name=place.name)
 
 
 async def run_site(fleet: FleetSettings, name: str | None) -> None:

@@ -17,7 +17,7 @@ async def provision_sites(fleet: FleetSettings, secrets: Path) -> None:
     """Give every site its buckets and tokens; the tokens go to `secrets/<who>-at-<site>.token`."""
     for place in (fleet.site_place(name) for name in fleet.site):
         want = wanted(fleet, place.name)
-        async with Store(place.url, place.current_token(), name=place.name) as store:
+        async with Store.at(place) as store:
             await store.wait_ready(READY_S)
             made = await provision(store, want)
             for name, spec in want.tokens.items():

@@ -62,7 +62,7 @@ async def _place(place: Place) -> Check:
     try:
         async with (
             asyncio.timeout(ANSWER_S),
-            Store(place.url, place.current_token(), name=place.name, timeout_s=ANSWER_S) as store,
+            Store.at(place, timeout_s=ANSWER_S) as store,
         ):
             info = await store.info()
     except TimeoutError:

@@ -82,7 +82,7 @@ async def arrived(fleet: FleetSettings, event: Event, tell: Tell, patience: Pati
     last = sites[-1]
     wanted = {stream: count for stream, count in event.labelled.items() if not _skipped(fleet, sites, stream)}
     scope = Scope(event.robot, {cls: last.bucket(event.robot, cls) for cls in CLASSES})
-    async with Store(last.url, last.current_token(), name=last.name) as store:
+    async with Store.at(last) as store:
         bounds = ChunkBounds(store)
 
         async def count() -> dict[str, int]:

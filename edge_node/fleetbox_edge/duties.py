@@ -15,7 +15,7 @@ import structlog
 from fleetbox.blobs import Store
 from fleetbox.errors import AccessDenied, FleetboxError
 from fleetbox.naming import CLASSES
-from fleetbox.settings import Place, RobotSettings
+from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
 from fleetbox_replication.apply import apply_place
 from fleetbox_replication.labeler import Duty, Labeler
@@ -120,13 +120,9 @@ class Duties:
         )
         await relay.start()
         try:
-            await Sweeper(lambda: self._door.store, lambda: _open(site), relay).run()
+            await Sweeper(lambda: self._door.store, lambda: Store.at(site), relay).run()
         finally:
             await relay.stop()
-
-
-def _open(place: Place) -> Store:
-    return Store(place.url, place.current_token(), name=place.name)
 
 
 def lock_path(state: Path) -> Path:

@@ -74,7 +74,7 @@ async def _mark(fleet: FleetSettings, order: MarkOrder, tell: Tell, patience: Pa
     if place is None:
         raise InputError(f"{fleet.source} does not say how to reach {robot}'s own store", "run this on the robot")
     now_us = time.time_ns() // 1000
-    async with Store(place.url, place.current_token(), name=place.name) as store:
+    async with Store.at(place) as store:
         event = wanted_event(fleet, robot, order, await _moment(store, order.at, now_us))
         held = await _held(store, event, fleet)
         try:

@@ -201,14 +201,12 @@ async def _bring(source: Store, there: Store, spec: TaskSpec, heads: Sequence[He
 
 
 async def _bring_attachments(source: Store, there: Store, spec: TaskSpec) -> None:
-    for info in await source.entries(spec.src_bucket):
-        own = await source.attachments(spec.src_bucket, info.name)
-        try:
-            held = await there.attachments(spec.dst_bucket, info.name) if own else {}
-        except NotFound:
-            continue  # the stream itself has not arrived, and may never be selected
-        for key in own.keys() - held.keys():
-            await there.write_attachment(spec.dst_bucket, info.name, key, own[key])
+    own = await source.attachments_of(spec.src_bucket, [info.name for info in await source.entries(spec.src_bucket)])
+    arrived = {info.name for info in await there.entries(spec.dst_bucket)}  # the others may never be selected
+    held = await there.attachments_of(spec.dst_bucket, [entry for entry in own if entry in arrived])
+    for entry in own.keys() & arrived:
+        for key in own[entry].keys() - held.get(entry, {}).keys():
+            await there.write_attachment(spec.dst_bucket, entry, key, own[entry][key])
 
 
 def _batched(heads: Iterable[Head], count: int) -> Iterator[list[Head]]:

@@ -48,7 +48,7 @@ class Stage:
 
     def store(self, place: Place) -> Store:
         """Return a store to be opened with `async with`."""
-        return Store(place.url, place.current_token(), name=place.name)
+        return Store.at(place)
 
 
 def last_us(head: Head) -> int:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fleetbox.blobs import buckets, streaming, tasks, tokens
 from fleetbox.blobs.attachments import Attachments
@@ -35,6 +35,9 @@ from fleetbox.clock import Clock
 from fleetbox.errors import FleetboxError, Unreachable
 from fleetbox.labels import Labels
 from fleetbox.records import Draft, Head, Record
+
+if TYPE_CHECKING:
+    from fleetbox.settings import Place
 
 TIMEOUT_S = 30.0  # the engine gives up on a silent peer after the same time
 POLL_S = 0.05  # a store is ready about 0.1 s after its start
@@ -72,6 +75,11 @@ class Store:
         self._access = Access(self._wire, self._reader, Remover(self._wire, self._reader, turns), turns)
         self._writer = Writer(self._access, monotonic_s)
         self._attachments = Attachments(self._reader, self._writer, self.entries, (clock or Clock()).now_us)
+
+    @classmethod
+    def at(cls, place: Place, *, timeout_s: float = TIMEOUT_S) -> Store:
+        """Return the store of a place, with the place's token as it stands now; raises AccessDenied without one."""
+        return cls(place.url, place.current_token(), timeout_s=timeout_s, name=place.name)
 
     async def __aenter__(self) -> Store:
         return self

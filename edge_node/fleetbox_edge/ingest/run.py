@@ -84,7 +84,7 @@ def choose_place(fleet: FleetSettings, robot: str, site: str | None) -> Place:
 
 
 async def _ingest_all(place: Place, order: Order) -> list[IngestReport]:
-    async with Store(place.url, place.current_token(), name=place.name) as store:
+    async with Store.at(place) as store:
         bucket = place.bucket(order.robot, "kept")
         if await store.bucket_spec(bucket) is None:
             # One that is there keeps its settings: its size is the agent's or the site's to state.
