@@ -1,0 +1,73 @@
+"""Write pages to a store's `meta` buckets and read them back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fleetbox.errors import InputError, NotFound, StoreRefused
+from fleetbox.ledger.folding import Ledger
+from fleetbox.ledger.pages import ENTRIES, Page, decode, draft
+from fleetbox.records import Draft
+
+if TYPE_CHECKING:
+    from fleetbox.blobs import Store
+
+log = structlog.get_logger()
+
+TAKEN = (409, 425)  # another page stands there, or is just being written there
+FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind an entry's newest record
+TRIES = 100  # two recorders that write in the same microsecond move apart at once
+
+
+async def write_page(store: Store, bucket: str, page: Page) -> Draft:
+    """Append a page to a `meta` bucket and return it as written; a taken stamp moves on by 1 µs.
+
+    Raises StoreRefused when the store keeps refusing, Unreachable when it does not answer.
+    """
+    for bump in range(TRIES):
+        record = draft(page, page.written_us + bump)
+        report = await store.write(bucket, [record])
+        if not report.refused:
+            return record
+        _, status, message = report.refused[0]
+        if status not in TAKEN:
+            break
+    raise StoreRefused(
+        f"a ledger page about {page.robot} could not be written to {bucket}: {status} {message}",
+        status,
+        f"fleetbox doctor {page.robot}",
+    )
+
+
+async def read_pages(
+    store: Store, bucket: str, entries: Sequence[str] = ENTRIES, *, start_us: int = 0
+) -> AsyncIterator[tuple[int, Page]]:
+    """Yield (time in µs, page) of the pages written since `start_us`; a bucket that does not exist holds none.
+
+    Within an entry they come in the order they were written.
+    """
+    try:
+        async for record in store.query(bucket, tuple(entries), start_us=start_us, stop_us=FOR_EVER_US):
+            try:
+                yield record.time_us, decode(record.data)
+            except InputError as error:  # one foreign record must not hide the books
+                log.warning("ledger page passed over", bucket=bucket, time_us=record.time_us, why=error.message)
+    except NotFound:
+        return
+    except StoreRefused as error:
+        if error.status != 404:
+            raise
+
+
+async def read_ledger(store: Store, bucket: str, robot: str, *, start_us: int = 0) -> Ledger:
+    """Fold all pages about a robot that were written since `start_us` and stand in a `meta` bucket of this store.
+
+    A minute's pages are written after it: to know the minutes since T, read the pages since T.
+    """
+    ledger = Ledger(robot)
+    async for _, page in read_pages(store, bucket, start_us=start_us):
+        ledger.add(page)
+    return ledger
