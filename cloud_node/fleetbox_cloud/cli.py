@@ -85,3 +85,8 @@ def status(fleet_path: Path | None, site: str | None, as_json: bool) -> None:
     ]
     if rows:
         table(rows, ["robot", "what", "n"])
+
+
+@click.group()
+def tokens() -> None:
+    """Make, list and replace the tokens that robots write to their site with."""

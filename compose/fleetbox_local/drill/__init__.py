@@ -1,0 +1,1 @@
+"""Break a scratch fleet on purpose, then close its books."""
