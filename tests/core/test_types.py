@@ -63,6 +63,7 @@ def test_types_are_found_by_name() -> None:
         "json": "log",
         "file": "log",
         "event": "meta",
+        "ledger": "meta",
     }
     with pytest.raises(InputError, match=r"(?s)'hologram' is not known.*time_series"):
         types.get("hologram")

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from fleetbox.errors import InputError
-from fleetbox.types import event, file, images, json, log, time_series
+from fleetbox.types import event, file, images, json, ledger, log, time_series
 from fleetbox.types.shape import Type
 
 __all__ = ["ALL", "Type", "get", "of"]
 
-ALL: dict[str, Type] = {module.TYPE.name: module.TYPE for module in (time_series, images, log, json, file, event)}
+ALL: dict[str, Type] = {
+    module.TYPE.name: module.TYPE for module in (time_series, images, log, json, file, event, ledger)
+}
 _GUESSED = (time_series.TYPE, log.TYPE, images.TYPE, file.TYPE, json.TYPE)  # the first that accepts; events are said
 
 
