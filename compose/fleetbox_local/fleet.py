@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,7 @@ class LocalFleet:
 
     A context manager: everything it started has ended when the block is left, however it is left.
     `influx`: None = with InfluxDB when one is found. `nodes` = False: the stores alone, provisioned.
+    `store_env`: the engine's own settings by place, such as {"edge": {"RS_REPLICATION_TIMEOUT": "1"}}.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class LocalFleet:
         robots: Sequence[str] = ("r1", "r2"),
         influx: bool | None = None,
         nodes: bool = True,
+        store_env: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self.robots = check_robots(robots)
@@ -55,6 +57,7 @@ class LocalFleet:
         self.seating: Seating | None = None
         self._influx_wanted = influx
         self._with_nodes = nodes
+        self._store_env = store_env or {}
         self._lock: int | None = None
 
     @property
@@ -158,7 +161,7 @@ class LocalFleet:
         assert self.seating is not None
         program = find_server("reductstore")
         for place in self.seating.seats:
-            env = {"RS_INSTANCE_NAME": place.name}
+            env = {"RS_INSTANCE_NAME": place.name, **self._store_env.get(place.name, {})}
             data_dir, token = place.directory / "data", self._token(place.name)
             self.stores[place.name] = StoreProcess(data_dir, place.store_port, token, env, program)
         if port := self.seating.influx_port:

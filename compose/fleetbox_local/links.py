@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from fleetbox_local.ports import HOST, free_port
 CHUNK_BYTES = 262_144
 QUEUED_CHUNKS = 1_024  # 256 MB on their way: 100 ms at 2.5 GB/s, so that delay never limits throughput
 ROUTER_QUEUE_S = 0.2  # what a narrow link's router holds back before it makes the sender wait
+SEGMENT_BYTES = 1_448  # what one Ethernet packet carries of a TCP stream: the unit in which a link loses
+LEAST_RETRY_S = 0.2  # Linux sends a lost segment again after a round trip and no less than this
 UP, DOWN = 0, 1
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST instead of FIN
 
@@ -21,14 +24,25 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST instead
 class Link:
     """Forward a loopback port to another one, late, slowly or not at all; a context manager.
 
-    Each direction is delayed by half of `rtt_ms`; `mbit_s` bounds each direction over all connections. Like every
-    proxy it answers a connect at once: a request on a fresh connection costs one round trip here, two on a real link.
+    Each direction is delayed by half of `rtt_ms`; `mbit_s` bounds each direction over all connections. `loss` is the
+    share of packets lost: TCP never shows one to a program, so what is emulated is what it costs, the connection
+    standing still until the retransmission. Like every proxy it answers a connect at once: a request on a fresh
+    connection costs one round trip here, two on a real link.
     Its methods may be called from any thread, inside or outside an event loop.
     """
 
-    def __init__(self, target_host: str, target_port: int, rtt_ms: float = 0.0, mbit_s: float | None = None) -> None:
+    def __init__(
+        self,
+        target_host: str,
+        target_port: int,
+        rtt_ms: float = 0.0,
+        mbit_s: float | None = None,
+        loss: float = 0.0,
+        rng: random.Random | None = None,
+    ) -> None:
         self.port = free_port()
-        self._wire = _Wire(target_host, target_port, self.port, rtt_ms / 2000.0, mbit_s)
+        losses = _Losses(loss, rng or random.Random())
+        self._wire = _Wire(target_host, target_port, self.port, rtt_ms / 2000.0, mbit_s, losses)
         self._loop: BackgroundLoop | None = None
 
     @property
@@ -72,6 +86,21 @@ class Link:
         """Change the round trip from the next byte on."""
         self._wire.delay_s = rtt_ms / 2000.0
 
+    def set_loss(self, loss: float) -> None:
+        """Change the share of packets lost from the next byte on."""
+        self._wire.losses.share = loss
+
+    def hold(self) -> None:
+        """Swallow everything without a word, like a link whose far end is gone: connections stay open, nothing passes.
+
+        What was sent into it comes out after `release`, as TCP's retransmissions would.
+        """
+        self._running.run(self._wire.hold(True))
+
+    def release(self) -> None:
+        """Let everything pass again."""
+        self._running.run(self._wire.hold(False))
+
     def cut(self) -> None:
         """Reset all connections and refuse new ones."""
         self._running.run(self._wire.cut())
@@ -97,6 +126,20 @@ class Link:
 _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+@dataclass(slots=True)
+class _Losses:
+    """Decide how long a piece is held up by lost packets."""
+
+    share: float
+    rng: random.Random
+
+    def stall_s(self, count_bytes: int, rtt_s: float) -> float:
+        packets = -(-count_bytes // SEGMENT_BYTES)
+        if not self.share or self.rng.random() < (1 - self.share) ** packets:
+            return 0.0
+        return max(LEAST_RETRY_S, rtt_s)
+
+
 @dataclass(eq=False)
 class _Wire:
     """The link itself, inside its event loop."""
@@ -106,17 +149,26 @@ class _Wire:
     port: int
     delay_s: float
     mbit_s: float | None
+    losses: _Losses
     pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = field(default_factory=set)
     resets: int = 0
     passed: list[int] = field(default_factory=lambda: [0, 0])
     left_until_reset: int | None = None
     _free_at_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    _passing: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def listen(self) -> None:
+        self._passing.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, HOST, self.port, limit=CHUNK_BYTES)
+
+    async def hold(self, held: bool) -> None:
+        if held:
+            self._passing.clear()
+        else:
+            self._passing.set()
 
     async def cut(self) -> None:
         if self._server is not None:
@@ -182,7 +234,7 @@ class _Wire:
         """Stamp each piece with the time at which it comes out at the other end."""
         now_s = asyncio.get_running_loop().time
         while piece := await reader.read(CHUNK_BYTES):
-            due_s = self._leaves_s(way, len(piece), now_s())
+            due_s = self._leaves_s(way, len(piece), now_s()) + self.losses.stall_s(len(piece), 2 * self.delay_s)
             await queue.put((due_s + self.delay_s, piece))
             if (ahead_s := due_s - now_s() - ROUTER_QUEUE_S) > 0:
                 await asyncio.sleep(ahead_s)
@@ -194,6 +246,7 @@ class _Wire:
             due_s, piece = await queue.get()
             if (early_s := due_s - now_s()) > 0:
                 await asyncio.sleep(early_s)
+            await self._passing.wait()
             if not piece:
                 break
             left = self.left_until_reset if way == UP else None
