@@ -106,6 +106,30 @@ def test_folding_keeps_the_last_word_and_the_most_ever_held() -> None:
     assert (folded.line, folded.held) == (later, full.held)
 
 
+def test_what_comes_to_a_minute_the_ring_has_turned_into_adds_to_what_was_told() -> None:
+    """Selected, evicted in part, selected again: all that was ever selected is counted, digests included."""
+    first, rest, late = (count_of(_heads(*times)) for times in ((1, 2, 3), (3,), (3, 4, 5)))
+    steps = [_line(keep=first), _line(keep=rest, partial=True), _line(keep=late, partial=True)]
+    pages = [Page("r1", "r1", NOW_US + at, (line,)) for at, line in enumerate(steps)]
+    folded = fold("r1", [*pages, pages[-1]]).of("r1")[steps[0].key]
+    assert folded.keep == count_of(_heads(1, 2, 3, 4, 5))
+    assert folded.told_us == NOW_US + 2
+
+
+def test_a_record_written_anew_is_counted_once() -> None:
+    """Where no ring turned, a count that shrinks and grows again is a wrong record removed and brought again."""
+    both, one = count_of(_heads(1, 2)), count_of(_heads(1))
+    pages = [Page("edge", "r1", NOW_US + at, (_line(held=held),)) for at, held in enumerate((both, one, both))]
+    assert fold("r1", pages).of("edge")[_line().key].held == both
+
+
+def test_a_drop_told_twice_is_one_drop() -> None:
+    """A recorder that repeats its drops after a restart adds nothing."""
+    drop = Drop("media", "cam/front", "s", 5, 2, "spool full", NOW_US)
+    pages = [Page("r1", "r1", NOW_US + at, drops=(drop,)) for at in range(2)]
+    assert fold("r1", pages).drops == [drop]
+
+
 def test_pages_of_one_moment_stand_beside_each_other(store_server: Server, bucket_name: str) -> None:
     """Two pages written in the same microsecond are both read back."""
     ledger = asyncio.run(_written_and_read(store_server, bucket_name))

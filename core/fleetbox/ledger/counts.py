@@ -26,6 +26,10 @@ class Count:
     def __add__(self, other: Count) -> Count:
         return Count(self.records + other.records, self.bytes + other.bytes, (self.digest + other.digest) & _WORD)
 
+    def __sub__(self, other: Count) -> Count:
+        """Take away a part of what was counted; of anything else the result means nothing."""
+        return Count(self.records - other.records, self.bytes - other.bytes, (self.digest - other.digest) & _WORD)
+
 
 def fingerprint(time_us: int, size: int, xxh: str) -> int:
     """Return 64 bits that stand for one record of a stream: its time, its size, its payload's hash."""

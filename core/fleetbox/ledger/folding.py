@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from fleetbox.ledger.counts import Count
-from fleetbox.ledger.lines import Drop, Key, Line, Reach, Standing, Tombstone
+from fleetbox.ledger.lines import Drop, Key, Line, Reach, Span, Standing, Tombstone
 from fleetbox.ledger.pages import Page
 
 
@@ -14,7 +14,8 @@ from fleetbox.ledger.pages import Page
 class Folded:
     """Hold the last line about a stream's minute at a place, and the most that any line told of each count.
 
-    What was there once was there: a ring that turned over it later takes nothing back.
+    What was there once was there: a ring that turned over it later takes nothing back. `spans` are those of the line
+    with the most rows; `told_us` is when a line last raised or changed a count, in µs.
     """
 
     line: Line
@@ -22,6 +23,8 @@ class Folded:
     keep: Count
     cloud: Count
     rows: int
+    spans: tuple[Span, ...] = ()
+    told_us: int = 0
 
     def most(self, reach: Reach) -> Count:
         """Return the largest count ever told of the records that a hop of this reach selects."""
@@ -32,16 +35,18 @@ class Folded:
 class Ledger:
     """Hold everything the pages of one robot tell.
 
-    `lines` by place and then by (class, stream, minute); `standings` by site and then by the same, the last one each;
-    `until_us` is per place the time in µs of its newest page.
+    `lines` by place and then by (class, stream, minute); `standings` by site and then by the same, the last one each,
+    `stood_us` when it was written; `until_us` is per place the time in µs of its newest page.
     """
 
     robot: str
     lines: dict[str, dict[Key, Folded]] = field(default_factory=dict)
     drops: list[Drop] = field(default_factory=list)
     standings: dict[str, dict[Key, Standing]] = field(default_factory=dict)
+    stood_us: dict[str, dict[Key, int]] = field(default_factory=dict)
     tombstones: list[Tombstone] = field(default_factory=list)
     until_us: dict[str, int] = field(default_factory=dict)
+    _noted: set[Drop | Tombstone] = field(default_factory=set, repr=False)
 
     def of(self, place: str) -> dict[Key, Folded]:
         """Return what a place told, empty for one that never wrote."""
@@ -51,13 +56,20 @@ class Ledger:
         """Fold one more page in; pages of one place must come in the order they were written."""
         known = self.lines.setdefault(page.place, {})
         for line in page.lines:
-            known[line.key] = _joined(known.get(line.key), line)
+            key = line.key
+            known[key] = _joined(known.get(key), line, page.written_us)
         for standing in page.standings:
             key = (standing.cls, standing.stream, standing.minute_us)
             self.standings.setdefault(standing.site, {})[key] = standing
-        self.drops += [drop for drop in page.drops if drop not in self.drops]
-        self.tombstones += [stone for stone in page.tombstones if stone not in self.tombstones]
+            self.stood_us.setdefault(standing.site, {})[key] = page.written_us
+        self.drops += [drop for drop in page.drops if self._is_new(drop)]
+        self.tombstones += [stone for stone in page.tombstones if self._is_new(stone)]
         self.until_us[page.place] = max(page.written_us, self.until_us.get(page.place, 0))
+
+    def _is_new(self, item: Drop | Tombstone) -> bool:
+        known = item in self._noted
+        self._noted.add(item)
+        return not known
 
 
 def fold(robot: str, pages: Iterable[Page]) -> Ledger:
@@ -68,17 +80,36 @@ def fold(robot: str, pages: Iterable[Page]) -> Ledger:
     return ledger
 
 
-def _joined(old: Folded | None, line: Line) -> Folded:
+def _joined(old: Folded | None, line: Line, told_us: int) -> Folded:
     if old is None:
-        return Folded(line, line.held, line.keep, line.cloud, line.rows)
+        return Folded(line, line.held, line.keep, line.cloud, line.rows, line.spans, told_us)
+    last = old.line
+    held, keep, cloud = (
+        _ever(old.held, last.held, line.held, (last.partial, line.partial)),
+        _ever(old.keep, last.keep, line.keep, (last.partial, line.partial)),
+        _ever(old.cloud, last.cloud, line.cloud, (last.partial, line.partial)),
+    )
+    same = (held, keep, cloud) == (old.held, old.keep, old.cloud)
+    fuller = line.rows >= old.rows
     return Folded(
-        replace(line, missing=line.missing if not line.partial else old.line.missing),
-        _more(old.held, line.held),
-        _more(old.keep, line.keep),
-        _more(old.cloud, line.cloud),
+        replace(line, missing=last.missing) if line.partial else line,
+        held,
+        keep,
+        cloud,
         max(old.rows, line.rows),
+        line.spans if fuller else old.spans,
+        old.told_us if same else told_us,
     )
 
 
-def _more(old: Count, new: Count) -> Count:
-    return new if new.records >= old.records else old
+def _ever(most: Count, last: Count, new: Count, partial: tuple[bool, bool]) -> Count:
+    """Return everything ever told of, after one more count; `partial` of the last and the new line.
+
+    A ring that has turned into the minute takes records away for good: what comes to the rest adds to what was told.
+    Elsewhere a count that shrinks and grows again is one record taken away and written anew.
+    """
+    if all(partial) and new.records > last.records:
+        return new + (most - last)
+    if new.records == most.records:
+        return most if partial[1] else new
+    return new if new.records > most.records else most
