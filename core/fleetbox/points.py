@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fleetbox.errors import FleetboxError
+from fleetbox.ledger import MINUTE_US
+from fleetbox.tallies import NAME, NAN, Minutes, Tally, total
 
 _KEY = re.compile(r"([,= ])")  # what line protocol wants escaped in tags and field names
 _MEASUREMENT = re.compile(r"([, ])")
+TIME_FIELD = "time"  # InfluxDB keeps the name for itself
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\\]")  # a line break would begin another point; a backslash has no escape
 
 
@@ -30,11 +33,20 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Hold line protocol, one string a point; `nan` counts the values left out, `values` those that are in."""
+    """Hold line protocol, one string a point, and per minute what it is made of."""
 
     text: list[str]
-    values: int
-    nan: int
+    minutes: Minutes
+
+    @property
+    def values(self) -> int:
+        """Return how many values are in."""
+        return total(self.minutes.values()).values
+
+    @property
+    def nan(self) -> int:
+        """Return how many NaN and infinities were left out."""
+        return total(self.minutes.values()).refused.get(NAN, 0)
 
 
 def slices(points: Iterable[Points], rows: int) -> Iterator[Points]:
@@ -47,29 +59,78 @@ def slices(points: Iterable[Points], rows: int) -> Iterator[Points]:
 
 
 def lines(points: Points) -> Lines:
-    """Return one line per row that has a finite value; NaN and infinities are left out and counted.
+    """Return one line per row that has a finite value; NaN, infinities and a field called `time` are left out.
 
     Control characters and backslashes in names become underscores.
-    InfluxDB refuses the whole request for one NaN. Arrow formats the shortest text that reads back equal.
+    InfluxDB refuses the whole request for one NaN, and drops a field called `time` while it answers that all is well.
+    Arrow formats the shortest text that reads back equal.
     """
     pa, pc = _arrow()
-    missing, kept = pa.scalar(None, pa.float64()), None
-    cells, values, nan = dict[str, Any](), 0, 0
+    missing, cells, counting = pa.scalar(None, pa.float64()), dict[str, Any](), _Counting(len(points.time_us))
     for name, column in points.fields.items():
         numbers = column if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, pa.float64())
         finite = pc.fill_null(pc.is_finite(numbers), False)
-        good = pc.sum(finite).as_py() or 0
-        values, nan = values + good, nan + len(numbers) - numbers.null_count - good
-        if good:
+        if name == TIME_FIELD:
+            counting.leave_out(NAME, finite)
+            continue
+        if counting.take(finite):
             cells[name] = pc.if_else(finite, numbers, missing)
-            kept = finite if kept is None else pc.or_(kept, finite)
-    if kept is None:
-        return Lines([], 0, nan)
+        counting.leave_out(NAN, pc.and_not(numbers.is_valid(), finite))
+    times_us = pa.array(points.time_us, pa.int64())
+    minutes, kept = counting.by_minute(times_us), counting.kept
+    if not cells:
+        return Lines([], minutes)
     # Rows without a value go first: arrow's join with "skip" silently shortens its answer by such rows.
     text = [_cell(name, column.filter(kept)) for name, column in cells.items()]
-    times = pc.cast(pa.array(points.time_us, pa.int64()).filter(kept), pa.string())
+    times = pc.cast(times_us.filter(kept), pa.string())
     body = pc.binary_join_element_wise(*text, ",", null_handling="skip")
-    return Lines(pc.binary_join_element_wise(_head(points), body, times, " ").to_pylist(), values, nan)
+    return Lines(pc.binary_join_element_wise(_head(points), body, times, " ").to_pylist(), minutes)
+
+
+class _Counting:
+    """Count, row by row, the values that are in and those left out."""
+
+    def __init__(self, rows: int) -> None:
+        import numpy as np
+
+        self._np = np
+        self._values = np.zeros(rows, np.int64)
+        self._left: dict[str, Any] = {}
+
+    def take(self, finite: Any) -> int:
+        """Count a column's values that are in; return how many."""
+        mask = self._np.asarray(finite)
+        self._values += mask
+        return int(self._np.count_nonzero(mask))
+
+    def leave_out(self, reason: str, wrong: Any) -> None:
+        """Count a column's values that are left out."""
+        mask = self._np.asarray(wrong)
+        if mask.any():
+            self._left[reason] = self._left.get(reason, 0) + mask.astype(self._np.int64)
+
+    @property
+    def kept(self) -> Any:
+        """Return which rows have a value, as arrow's booleans."""
+        return _arrow()[0].array(self._values > 0)
+
+    def by_minute(self, times_us: Any) -> Minutes:
+        """Return the counts per minute of the rows' times."""
+        np = self._np
+        minutes, where = np.unique(np.asarray(times_us) // MINUTE_US, return_inverse=True)
+
+        def add_up(counts: Any) -> Any:
+            return np.bincount(where, counts, len(minutes)).astype(np.int64).tolist()
+
+        rows, values = add_up(np.ones(len(where))), add_up(self._values)
+        made = add_up(self._values > 0)
+        left = {reason: add_up(counts) for reason, counts in self._left.items()}
+        return {
+            int(minute) * MINUTE_US: Tally(
+                rows[at], made[at], values[at], {reason: counts[at] for reason, counts in left.items() if counts[at]}
+            )
+            for at, minute in enumerate(minutes)
+        }
 
 
 def _cell(name: str, column: Any) -> Any:

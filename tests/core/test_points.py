@@ -9,7 +9,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetbox.ledger import MINUTE_US
 from fleetbox.points import Points, lines, slices
+from fleetbox.tallies import Tally
 
 
 def test_a_line_per_row_with_a_value() -> None:
@@ -48,3 +50,22 @@ def test_slices_keep_every_row() -> None:
     assert [len(part.time_us) for part in parts] == [3, 3, 1]
     text = [line for part in parts for line in lines(part).text]
     assert text == [f"s,robot=r,site=e n={n},a={n},l={n} {n}" for n in range(7)]
+
+
+def test_minutes_add_up() -> None:
+    """Rows on both sides of a minute are counted in their own; a row without a value is counted as empty."""
+    times = [MINUTE_US - 1, MINUTE_US, 2 * MINUTE_US - 1, 2 * MINUTE_US]
+    made = lines(Points("s", "r", "e", times, {"a": [1.0, math.nan, math.nan, 4.0], "b": [1.0, 2.0, None, None]}))
+    assert made.minutes == {
+        0: Tally(1, 1, 2),
+        MINUTE_US: Tally(2, 1, 1, {"nan": 2}),
+        2 * MINUTE_US: Tally(1, 1, 1),
+    }
+    assert made.minutes[MINUTE_US].empty == 1
+
+
+def test_a_field_called_time_is_left_out() -> None:
+    """InfluxDB would drop it and say that all is well: it is left out here and counted."""
+    made = lines(Points("s", "r", "e", [1, 2], {"time": [1.0, 2.0], "v": [3.0, None]}))
+    assert made.text == ["s,robot=r,site=e v=3 1"]
+    assert made.minutes == {0: Tally(2, 1, 1, {"name": 2})}

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from fleetbox.errors import AccessDenied, NotFound, StoreRefused, Unreachable
+from fleetbox.ledger import minute_of
 from fleetbox.points import Points
 from fleetbox.scalars import BATCH_LINES, ScalarReport, ScalarStore
 from fleetbox.settings import Influx
+from fleetbox.tallies import Tally
 
 NOW_US = int(time.time()) * 1_000_000
 DAY_US = 86_400_000_000
@@ -156,3 +158,56 @@ def test_each_failure_has_its_error(influx: Influx) -> None:
                 await scalars.query("SELEKT 1")
 
     asyncio.run(main())
+
+
+def test_refused_points_leave_their_minutes(influx: Influx) -> None:
+    """What a report says per minute is what InfluxDB holds of it, and every refused point is named."""
+
+    async def use(scalars: ScalarStore) -> None:
+        await scalars.write_lines([f"m,robot=r1,site=e a=1i {NOW_US}"])
+        old, new = NOW_US - 3 * DAY_US, minute_of(NOW_US) - 120 * 1_000_000
+        times = [old, old + 1, new, new + 1, new + 61_000_000]
+        columns = {"b": [1.0, 2.0, 3.0, math.nan, 5.0], "c": [1.0, None, 3.0, math.nan, 5.0]}
+        report = await scalars.write([Points("m", "r1", "e", times, columns)])
+        assert report.minutes == {
+            minute_of(old): Tally(2, 0, 0, {"retention": 2}),
+            new: Tally(2, 1, 2, {"nan": 2}),
+            new + 60_000_000: Tally(1, 1, 2),
+        }
+        assert [(refusal.time_us, refusal.values) for refusal in report.refusals] == [(old, 2), (old + 1, 1)]
+        conflict = await scalars.write([Points("m", "r1", "e", [new + 2], {"a": [1.0], "b": [1.0]})])
+        assert conflict.minutes == {new: Tally(1, 0, 0, {"type": 1})}
+        assert '"a" on measurement "m"' in conflict.refusals[0].message
+        held = await scalars.values_by_minute("m", "r1", "e", 0, NOW_US + 1)
+        assert held == {new: 2, new + 60_000_000: 2, minute_of(NOW_US): 1}
+
+    run(influx, use, retention_s=86_400)
+
+
+def test_fields_named_like_tags_are_counted(influx: Influx) -> None:
+    """Fields called robot and site do not hide the tags of that name, and a field called time is not counted."""
+
+    async def use(scalars: ScalarStore) -> None:
+        fields = {"robot": [1.0], "site": [2.0], "time": [3.0], "v": [4.0]}
+        report = await scalars.write([Points("m", "r1", "e", [NOW_US], fields)])
+        assert (report.written, report.values, report.refused) == (1, 3, Counter(name=1))
+        assert await scalars.values_by_minute("m", "r1", "e", 0, NOW_US + 1) == {minute_of(NOW_US): 3}
+        assert await scalars.count("m", "v", "r1", 0, NOW_US + 1) == 1
+
+    run(influx, use)
+
+
+def test_retention_and_start_are_told(influx: Influx) -> None:
+    """A bucket says how long it keeps points, a missing one nothing; the server says when it was started."""
+
+    async def use(scalars: ScalarStore) -> None:
+        assert await scalars.retention_s() == 3600
+        assert await scalars.started() == await scalars.started() is not None
+
+    run(influx, use, retention_s=3600)
+
+    async def missing() -> None:
+        async with ScalarStore(replace(influx, bucket="missing")) as scalars:
+            assert await scalars.retention_s() is None
+
+    asyncio.run(missing())
