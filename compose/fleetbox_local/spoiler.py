@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -88,8 +88,12 @@ class Spoiler:
         self._fault = None
 
     async def _listen(self) -> None:
-        limits = {"max_line_size": HEADER_BYTES, "max_field_size": HEADER_BYTES}
-        self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None), **limits)
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+            max_line_size=HEADER_BYTES,
+            max_field_size=HEADER_BYTES,
+        )
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(
@@ -142,9 +146,9 @@ class Spoiler:
         return answer
 
 
-def _kept(headers: CIMultiDict[str] | object) -> CIMultiDict[str]:
+def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """Return the headers that belong to the message, without those of its connection."""
-    kept: CIMultiDict[str] = CIMultiDict(headers)  # type: ignore[arg-type]
+    kept: CIMultiDict[str] = CIMultiDict(headers)
     for name in _PER_CONNECTION:
         kept.popall(name, None)
     return kept

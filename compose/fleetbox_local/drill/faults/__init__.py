@@ -1,0 +1,1 @@
+"""The faults, one context manager each: the fault begins with the block and ends with it."""

@@ -1,0 +1,47 @@
+"""Faults in which processes are ended with SIGKILL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fleetbox_local.drill.scene import Scene
+
+
+@contextmanager
+def edge(scene: Scene) -> Iterator[None]:
+    """Kill the edge's store while it receives; then start it again."""
+    scene.edge.kill()
+    try:
+        yield
+    finally:
+        scene.restart_store("edge")
+
+
+@contextmanager
+def robot_store(scene: Scene) -> Iterator[None]:
+    """Kill the robot's own store while it is written to; then start it again."""
+    scene.robot.kill()
+    try:
+        yield
+    finally:
+        scene.restart_store("robot")
+
+
+@contextmanager
+def agent(scene: Scene) -> Iterator[None]:
+    """Kill the robot's agent and the recording program; the program is back at once, the agent at the end."""
+    scene.nodes["agent"].kill()
+    scene.writer.kill()
+    scene.writer.start()
+    try:
+        yield
+    finally:
+        scene.start_node("agent")
+
+
+@contextmanager
+def all_three(scene: Scene) -> Iterator[None]:
+    """Kill the edge's store, the robot's store and its agent at the same moment; then start them again."""
+    with agent(scene), robot_store(scene), edge(scene):
+        yield

@@ -1,0 +1,81 @@
+"""Plays scenarios: before, fault, after, then the closing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fleetbox.errors import FleetboxError
+from fleetbox_local.drill import closing
+from fleetbox_local.drill.books import balance_of
+from fleetbox_local.drill.comparing import Difference
+from fleetbox_local.drill.disks import Unplayable
+from fleetbox_local.drill.marking import wait_closed
+from fleetbox_local.drill.outcome import Outcome
+from fleetbox_local.drill.scenario import Scenario
+from fleetbox_local.drill.scene import Scene
+from fleetbox_local.drill.symptoms import Symptom, watch
+
+Say = Callable[[str], None]
+EVENTS_S = 60.0  # an event closes after its window; the labeler looks every second
+
+
+def play(scene: Scene, scenario: Scenario, say: Say = lambda text: None) -> Outcome:
+    """Play one scenario in a scene and say what came of it; the scene is fit for the next one if the outcome is ok."""
+    started = time.monotonic()
+    writer = scene.writer
+    writer.start()
+    writer.wait_for(scenario.before)
+    symptom: Symptom | None = None
+    with scenario.fault(scene):
+        say(f"{scenario.name}: {scenario.does}")
+        writer.wait_for(scenario.during)
+        if scenario.words is not None:
+            symptom = watch(lambda: scene.fleet, scenario.words)
+    say(f"{scenario.name}: {scenario.ends}")
+    ended = time.monotonic()
+    writer.wait_for(scenario.after)
+    writer.finish()
+    scene.run(wait_closed(scene, EVENTS_S))
+    scene.run(closing.arrive(scene))
+    back_s = round(time.monotonic() - ended, 1)
+    found = scene.run(closing.differences(scene))
+    balance = balance_of(scene)
+    outcome = Outcome(
+        scenario.name, writer.promised(), found, back_s, time.monotonic() - started, symptom, balance,
+        tuple(_faults(scene, scenario, found)),
+    )  # fmt: skip
+    say(f"{scenario.name}: {_verdict(outcome)}")
+    return outcome
+
+
+def play_alone(directory: Path, scenario: Scenario, say: Say = lambda text: None) -> Outcome:
+    """Play one scenario in a scene of its own."""
+    try:
+        with Scene(directory, scenario.setting) as scene:
+            return play(scene, scenario, say)
+    except Unplayable as why:
+        say(f"{scenario.name}: skipped: {why.message}")
+        return Outcome(scenario.name, 0, skipped=why.message)
+
+
+def _faults(scene: Scene, scenario: Scenario, found: tuple[Difference, ...]) -> list[str]:
+    """Say what must not be: something missing or wrong that nothing names."""
+    faults = [str(difference) for difference in found if not difference.clean and not scenario.loses]
+    faults += [
+        f"{difference.place}: {difference.repeated} numbers repeated"
+        for difference in found
+        if difference.repeated > scene.writer.kills * 5
+    ]
+    try:
+        faults += scene.run(closing.strange(scene))
+    except FleetboxError as error:
+        faults.append(error.message)
+    return faults
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.faults:
+        return "NOT WELL: " + "; ".join(outcome.faults)
+    return f"all {outcome.promised} promised numbers are everywhere, {outcome.back_s} s after its end"
