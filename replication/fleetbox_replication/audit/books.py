@@ -1,0 +1,168 @@
+"""Close the books of one robot: from what every place told, a row per stream and hop, worked out minute by minute."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from fleetbox.ledger import MINUTE_US, Key, Ledger, minute_of
+from fleetbox.naming import RING_CLASSES
+from fleetbox_replication.audit.hops import Hop
+from fleetbox_replication.audit.order import Stream, gaps
+from fleetbox_replication.audit.rows import Row, row_of
+from fleetbox_replication.audit.settling import NOTHING, Listing, Minute, settle
+from fleetbox_replication.audit.terms import Terms
+
+Listings = Mapping[tuple[str, Key], Listing]  # by (destination, stream's minute)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Say which minutes and streams the books are about; times in µs, whole minutes count.
+
+    `now_us` is when they are closed; `listings` is what was listed for them; `always` tells which streams ship whole.
+    """
+
+    start_us: int
+    stop_us: int
+    now_us: int
+    wants: Callable[[str], bool] = lambda stream: True
+    always: Callable[[str], bool] = lambda stream: False
+    listings: Listings = field(default_factory=dict)
+
+    def holds(self, key: Key) -> bool:
+        """Tell whether a stream's minute is meant."""
+        return minute_of(self.start_us) <= key[2] < self.stop_us and self.wants(key[1])
+
+
+def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
+    """Return the rows of one robot, one per stream and hop, in no order."""
+    if not hops:
+        return _kept_whole(ledger, meant)
+    rows = []
+    for step, hop in enumerate(hops):
+        sums: defaultdict[Stream, Terms] = defaultdict(Terms)
+        for key, terms in minutes(ledger, hop, meant):
+            sums[key[:2]].add(terms)
+        beside = _beside(ledger, meant) if step == 0 else _Beside()
+        beside.gaps.update(_gaps_there(ledger, hop, meant))
+        unasked = hop.site not in ledger.lines and not any(site == hop.site for site, _ in meant.listings)
+        until_us = ledger.until_us.get(hop.source, 0)
+        for cls, stream in sums.keys() | beside.streams:
+            terms = sums.get((cls, stream)) or Terms()
+            if terms.recorded or (cls, stream) in beside.streams:
+                rows.append(row_of(terms, beside.named(Row(
+                    ledger.robot, stream, cls, hop.site, until_us=until_us, source=hop.source, step=step,
+                    unasked=unasked,
+                ))))  # fmt: skip
+    return rows
+
+
+def minutes(ledger: Ledger, hop: Hop, meant: Range, keys: Iterable[Key] | None = None) -> Iterator[tuple[Key, Terms]]:
+    """Yield the terms of each stream's minute on a hop, of all that either end told of or of the given keys."""
+    here, there = ledger.of(hop.source), ledger.of(hop.site)
+    if keys is None:
+        keys = [*here, *(key for key in there if key not in here)]
+    for key in keys:
+        source, target = here.get(key), there.get(key)
+        if (source or target) and meant.holds(key) and hop.carries(key[0], key[1]):
+            yield key, _of_minute(ledger, hop, meant, key)
+
+
+def _of_minute(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Terms:
+    source, target = ledger.of(hop.source).get(key), ledger.of(hop.site).get(key)
+    reach = hop.reach(key[0], key[1])
+    want = source.most(reach) if source and reach else NOTHING
+    have = target.held if target else NOTHING
+    standing = ledger.standings.get(hop.site, {}).get(key)
+    if want == have and standing is None:  # most minutes of most robots
+        return Terms(max(source.held.records if source else 0, want.records), want.records, want.records)
+    terms = settle(_seen(ledger, hop, meant, key), meant.now_us) if reach or have.records else Terms()
+    terms.recorded = max(source.held.records if source else 0, terms.selected)
+    return terms
+
+
+def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
+    source, target = ledger.of(hop.source).get(key), ledger.of(hop.site).get(key)
+    rescued = ledger.of(hop.site).get(("kept", key[1], key[2])) if key[0] in RING_CLASSES else None
+    chosen = hop.reach(key[0], key[1])
+    return Minute(
+        key[2],
+        want=source.most(chosen) if source and chosen else NOTHING,
+        still=source.line.selected(chosen).records if source and chosen else 0,
+        turned=source.line.partial if source else False,
+        told_us=source.told_us if source else 0,
+        have=target.held if target else NOTHING,
+        have_told_us=target.told_us if target else 0,
+        rescued=rescued.held if rescued else NOTHING,
+        standing=ledger.standings.get(hop.site, {}).get(key),
+        stood_us=ledger.stood_us.get(hop.site, {}).get(key, 0),
+        deleted=_deleted(ledger, hop, key),
+        listing=meant.listings.get((hop.site, key)),
+    )
+
+
+def _deleted(ledger: Ledger, hop: Hop, key: Key) -> str:
+    for stone in ledger.tombstones:
+        about = (stone.site, stone.cls, stone.stream) == (hop.site, key[0], key[1])
+        if about and stone.start_us < key[2] + MINUTE_US and key[2] < stone.stop_us:
+            return f"deleted at {hop.site}" + (f" by {stone.by}" if stone.by else "")
+    return ""
+
+
+@dataclass(slots=True)
+class _Beside:
+    """Hold what stands beside the equations, per stream."""
+
+    dropped: defaultdict[Stream, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    missing: Counter[Stream] = field(default_factory=Counter)
+    gaps: Counter[Stream] = field(default_factory=Counter)
+
+    @property
+    def streams(self) -> set[Stream]:
+        return {*self.dropped, *self.missing, *self.gaps}
+
+    def named(self, row: Row) -> Row:
+        stream: Stream = (row.cls, row.stream)
+        dropped = dict(self.dropped[stream]) if stream in self.dropped else {}
+        return replace(row, dropped=dropped, missing=self.missing[stream], gaps=self.gaps[stream])
+
+
+def _beside(ledger: Ledger, meant: Range) -> _Beside:
+    """Count drops, missing samples and holes in the order, as the robot's own ledger has them."""
+    found = _Beside()
+    for drop in ledger.drops:
+        if meant.holds((drop.cls, drop.stream, minute_of(drop.time_us))):
+            found.dropped[drop.cls, drop.stream][drop.reason] += drop.rows
+    chosen = {key: folded for key, folded in ledger.of(ledger.robot).items() if meant.holds(key)}
+    for (cls, stream, _), folded in chosen.items():
+        if folded.line.missing:
+            found.missing[cls, stream] += folded.line.missing
+    found.gaps = gaps(chosen, ledger.drops, meant.start_us, meant.now_us)
+    return found
+
+
+def _gaps_there(ledger: Ledger, hop: Hop, meant: Range) -> Counter[Stream]:
+    """Count holes at the destination in streams that ship whole, where their source never told of anything.
+
+    Wherever it did, its own order and the digests say it all.
+    """
+    if ledger.of(hop.source):
+        return Counter()
+    alone = {key: it for key, it in ledger.of(hop.site).items() if meant.holds(key) and meant.always(key[1])}
+    return gaps(alone, ledger.drops, meant.start_us, meant.now_us)
+
+
+def _kept_whole(ledger: Ledger, meant: Range) -> list[Row]:
+    """Return the rows of a robot that reports to no site: all it recorded stays there."""
+    sums: Counter[Stream] = Counter()
+    for key, folded in ledger.of(ledger.robot).items():
+        if meant.holds(key):
+            sums[key[:2]] += folded.held.records
+    beside = _beside(ledger, meant)
+    until_us = ledger.until_us.get(ledger.robot, 0)
+    return [
+        row_of(Terms(sums[cls, stream]), beside.named(Row(ledger.robot, stream, cls, "", until_us=until_us)))
+        for cls, stream in sums.keys() | beside.streams
+    ]
