@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fleetbox_replication.relay.destination import Destination, Reply
 from fleetbox_replication.relay.settling import Outcome
 from fleetbox_replication.relay.vouching import Answer, Remedy, judge_answer, judge_error
-from fleetbox_replication.wire import Part, errors_of
+from fleetbox_replication.wire import Part, RecordError, errors_of
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Part a batch by what the destination said of each record inside its success."""
+
+    taken: tuple[Part, ...]
+    doubtful: tuple[Part, ...]
+    refused: tuple[tuple[Part, RecordError], ...]
+    passed: Mapping[int, RecordError]
 
 
 def refused(there: Destination, reply: Reply, method: str, parts: tuple[Part, ...]) -> Outcome:
@@ -17,20 +28,19 @@ def refused(there: Destination, reply: Reply, method: str, parts: tuple[Part, ..
     return Outcome(parts, {}, reply.status, reply.message, parts if renewed else (), soon=answer is Answer.AGAIN)
 
 
-def sorted_by_error(reply: Reply, method: str, parts: Sequence[Part]) -> tuple[tuple[Part, ...], Outcome]:
-    """Return the records to look at, and the outcome of those that are refused or passed back."""
+def sorted_by_error(reply: Reply, method: str, parts: Sequence[Part]) -> Sorted:
+    """Return the records to look at, those refused, and those passed back to the engine."""
     errors = errors_of(reply.headers)
-    doubtful: list[Part] = []
-    outcome = Outcome()
-    for part in parts:
-        error = errors.get(part.time_us)
-        if error is None:
-            continue
-        remedy = judge_error(method, error.status)
-        if remedy is Remedy.WAIT:
-            doubtful.append(part)
-        elif remedy is Remedy.PASS:
-            outcome |= Outcome(passed={part.time_us: error})
-        else:
-            outcome |= Outcome((part,), status=error.status, message=error.message)
-    return tuple(doubtful), outcome
+    remedies = {
+        part.time_us: judge_error(method, errors[part.time_us].status) for part in parts if part.time_us in errors
+    }
+
+    def chosen(remedy: Remedy) -> tuple[Part, ...]:
+        return tuple(part for part in parts if remedies.get(part.time_us) is remedy)
+
+    return Sorted(
+        tuple(part for part in parts if part.time_us not in remedies),
+        chosen(Remedy.WAIT),
+        tuple((part, errors[part.time_us]) for part in chosen(Remedy.KEEP)),
+        {part.time_us: errors[part.time_us] for part in chosen(Remedy.PASS)},
+    )

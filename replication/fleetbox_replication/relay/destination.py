@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from fleetbox_replication.relay.pace import Pace
 from fleetbox_replication.relay.vouching import Found
 from fleetbox_replication.wire import Part, batch_headers, label_headers, labels_of
 
 if TYPE_CHECKING:
     from aiohappyeyeballs import AddrInfoType
 
-CONNECTIONS = 64  # one per task in flight; more waits its turn instead of flooding a site
+CONNECTIONS = 96  # twice what may be in flight (`holding`), so that an event never waits for a connection
 CONNECT_S = 5.0  # a site on the other side of the world answers a connect well below it
 ANSWER_S = 60.0  # after the last byte is sent; a loaded store finishes 8 MB in far less
 SILENCE_MS = 30_000  # unacknowledged bytes: a black hole is noticed after it
-PIECE = 256 * 1024  # bytes handed to the socket at once, so that other batches get their turn
+UNSENT_BYTES = 128 * 1024  # what the system holds back unsent of one connection: an event cannot overtake it
+HEADER_EXTRA = 4  # bytes around each header: a colon, a blank, the line's end
 HEADERS = 4_096  # one error header a record may come back
 HEADER_BYTES = 65_536  # one record's labels stand in one header
 LOOKS = 8  # HEAD requests at once while healing
@@ -58,7 +60,10 @@ class Entry:
 class Destination:
     """Speak HTTP with the destination; raises Cut when nothing or half an answer came back."""
 
-    def __init__(self, url: str, token: Callable[[], str], ca_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, token: Callable[[], str], ca_file: str | None = None, pace: Pace | None = None
+    ) -> None:
+        self.pace = pace or Pace()
         self._url = url.rstrip("/")
         self._read_token = token
         self._token = ""
@@ -94,13 +99,21 @@ class Destination:
         return changed
 
     async def forward(
-        self, method: str, path: str, headers: Mapping[str, str], body: AsyncIterator[bytes | memoryview] | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes | memoryview] | None = None,
+        bucket: str | None = None,
     ) -> Reply:
-        """Send one request as it is and return the whole answer."""
+        """Send one request as it is and return the whole answer; one about a bucket waits for its class's turns."""
         if self._session is None:
             raise Cut("the relay is not started")
         shown = {**headers, "Authorization": f"Bearer {self._token}"}
         url = URL(self._url + path, encoded=True)
+        if bucket is not None:
+            await self.pace.take(_size_of(path, shown), bucket)
+            body = self.pace.pieces(body, bucket) if body is not None else None
         try:
             async with self._session.request(method, url, headers=shown, data=body, allow_redirects=False) as answer:
                 reply = Reply(answer.status, tuple(answer.headers.items()), await answer.read())
@@ -114,17 +127,18 @@ class Destination:
         """Write records; `body` holds their bytes in order."""
         size = sum(part.size for part in parts)
         headers = {**batch_headers(parts), "Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        return await self.forward("POST", f"{entry.path}/batch", headers, _pieces(body))
+        return await self.forward("POST", f"{entry.path}/batch", headers, _each(body), entry.bucket)
 
     async def relabel(self, entry: Entry, parts: Sequence[Part]) -> Reply:
         """Set the labels of records that are there."""
-        return await self.forward("PATCH", f"{entry.path}/batch", {**label_headers(parts), "Content-Length": "0"})
+        headers = {**label_headers(parts), "Content-Length": "0"}
+        return await self.forward("PATCH", f"{entry.path}/batch", headers, bucket=entry.bucket)
 
     async def look(self, entry: Entry, time_us: int) -> Found:
         """Ask what stands at one time; never raises: status 0 means that nothing answered."""
         try:
             async with self._looks:
-                reply = await self.forward("HEAD", f"{entry.path}?ts={time_us}", {})
+                reply = await self.forward("HEAD", f"{entry.path}?ts={time_us}", {}, bucket=entry.bucket)
         except Cut as cut:
             return Found(0, message=str(cut))
         sizes = (value for name, value in reply.headers if name.lower() == "content-length")
@@ -143,11 +157,13 @@ class Destination:
         return reply.status in (200, 404) and all(value.startswith("404") for value in refused)
 
 
-async def _pieces(body: Sequence[bytes | bytearray | memoryview]) -> AsyncIterator[memoryview]:
+async def _each(body: Sequence[bytes | bytearray | memoryview]) -> AsyncIterator[memoryview]:
     for chunk in body:
-        view = memoryview(chunk)
-        for start in range(0, len(view), PIECE):
-            yield view[start : start + PIECE]
+        yield memoryview(chunk)
+
+
+def _size_of(path: str, headers: Mapping[str, str]) -> int:
+    return len(path) + sum(len(name) + len(value) + HEADER_EXTRA for name, value in headers.items())
 
 
 def _noticing_silence(address: AddrInfoType) -> socket.socket:
@@ -157,4 +173,6 @@ def _noticing_silence(address: AddrInfoType) -> socket.socket:
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere a black hole is noticed by the answer's timeout
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     return made

@@ -12,24 +12,23 @@ from aiohttp import ClientError, web
 
 from fleetbox.clock import Clock
 from fleetbox.errors import FleetboxError
-from fleetbox_replication.relay.counters import RelayCounters
-from fleetbox_replication.relay.delivery import Delivery, Timing
+from fleetbox_replication.dead_letters import shown_letters
+from fleetbox_replication.relay.counters import Refusal, RelayCounters
 from fleetbox_replication.relay.destination import HEADER_BYTES, HEADERS, Cut, Destination
-from fleetbox_replication.relay.holding import Holding
+from fleetbox_replication.relay.intake import Intake
+from fleetbox_replication.relay.options import RelayOptions, Timing
+from fleetbox_replication.relay.pace import Pace
 from fleetbox_replication.relay.requests import RecordsRequest, is_probe, probed_bucket, read_records
-from fleetbox_replication.relay.responses import drain, once, passed_back, refusal, taken
-from fleetbox_replication.relay.settling import Outcome
-from fleetbox_replication.wire import WireError, slices
+from fleetbox_replication.relay.responses import drain, once, passed_back, refusal
+from fleetbox_replication.wire import WireError
 
-HELD_BYTES = 16 * 1024 * 1024  # the engine closes a batch at 8 MB; more is one large record, passed through unheld
-BUDGET_BYTES = 64 * 1024 * 1024  # eight full batches at once, whatever number of tasks waits
 IDLE_S = 86_400.0  # the engine must be the one to close: a request into a closing connection is lost to it
 STOP_S = 10.0  # a batch on the wire may be in its 8 s of retries; stopping ends them at their next pause
 
 QUIET_S = 0.3  # a task in mid-flow sends its next batch within milliseconds; an idle one polls every 0.25 s
 
 _GONE = (ConnectionError, ClientError, web.RequestPayloadError)
-_PASSED_ON = {"content-type", "content-encoding", "content-length"}
+_DEFAULTS = RelayOptions()
 
 
 class Relay:
@@ -37,7 +36,7 @@ class Relay:
 
     Everything else becomes a 503: the engine keeps those records and sends them again after about 10 s. `secret` is
     what the tasks show (`relay_secret`); the destination's token is read from `destination_token`, again after a 401.
-    What a relay that is killed had on its way, a `Sweeper` brings.
+    What a relay that is killed had on its way, a `Sweeper` brings. `pace` may be changed while it runs.
     """
 
     def __init__(
@@ -46,20 +45,18 @@ class Relay:
         destination_url: str,
         destination_token: str | Callable[[], str],
         secret: str,
-        *,
-        ca_file: str | None = None,
-        clock: Clock | None = None,
-        timing: Timing | None = None,
+        options: RelayOptions = _DEFAULTS,
     ) -> None:
         self.url = listen_url.rstrip("/")
         self._secret = secret
-        self._clock = clock or Clock()
+        self._clock = options.clock or Clock()
         self._counters = RelayCounters(destination_url, self._clock.now_us())
+        self.pace = options.pace or Pace()
+        self._letters = options.letters
         read_token = destination_token if callable(destination_token) else lambda: destination_token
-        self._there = Destination(destination_url, read_token, ca_file)
-        self._timing = timing or Timing()
-        self._delivery = Delivery(self._there, self._counters, self._timing)
-        self._holding = Holding(BUDGET_BYTES)
+        self._there = Destination(destination_url, read_token, options.ca_file, self.pace)
+        self._timing = options.timing or Timing()
+        self._intake = Intake(self._there, self._counters, self._clock, options)
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
         self._runner: web.AppRunner | None = None
         self._stopping = False
@@ -105,6 +102,10 @@ class Relay:
         """Count records that a sweep has brought after their task had forgotten them."""
         self._counters.counts["brought"] += records
 
+    def refusing(self, bucket: str) -> Refusal | None:
+        """Return the answer by which the destination holds up this bucket right now, None when it does not."""
+        return self._counters.refusing(bucket)
+
     def turn(self, bucket: str, entry: str) -> asyncio.Lock:
         """Give one entry of the destination to one writer at a time: a batch of its task, or a sweep."""
         return self._turns.setdefault((bucket, entry), asyncio.Lock())
@@ -114,8 +115,15 @@ class Relay:
         flow = {
             "reachable": self._there.reachable,
             "in_flight": self._in_flight,
-            "held_bytes": self._holding.held_bytes,
+            "held_bytes": self._intake.held_bytes,
             "stopping": self._stopping,
+            "dead_letters": {"open": 0, "groups": []} if self._letters is None else shown_letters(self._letters),
+            "pace": {
+                "max_bytes_s": self.pace.max_bytes_s,
+                "order": list(self.pace.order),
+                "waiting": self.pace.waiting,
+                "sent_bytes": self.pace.sent_bytes,
+            },
         }
         return {"url": self.url, **self._counters.show(), **flow}
 
@@ -163,12 +171,15 @@ class Relay:
         try:
             records = read_records(request.method, request.raw_path, request.headers)
         except WireError as error:
-            return await self._keep(request, "", 422, str(error))
+            return await self._intake.keep(request, 422, str(error))
         if not self._is_known(request):
             return await self._turn_away(request, records)
         if records is not None:
             async with self.turn(records.entry.bucket, records.entry.name):
-                return await self._take(request, records)
+                if self._stopping:
+                    await drain(request)
+                    return refusal(503, "the relay is stopping")
+                return await self._intake.take(request, records, lambda: self._stopping)
         if is_probe(request.method, request.raw_path):
             return await self._probe(request)
         return refusal(405, "a relay passes on what replication tasks need and nothing else")
@@ -192,77 +203,9 @@ class Relay:
             if reply.status in (401, 403) and self._there.renew():
                 reply = await self._there.forward(request.method, request.raw_path, headers, once(body))
         except Cut as cut:
-            self._counters.refused("", 0, str(cut), self._clock.now_us())
+            self._counters.refused("", "", 0, str(cut), self._clock.now_us())
             return refusal(503, str(cut))
         if reply.status >= 400 and not (request.method == "GET" and reply.status == 404):  # a 404 asks for a bucket
-            self._counters.refused(probed_bucket(request.raw_path), reply.status, reply.message, self._clock.now_us())
+            bucket = probed_bucket(request.raw_path)
+            self._counters.refused(bucket, "", reply.status, reply.message, self._clock.now_us())
         return passed_back(reply)
-
-    async def _take(self, request: web.Request, records: RecordsRequest) -> web.StreamResponse:
-        if self._stopping:
-            return await self._keep(request, records.entry.bucket, 503, "the relay is stopping", counted=False)
-
-        def wanted() -> bool:
-            return not self._stopping and request.transport is not None and not request.transport.is_closing()
-
-        if request.method == "PATCH":
-            await drain(request)
-            outcome = await self._delivery.relabel(records.entry, records.parts, wanted)
-        elif _must_stream(request):
-            outcome = await self._stream(request, records)
-        else:
-            try:
-                outcome = await self._hold(request, records, wanted)
-            except WireError as error:
-                return await self._keep(request, records.entry.bucket, 422, str(error))
-        return self._vouch(request, records, outcome)
-
-    async def _hold(self, request: web.Request, records: RecordsRequest, wanted: Callable[[], bool]) -> Outcome:
-        async with self._holding.of(request.content_length or 0):
-            body = bytearray()
-            async for chunk in request.content.iter_any():
-                body += chunk
-            announced = sum(part.size for part in records.parts)
-            bodies = slices(records.parts, body)
-            if announced != len(body):
-                self._counters.healed["repeats"] += 1
-            return await self._delivery.write(records.entry, records.parts, bodies, wanted)
-
-    async def _stream(self, request: web.Request, records: RecordsRequest) -> Outcome:
-        headers = {name: value for name, value in request.headers.items() if _goes_on(name)}
-        if records.single:
-            headers |= {f"x-reduct-time-{part.time_us}": part.header for part in records.parts}
-        outcome = await self._delivery.stream(records.entry, records.parts, headers, request.content.iter_any())
-        await drain(request)  # an answer before the last byte would reach the engine as a reset
-        return outcome
-
-    def _vouch(self, request: web.Request, records: RecordsRequest, outcome: Outcome) -> web.Response:
-        now_us, bucket = self._clock.now_us(), records.entry.bucket
-        if outcome.pending:
-            self._counters.counts["kept"] += 1
-            self._counters.refused(bucket, outcome.status, outcome.message, now_us)
-            return refusal(503, f"kept at the source: {outcome.status} {outcome.message}")
-        stored = [part for part in records.parts if part.time_us not in outcome.passed]
-        if request.method == "PATCH":
-            self._counters.counts["updates"] += len(stored)
-            self._counters.vouched(bucket, 0, 0, now_us)
-        else:
-            self._counters.vouched(bucket, len(stored), sum(part.size for part in stored), now_us)
-        return taken(records, outcome)
-
-    async def _keep(
-        self, request: web.Request, bucket: str, status: int, message: str, counted: bool = True
-    ) -> web.Response:
-        await drain(request)
-        if counted:
-            self._counters.refused(bucket, status, message, self._clock.now_us())
-        return refusal(503, message)
-
-
-def _must_stream(request: web.Request) -> bool:
-    size = request.content_length
-    return size is None or size > HELD_BYTES or "Content-Encoding" in request.headers
-
-
-def _goes_on(name: str) -> bool:
-    return name.lower() in _PASSED_ON or name.lower().startswith("x-reduct-")

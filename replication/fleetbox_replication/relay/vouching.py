@@ -108,13 +108,6 @@ def grace_s(size: int) -> float:
     return SMALL_GRACE_S if size < LAZY_BYTES else LARGE_GRACE_S
 
 
-def next_step(status: int, bucket: str) -> str:
-    """Tell an operator what ends a refusal."""
-    return _NEXT_STEPS.get(status, "read the destination's log; the records stay queued at the source").format(
-        bucket=bucket
-    )
-
-
 def _judge_readable(found: Found, sent: Part, held: bool) -> Remedy:
     labels = found.labels or {}
     same_size = found.size == sent.size
@@ -133,17 +126,3 @@ def _covers(there: Mapping[str, str], sent: Mapping[str, str]) -> bool:
 
 def _same_record(there: Mapping[str, str], sent: Mapping[str, str]) -> bool:
     return all(name in sent and sent[name] == there.get(name) for name in ("session", "seq"))
-
-
-_NEXT_STEPS = {
-    0: "see that the destination is up and reachable; nothing is lost meanwhile",
-    400: "raise the quota of bucket {bucket} at the destination or free space in it",
-    401: "put a valid token where the relay reads it; it is taken up without a restart",
-    403: "give the relay's token read and write on bucket {bucket} at the destination",
-    404: "create bucket {bucket} at the destination (fleetbox replicate apply does)",
-    413: "let the destination, or the proxy before it, accept larger bodies",
-    422: "one record's labels or size are refused; the destination's message names it",
-    431: "raise RS_IO_BATCH_MAX_METADATA_SIZE at the destination to the source's value",
-    500: "read the destination's log; a storage limit answers 500 too",
-    507: "free disk space at the destination",
-}

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from fleetbox_replication.next_steps import next_step
 from fleetbox_replication.relay.vouching import (
     LARGE_GRACE_S,
     LAZY_BYTES,
@@ -17,7 +18,6 @@ from fleetbox_replication.relay.vouching import (
     judge_error,
     judge_found,
     judge_present,
-    next_step,
 )
 from fleetbox_replication.wire import make_part
 

@@ -1,0 +1,23 @@
+"""Tell a person what ends a destination's refusal."""
+
+from __future__ import annotations
+
+_OTHERWISE = "read the destination's log; the records stay queued at the source"
+_NEXT_STEPS = {
+    0: "see that the destination is up and reachable; nothing is lost meanwhile",
+    400: "raise the quota of bucket {bucket} at the destination or free space in it",
+    401: "put a valid token where the relay reads it; it is taken up without a restart",
+    403: "give the relay's token read and write on bucket {bucket} at the destination",
+    404: "create bucket {bucket} at the destination (fleetbox replicate apply does)",
+    409: "look at both records of that time, delete the one that is wrong; each stays where it is until then",
+    413: "let the destination, or the proxy before it, accept larger bodies",
+    422: "one record's labels or size are refused; the destination's message names it",
+    431: "raise RS_IO_BATCH_MAX_METADATA_SIZE at the destination to the source's value",
+    500: "read the destination's log; a storage limit answers 500 too",
+    507: "free disk space at the destination",
+}
+
+
+def next_step(status: int, bucket: str) -> str:
+    """Return what ends a refusal with this status; 0 stands for no answer."""
+    return _NEXT_STEPS.get(status, _OTHERWISE).format(bucket=bucket)
