@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fleetbox_local.drill.comparing import Difference
@@ -81,6 +82,8 @@ class Report:
     """Collect the outcomes of a drill."""
 
     outcomes: list[Outcome] = field(default_factory=list)
+    seconds: float = 0.0
+    folder: Path | None = None  # where data and logs were left, if they were
 
     @property
     def ok(self) -> bool:

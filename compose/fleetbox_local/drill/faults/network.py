@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from fleetbox.errors import FleetboxError
 from fleetbox_local.drill.scene import Scene
 
-RESET_EVERY = 15  # numbers between two resets: new records must be on their way each time
 RESET_AFTER_BYTES = 12_000  # inside a picture, so in the middle of a request
+RESET_S = 30.0  # for one reset: the source pauses between its tries, but never for so long
+LOOK_S = 0.01
 
 
 def resets(count: int) -> Callable[[Scene], AbstractContextManager[None]]:
@@ -16,10 +19,13 @@ def resets(count: int) -> Callable[[Scene], AbstractContextManager[None]]:
 
     @contextmanager
     def fault(scene: Scene) -> Iterator[None]:
-        before = scene.link.resets
-        while scene.link.resets - before < count:
+        for _ in range(count):
+            seen, deadline = scene.link.resets, time.monotonic() + RESET_S
             scene.link.reset_after(RESET_AFTER_BYTES)
-            scene.writer.wait_for(RESET_EVERY)
+            while scene.link.resets == seen:
+                if time.monotonic() > deadline:
+                    raise FleetboxError(f"nothing passed the link for {RESET_S:.0f} s", "read the agent's log")
+                time.sleep(LOOK_S)
         yield
 
     return fault
