@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers servers-influx demo test lint bench docs build clean
+.PHONY: help venv servers servers-influx demo test test-faults soak lint bench bench-faults docs build clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -33,6 +33,12 @@ demo: $(if $(INFLUX),servers-influx,servers)  ## the main job on three tiers of 
 test: servers-influx lint  ## everything: lint, types, import contracts, tests on real servers
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-faults: servers-influx  ## the whole fault matrix on real servers, about half an hour
+	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+
+soak: servers-influx  ## the long ones: outages of millions, hundreds of kills; hours
+	@$(BIN)/python -m pytest tests -m soak $(ARGS)
+
 lint: venv  ## style, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -41,6 +47,9 @@ lint: venv  ## style, types, import contracts
 
 bench: servers-influx  ## measure, as ratios against the raw client in the same run
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-faults: servers  ## the same faults, the engine alone and with fleetbox, as the README's table
+	@$(BIN)/python -m bench.faults $(ARGS)
 
 docs: venv  ## write docs/cli.md from the commands themselves
 	@$(BIN)/python docs/make_cli.py
