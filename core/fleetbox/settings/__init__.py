@@ -5,6 +5,7 @@ from fleetbox.settings.places import Influx, Place, Tier
 from fleetbox.settings.policy import EventRule, HopRule, Policy, Preview, StreamRule, load_policy
 from fleetbox.settings.robot import RobotSettings, load_robot
 from fleetbox.settings.secrets import Secret
+from fleetbox.settings.uplink import Uplink
 
 __all__ = [
     "EventRule",
@@ -18,6 +19,7 @@ __all__ = [
     "Secret",
     "StreamRule",
     "Tier",
+    "Uplink",
     "find_fleet",
     "load_fleet",
     "load_policy",

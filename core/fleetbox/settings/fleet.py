@@ -17,6 +17,7 @@ from fleetbox.settings.files import expand, read_toml, validate
 from fleetbox.settings.places import Influx, Place, Tier
 from fleetbox.settings.policy import Policy, load_policy
 from fleetbox.settings.robot import RobotSettings, load_robot
+from fleetbox.settings.uplink import Uplink
 from fleetbox.settings.values import Bytes, FilePath, SecretRef, Table, Url, checked
 
 ROBOT_FILE = Path("/etc/fleetbox/robot.toml")
@@ -30,6 +31,7 @@ class RobotRule(Table):
     store: str | None = None  # the robot's engine as seen from here; ${robot} is filled in
     token: SecretRef | None = None
     relay: str = "http://127.0.0.1:8384"  # as the robot itself sees it
+    state: FilePath | None = None  # the agent's own files, where the robot is this machine
 
 
 class InfluxTable(Table):
@@ -52,6 +54,7 @@ class SiteTable(Table):
     relay: Url = "http://127.0.0.1:8385"  # where this site's own outgoing relay listens, on the site's machine
     state: FilePath | None = None  # the site process's own files
     quota: dict[str, Bytes] = Field(default_factory=dict)  # bytes per class and robot
+    uplink: Uplink = Uplink()  # what may leave for `next`
     influx: InfluxTable | None = None
 
 
@@ -104,6 +107,15 @@ class FleetSettings(Table):
             return None
         following = self.site_place(site.next)
         return replace(following, secret=site.next_token) if site.next_token else following
+
+    def state_of(self, name: str) -> Path | None:
+        """Return the state folder of a site or robot as seen on its own machine, None when this file cannot say."""
+        if (site := self.site.get(name)) is not None:
+            return site.state or self.source.parent / "state" / name
+        try:
+            return self.rule(name).state
+        except NotFound:
+            return None
 
     def route(self, robot: str) -> list[Place]:
         """Return the places a robot's records pass, its own store first when it can be reached from here."""
@@ -177,6 +189,7 @@ def fleet_of_robot(robot: RobotSettings) -> FleetSettings:
         store=robot.store,
         token=robot.store_token,
         relay=robot.relay,
+        state=robot.state,
     )
     return FleetSettings(source=robot.source, fleet=robot.robot, robots=(rule,), site=sites, policy_value=robot.policy)
 

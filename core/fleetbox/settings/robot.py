@@ -13,6 +13,7 @@ from fleetbox.naming import check_robot, check_site
 from fleetbox.settings.files import expand, machine_variables, read_toml, validate
 from fleetbox.settings.places import Place
 from fleetbox.settings.policy import Policy, load_policy
+from fleetbox.settings.uplink import Uplink
 from fleetbox.settings.values import Bytes, DurationUs, FilePath, SecretRef, Table, Url, checked
 
 
@@ -23,7 +24,7 @@ class Ring(Table):
     media: Bytes = 400_000_000_000  # about a day of one 30 fps camera at 5 MB/s
     log: Bytes = 5_000_000_000
     kept: Bytes = 10_000_000_000  # refused beyond, never rotated
-    leave_free: Bytes = 1_000_000_000  # the disk floor: a robot's own system must go on running
+    leave_free: Bytes = 1 << 30  # the disk floor, 1 GiB: a robot's own system must go on running
 
 
 class Spool(Table):
@@ -41,6 +42,7 @@ class RobotSettings(Table):
     robot: Annotated[str, checked(check_robot)]
     store: Url = "http://127.0.0.1:8383"  # the engine's own default port, on the robot itself
     store_token: SecretRef
+    store_data: FilePath | None = None  # its folder, to watch its disk; found by itself where the agent may look
     site: Url | None = None  # the engine of the site this robot reports to
     site_name: Annotated[str, checked(check_site)] = "edge"
     site_token: SecretRef | None = None
@@ -48,6 +50,7 @@ class RobotSettings(Table):
     state: FilePath  # spool and locks
     ring: Ring = Ring()
     spool: Spool = Spool()
+    uplink: Uplink = Uplink()
     chunk: DurationUs = Field(default=5_000_000, ge=100_000, le=60_000_000)  # µs; bench/reading.py chose it
     policy_file: FilePath | None = Field(default=None, alias="policy")
     policy: Policy = Field(default=Policy(), alias="policy_value")

@@ -13,7 +13,11 @@ from fleetbox.settings.secrets import Secret
 from fleetbox.time import parse_duration
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)B")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(bit|B)/s")
 _SCALE = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+LEAST_RATE = 8_000  # bytes a second; a store gives up on a body that pauses for 30 s
 
 
 class Table(BaseModel):
@@ -29,6 +33,16 @@ def parse_size(value: Any) -> int:
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         return round(float(match[1]) * _SCALE[match[2]])
     raise ValueError("write a size like '200 GB' or '500 MB'")
+
+
+def parse_rate(value: Any) -> int:
+    """Return bytes per second from text such as "8 Mbit/s" or "1 MB/s" (SI units)."""
+    if isinstance(value, str) and (match := _RATE.fullmatch(value.strip())):
+        rate = float(match[1]) * _SCALE[match[2]] / (8 if match[3] == "bit" else 1)
+        if rate >= LEAST_RATE:
+            return round(rate)
+        raise ValueError("is too little to keep a connection alive: the least is '64 kbit/s'")
+    raise ValueError("write a rate like '8 Mbit/s' or '1 MB/s'")
 
 
 def _duration_us(value: Any) -> int:
@@ -78,6 +92,7 @@ def _path(value: Any, info: ValidationInfo) -> Path:
 
 
 Bytes = Annotated[int, BeforeValidator(parse_size)]
+Rate = Annotated[int, BeforeValidator(parse_rate)]
 DurationUs = Annotated[int, BeforeValidator(_duration_us)]
 SecretRef = Annotated[Secret, BeforeValidator(_secret)]
 Url = Annotated[str, BeforeValidator(_url)]

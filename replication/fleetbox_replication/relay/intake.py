@@ -62,13 +62,10 @@ class Intake:
             outcome = await self._hold(request, records, wanted)
         return await self._answer(request, records, outcome)
 
-    async def keep(
-        self, request: web.Request, records: RecordsRequest | None, status: int, message: str
-    ) -> web.Response:
-        """Read a request to its end and leave it to the engine to send it again."""
+    async def keep(self, request: web.Request, status: int, message: str) -> web.Response:
+        """Read a request nobody understands to its end and leave it to the engine to send it again."""
         await drain(request)
-        bucket, entry = (records.entry.bucket, records.entry.name) if records else ("", "")
-        self._counters.refused(bucket, entry, status, message, self._clock.now_us())
+        self._counters.refused("", "", status, message, self._clock.now_us())
         return refusal(503, message)
 
     async def _hold(self, request: web.Request, records: RecordsRequest, wanted: Callable[[], bool]) -> Outcome:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from fleetbox.naming import CLASSES, split_bucket
+from fleetbox.settings.uplink import ORDER
 from fleetbox_replication.relay.turns import Waiting, next_turn
 
-ORDER = ("meta", "log", "sensor", "kept", "media")  # events and the ledger first; pictures wait behind everything
 LARGEST_PIECE = 256 * 1024  # bytes; at 100 MB/s it is 400 turns a second, which costs next to nothing
 SMALLEST_PIECE = 4 * 1024  # bytes; below it headers outweigh bodies
 PIECE_S = 0.05  # of the cap in one piece: what goes out of turn holds up a higher class no longer than this
