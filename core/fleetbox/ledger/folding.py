@@ -85,9 +85,9 @@ def _joined(old: Folded | None, line: Line, told_us: int) -> Folded:
         return Folded(line, line.held, line.keep, line.cloud, line.rows, line.spans, told_us)
     last = old.line
     held, keep, cloud = (
-        _ever(old.held, last.held, line.held, (last.partial, line.partial)),
-        _ever(old.keep, last.keep, line.keep, (last.partial, line.partial)),
-        _ever(old.cloud, last.cloud, line.cloud, (last.partial, line.partial)),
+        ever(old.held, last.held, line.held, (last.partial, line.partial)),
+        ever(old.keep, last.keep, line.keep, (last.partial, line.partial)),
+        ever(old.cloud, last.cloud, line.cloud, (last.partial, line.partial)),
     )
     same = (held, keep, cloud) == (old.held, old.keep, old.cloud)
     fuller = line.rows >= old.rows
@@ -102,7 +102,7 @@ def _joined(old: Folded | None, line: Line, told_us: int) -> Folded:
     )
 
 
-def _ever(most: Count, last: Count, new: Count, partial: tuple[bool, bool]) -> Count:
+def ever(most: Count, last: Count, new: Count, partial: tuple[bool, bool]) -> Count:
     """Return everything ever told of, after one more count; `partial` of the last and the new line.
 
     A ring that has turned into the minute takes records away for good: what comes to the rest adds to what was told.

@@ -1,0 +1,325 @@
+"""What the reconciler knows of every stream-minute, in one SQLite file: told, arrived, open or proven."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import structlog
+
+from fleetbox.errors import FleetboxError
+from fleetbox.ledger import Count, Key, Standing, Tombstone
+from fleetbox.naming import Class
+
+log = structlog.get_logger()
+
+VERSION = 1  # of the tables; another one is started over
+REMEMBERED = 500_000  # proven minutes: ten days of 31 streams, 60 MB; the oldest are forgotten, which proves nothing
+NOTHING = Count()
+OPEN, PROVEN, SETTLED = 0, 1, 2  # settled: nothing more can be done, its standing says why
+
+_TABLES = """
+CREATE TABLE cursor (side TEXT, robot TEXT, time_us INTEGER, records INTEGER, PRIMARY KEY (side, robot));
+CREATE TABLE minute (
+  robot TEXT, cls TEXT, stream TEXT, minute_us INTEGER, state INTEGER, opened_us INTEGER,
+  told TEXT, last TEXT, partial INTEGER, cloud INTEGER, there TEXT, cloud_there INTEGER, once INTEGER, standing TEXT,
+  told_us INTEGER, there_us INTEGER,
+  PRIMARY KEY (robot, cls, stream, minute_us)) WITHOUT ROWID;
+CREATE INDEX unproven ON minute (robot, cls) WHERE state = 0;
+CREATE TABLE told (robot TEXT, cls TEXT, stream TEXT, until_us INTEGER, PRIMARY KEY (robot, cls, stream));
+CREATE TABLE hops (robot TEXT PRIMARY KEY, signature TEXT);
+CREATE TABLE stone (robot TEXT, cls TEXT, stream TEXT, start_us INTEGER, stop_us INTEGER, by TEXT, site TEXT,
+  PRIMARY KEY (robot, cls, stream, start_us, stop_us, site));
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """Hold what is known of one stream's minute of a hop.
+
+    `told` is the most the source ever selected, `last` what its last line counted, `there` what the destination told
+    last, `cloud` and `cloud_there` those promoted for the cloud. `once`: all of it stood at the destination some time.
+    `standing` is what was published last; `told_us` and `there_us` are when the pages were written.
+    """
+
+    robot: str
+    cls: Class
+    stream: str
+    minute_us: int
+    state: int = OPEN
+    opened_us: int = 0
+    told: Count = NOTHING
+    last: Count = NOTHING
+    partial: bool = False
+    cloud: int = 0
+    there: Count | None = None
+    cloud_there: int = 0
+    once: bool = False
+    standing: Standing | None = None
+    told_us: int = 0
+    there_us: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Return what identifies the minute of a robot."""
+        return self.cls, self.stream, self.minute_us
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Say how far the pages of a place have been read: the time in µs of the last one, and how many there were."""
+
+    time_us: int = -1
+    records: int = 0
+
+
+class State:
+    """Keep minutes, cursors and tombstones of all robots of one hop.
+
+    A file that is lost, damaged or of another version is started over: the pages at both ends tell all of it again.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._db = self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Make all changes of a block, or none: a cursor moves only with what it has passed."""
+        try:
+            self._db.execute("BEGIN")
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            self._recover(error)
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+    # -- cursors, watermarks, tombstones --------------------------------------------------------------------------
+
+    def cursor(self, side: str, robot: str) -> Cursor:
+        """Return how far one side's pages about a robot have been read."""
+        rows = self._rows("SELECT time_us, records FROM cursor WHERE side = ? AND robot = ?", side, robot)
+        return Cursor(*rows[0]) if rows else Cursor()
+
+    def move(self, side: str, robot: str, cursor: Cursor) -> None:
+        """Note how far one side's pages have been read."""
+        self._do("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?)", side, robot, cursor.time_us, cursor.records)
+
+    def told_until(self, robot: str, cls: str) -> dict[str, int]:
+        """Return per stream the start in µs of the newest minute that the source has told."""
+        return dict(self._rows("SELECT stream, until_us FROM told WHERE robot = ? AND cls = ?", robot, cls))
+
+    def tell_until(self, robot: str, cls: str, stream: str, minute_us: int) -> None:
+        """Note that the source has told a minute of a stream."""
+        self._do(
+            "INSERT INTO told VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET until_us = max(until_us, excluded.until_us)",
+            robot, cls, stream, minute_us,
+        )  # fmt: skip
+
+    def bury(self, robot: str, stone: Tombstone) -> None:
+        """Note that a person deleted records."""
+        self._do(
+            "INSERT OR IGNORE INTO stone VALUES (?, ?, ?, ?, ?, ?, ?)",
+            robot, stone.cls, stone.stream, stone.start_us, stone.stop_us, stone.by, stone.site,
+        )  # fmt: skip
+
+    def stones(self, robot: str, cls: str) -> tuple[Tombstone, ...]:
+        """Return the tombstones of a robot's class, whichever site they are of."""
+        rows = self._rows(
+            "SELECT site, cls, stream, start_us, stop_us, by FROM stone WHERE robot = ? AND cls = ?", robot, cls
+        )
+        return tuple(Tombstone(*row) for row in rows)
+
+    def start_over(self, robot: str, signature: str) -> bool:
+        """Read a robot's pages from the beginning when its hops are others than before; tell whether it is so.
+
+        What was said of a minute is kept, so that it can be taken back.
+        """
+        if self._rows("SELECT 1 FROM hops WHERE robot = ? AND signature = ?", robot, signature):
+            return False
+        self._do("INSERT OR REPLACE INTO hops VALUES (?, ?)", robot, signature)
+        self.read_again(robot)
+        return True
+
+    def read_again(self, robot: str) -> None:
+        """Forget what a robot's pages told, so that they can be read from the beginning."""
+        self._do("DELETE FROM cursor WHERE robot = ? AND side IN ('here', 'there')", robot)
+        self._do("DELETE FROM told WHERE robot = ?", robot)
+        self._do("DELETE FROM minute WHERE robot = ? AND standing IS NULL", robot)
+        self._do(
+            "UPDATE minute SET state = 0, told = '0 0 0', last = '0 0 0', partial = 0, cloud = 0, there = NULL,"
+            " cloud_there = 0, once = 0, told_us = 0, there_us = 0 WHERE robot = ?",
+            robot,
+        )
+
+    # -- minutes --------------------------------------------------------------------------------------------------
+
+    def minute(self, robot: str, key: Key) -> Minute | None:
+        """Return one minute, or None if nothing was told of it."""
+        rows = self._rows(
+            "SELECT * FROM minute WHERE robot = ? AND cls = ? AND stream = ? AND minute_us = ?", robot, *key
+        )
+        return _minute(rows[0]) if rows else None
+
+    def open(self, robot: str | None = None, cls: str | None = None) -> list[Minute]:
+        """Return the open minutes of a robot's class, or all, the oldest first."""
+        asked = {"robot": robot, "cls": cls}
+        chosen = {name: value for name, value in asked.items() if value is not None}
+        where = "".join(f" AND {name} = ?" for name in chosen)
+        rows = self._rows(f"SELECT * FROM minute WHERE state = 0{where} ORDER BY minute_us", *chosen.values())
+        return [minute for row in rows if (minute := _minute(row)).told.records]
+
+    def doubt(self, robot: str, cls: str, stream: str, start_us: int, stop_us: int, now_us: int) -> int:
+        """Open the proven minutes of a stream's range again; return how many."""
+        return self._db.execute(
+            "UPDATE minute SET state = 0, opened_us = ? WHERE state = 1 AND robot = ? AND cls = ? AND stream = ?"
+            " AND minute_us >= ? AND minute_us < ?",
+            (now_us, robot, cls, stream, start_us, stop_us),
+        ).rowcount
+
+    def first_proven(self, robot: str, cls: str) -> dict[str, int]:
+        """Return per stream of a robot's class the first proven minute in µs."""
+        sql = "SELECT stream, min(minute_us) FROM minute WHERE state = 1 AND robot = ? AND cls = ? GROUP BY stream"
+        return dict(self._rows(sql, robot, cls))
+
+    def any_proven(self, count: int) -> list[Minute]:
+        """Return a few proven minutes by chance."""
+        rows = self._rows("SELECT * FROM minute WHERE state = 1 ORDER BY random() LIMIT ?", count)
+        return [_minute(row) for row in rows]
+
+    def put(self, minute: Minute) -> None:
+        """Note what is known of a minute now."""
+        self._do(
+            "INSERT OR REPLACE INTO minute VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            minute.robot, minute.cls, minute.stream, minute.minute_us, minute.state, minute.opened_us,
+            _packed(minute.told), _packed(minute.last), minute.partial, minute.cloud,
+            _packed(minute.there), minute.cloud_there, minute.once, _packed_standing(minute.standing),
+            minute.told_us, minute.there_us,
+        )  # fmt: skip
+
+    def forget(self) -> None:
+        """Let the oldest proven minutes go when there are too many."""
+        ((count,),) = self._rows("SELECT count(*) FROM minute WHERE state = 1") or [(0,)]
+        if count <= REMEMBERED:
+            return
+        rows = self._rows(
+            "SELECT minute_us FROM minute WHERE state = 1 ORDER BY minute_us LIMIT 1 OFFSET ?", count - REMEMBERED
+        )
+        self._do("DELETE FROM minute WHERE state = 1 AND minute_us < ?", rows[0][0])
+
+    # -- the file -------------------------------------------------------------------------------------------------
+
+    def _rows(self, sql: str, *values: Any) -> list[Any]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._recover(error)
+            return self._db.execute(sql, values).fetchall()
+
+    def _do(self, sql: str, *values: Any) -> None:
+        self._db.execute(sql, values)
+
+    def _recover(self, error: sqlite3.DatabaseError) -> None:
+        """Start over when the file is damaged; say so when it only cannot be written just now."""
+        with suppress(sqlite3.Error):
+            self._db.execute("ROLLBACK")
+        if isinstance(error, sqlite3.OperationalError):
+            raise FleetboxError(
+                f"the reconciler cannot note its state in {self._path}: {error}", "is the disk full, or read-only?"
+            ) from error
+        log.warning("the reconciler's state is damaged and started over", path=str(self._path), why=str(error))
+        self._db.close()
+        self._remove()
+        self._db = self._open()
+        raise StartedOver(f"the reconciler's state in {self._path} was damaged and is started over") from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path is None:
+            return self._fresh(":memory:")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(2):
+            try:
+                return self._fresh(str(self._path))
+            except sqlite3.DatabaseError as error:
+                log.warning("the reconciler's state is started over", path=str(self._path), why=str(error))
+                self._remove()
+        return self._fresh(":memory:")
+
+    def _fresh(self, where: str) -> sqlite3.Connection:
+        db = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")  # a power cut may take the last changes: they are told again
+            ((version,),) = db.execute("PRAGMA user_version").fetchall()
+            if version not in (0, VERSION):
+                raise sqlite3.DatabaseError(f"its tables are of version {version}")
+            if version == 0:
+                db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+            ((verdict,),) = db.execute("PRAGMA quick_check(1)").fetchall()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _remove(self) -> None:
+        assert self._path is not None
+        for tail in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                Path(f"{self._path}{tail}").unlink(missing_ok=True)
+
+
+class StartedOver(FleetboxError):
+    """Tell that what was known is gone: what was being done with it is done again."""
+
+
+def reopened(minute: Minute, now_us: int) -> Minute:
+    """Return a minute that has to be looked at again."""
+    return replace(minute, state=OPEN, opened_us=now_us)
+
+
+def _packed(count: Count | None) -> str | None:
+    return None if count is None else f"{count.records} {count.bytes} {count.digest:x}"
+
+
+def _count(text: str | None) -> Count | None:
+    if text is None:
+        return None
+    records, size, digest = text.split()
+    return Count(int(records), int(size), int(digest, 16))
+
+
+def _packed_standing(standing: Standing | None) -> str | None:
+    if standing is None:
+        return None
+    return json.dumps(
+        [standing.site, standing.waiting, dict(standing.refused), dict(standing.lost), standing.unexplained]
+    )
+
+
+def _minute(row: tuple[Any, ...]) -> Minute:
+    robot, cls, stream, minute_us, state, opened_us, told, last, partial, *others = row
+    cloud, there, cloud_there, once, shown, told_us, there_us = others
+    standing = None
+    if shown is not None:
+        site, waiting, refused, lost, unexplained = json.loads(shown)
+        standing = Standing(site, cls, stream, minute_us, waiting, refused, lost, unexplained)
+    return Minute(
+        robot, cast(Class, cls), stream, minute_us, state, opened_us, _count(told) or Count(), _count(last) or Count(),
+        bool(partial), cloud, _count(there), cloud_there, bool(once), standing,
+        told_us, there_us,
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""Sweep a task after a break: list both ends from its watermark on, and bring what it has forgotten.
+
+A task forgets when the relay dies with its batch on the wire, when the ring takes a block in mid-send, and when its
+store is killed before it noted a write. None of that shows in `pending` or `active`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from fleetbox.records import Head
+from fleetbox_replication.reconcile.copying import Copier, Mended, Turn, bring_attachments
+from fleetbox_replication.reconcile.difference import Bounds, Difference, compare
+from fleetbox_replication.reconcile.listing import (
+    FOR_EVER_US,
+    Ends,
+    Listed,
+    heads,
+    horizon_of,
+    list_both,
+)
+
+SETTLE_S = 3.0  # what was written a moment ago is still on its way, not forgotten
+
+
+@dataclass(slots=True)
+class Swept:
+    """Count what a sweep of one task found: records that differ, and what was done about them."""
+
+    forgotten: int = 0
+    mended: Mended = field(default_factory=Mended)
+    conflicts: int = 0
+
+    @property
+    def brought(self) -> int:
+        """Count the records that are there now and were not, or not whole."""
+        return self.mended.brought + self.mended.mended
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether nothing is left to bring."""
+        return self.mended.clean
+
+
+async def sweep(
+    ends: Ends,
+    turn: Turn,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    since_us: Callable[[str], int] = lambda stream: 0,
+    bounds: Bounds | None = None,
+) -> Swept:
+    """Compare what a task would send with what its destination holds, twice, and copy what is missing both times.
+
+    `since_us` gives the time in µs from which a stream is listed. Raises Unreachable, AccessDenied.
+    """
+    here = await ends.source.entries(ends.spec.src_bucket)
+    horizon_us = await horizon_of(ends.there, ends.spec.dst_bucket)
+    bounds = Bounds(horizon_us, bounds.stones if bounds else ())
+    found: list[Listed] = []
+    for info in here:
+        if info.records and info.latest_us >= since_us(info.name):
+            start_us = max(info.oldest_us, since_us(info.name))
+            listed = await list_both(ends, info.name, start_us, FOR_EVER_US, bounds)
+            if not listed.difference.clean:
+                found.append(listed)
+    swept, copier = Swept(), Copier(ends, turn)
+    if found:
+        await sleep(SETTLE_S)
+    for listed in found:
+        again = await _look_again(ends, listed, bounds)
+        difference = again.difference
+        swept.forgotten += len(difference.missing) + len(difference.wrong)
+        swept.conflicts += len(difference.conflicts)
+        swept.mended.add(await copier.mend(again))
+    await bring_attachments(ends.source, ends.there, ends.spec.src_bucket, ends.spec.dst_bucket)
+    return swept
+
+
+async def _look_again(ends: Ends, listed: Listed, bounds: Bounds) -> Listed:
+    """List the destination once more, over what differed only."""
+    differs = _all(listed.difference)
+    first_us, last_us = differs[0].time_us, differs[-1].time_us
+    now = {head.time_us: head for head in await heads(
+        ends.there, ends.spec.dst_bucket, listed.stream, first_us, last_us + 1
+    )}  # fmt: skip
+    theirs = {**{head.time_us: head for head in listed.theirs}, **now}
+    return replace(listed, theirs=tuple(theirs.values()), difference=compare(differs, theirs, bounds))
+
+
+def _all(difference: Difference) -> list[Head]:
+    chosen = (difference.missing, difference.wrong, difference.conflicts, difference.stale)
+    return sorted((head for pile in chosen for head in pile), key=lambda head: head.time_us)
