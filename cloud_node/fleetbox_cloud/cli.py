@@ -89,4 +89,156 @@ def status(fleet_path: Path | None, site: str | None, as_json: bool) -> None:
 
 @click.group()
 def tokens() -> None:
-    """Make, list and replace the tokens that robots write to their site with."""
+    """Make, list, rotate and revoke the tokens that robots, sites and people use at a site's store."""
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The robot's robot.toml; default: the one beside fleet.toml, or this machine's own.",
+)
+
+
+@tokens.command("ls")
+@fleet_option
+@site_option
+@json_option
+def list_(fleet_path: Path | None, site: str | None, as_json: bool) -> int:
+    """List the tokens of one site or of all: whose, what they may do, when they were made and last used.
+
+    The store notes a use with a delay of up to a minute.
+    """
+    import asyncio
+
+    from fleetbox.cli.output import emit, note, table
+    from fleetbox.settings import find_fleet
+    from fleetbox.time import show_time
+    from fleetbox_cloud.token_desk import list_tokens
+
+    fleet = find_fleet(fleet_path)
+    names = [fleet.site_place(site).name] if site else list(fleet.site)
+    rows = asyncio.run(list_tokens(fleet, [fleet.site_place(name) for name in names]))
+    failed = [row for row in rows if "error" in row]
+    if as_json:
+        emit({"tokens": [row for row in rows if row not in failed], "errors": failed})
+        return 1 if failed else 0
+    shown = [
+        {**row, **{name: show_time(row[f"{name}_us"]) if row[f"{name}_us"] else None for name in ("created", "used")}}
+        for row in rows
+        if row not in failed
+    ]
+    table(shown, ["site", "token", "holder", "may", "created", "used"])
+    for row in failed:
+        note(f"{row['site']}: {row['error']}")
+    return 1 if failed else 0
+
+
+@tokens.command()
+@click.argument("name")
+@click.option("--robot", "robots", multiple=True, required=True, help="A robot it may read, '*': all; may be repeated.")
+@click.option("--write", is_flag=True, help="It may write those robots' buckets too.")
+@fleet_option
+@site_option
+@json_option
+def add(
+    name: str, robots: tuple[str, ...], write: bool, fleet_path: Path | None, site: str | None, as_json: bool
+) -> None:
+    """Make a token for a person or a program; robots and sites get theirs from `fleetbox site provision`."""
+    import asyncio
+
+    from fleetbox.cli.output import emit, note, say
+    from fleetbox.settings import find_fleet
+    from fleetbox_cloud.state import pick_site
+    from fleetbox_cloud.token_desk import add_token
+
+    fleet = find_fleet(fleet_path)
+    done = asyncio.run(add_token(fleet, pick_site(fleet, site), name, robots, write=write))
+    if as_json:
+        emit(done)
+        return
+    say(f"{done['token']} at {done['site']} may {done['may']}")
+    note(f"its value: {done['file']}")
+
+
+@tokens.command()
+@click.option("--robot", help="The robot whose token at its site is rotated.")
+@click.option("--site", help="With --robot: its site. Alone: the site whose token at the next site is rotated.")
+@click.option("--finish", is_flag=True, help="Revoke the old token, after the new one was taken to its robot by hand.")
+@click.option("--yes", is_flag=True, help="With --finish: do it; without, only show what would end.")
+@config_option
+@fleet_option
+@json_option
+def rotate(
+    robot: str | None,
+    site: str | None,
+    finish: bool,
+    yes: bool,
+    config: Path | None,
+    fleet_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Replace a token while records flow: nothing is lost, nothing waits.
+
+    A new token is made, tried, put where the relay reads it, and seen to be in use; then the old one is revoked.
+    Where the robot's files are out of reach from here, the new token waits in a file, and the answer says where to
+    take it and how to finish. Stopped in between, the same command goes on where it was.
+    """
+    import asyncio
+
+    from fleetbox.cli.output import emit, note, say, table
+    from fleetbox.settings import find_fleet
+    from fleetbox.time import show_time
+    from fleetbox_cloud.token_desk import preview_finish, rotate_token
+
+    fleet = find_fleet(fleet_path)
+    if finish and not yes:
+        rows = asyncio.run(preview_finish(fleet, robot, site, config))
+        if as_json:
+            emit({"preview": True, "tokens": rows})
+            return 0
+        table(
+            [{**row, "used": show_time(row["used_us"]) if row["used_us"] else None} for row in rows], ["token", "used"]
+        )
+        note("all but the new one end; see that its holder has it, then add --yes")
+        return 0
+    done = asyncio.run(rotate_token(fleet, robot, site, config, finish=finish))
+    if as_json:
+        emit(done)
+        return 0
+    if done["next_step"]:
+        say(f"{done['holder']} has a new token at {done['site']} ({done['token']}); the old one stays valid")
+        note(f"next: {done['next_step']}")
+        return 0
+    ended = ", ".join(done["revoked"]) or "nothing"
+    say(f"{done['holder']} uses {done['token']} at {done['site']} from {done['file']}; revoked: {ended}")
+    say(f"its relay: {done['relay']}")
+    return 0
+
+
+@tokens.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do it; without, only show what would end.")
+@fleet_option
+@site_option
+@json_option
+def revoke(name: str, yes: bool, fleet_path: Path | None, site: str | None, as_json: bool) -> None:
+    """End a token at once; without --yes only show whose it is and what it may do."""
+    import asyncio
+
+    from fleetbox.cli.output import emit, note, say, table
+    from fleetbox.settings import find_fleet
+    from fleetbox_cloud.state import pick_site
+    from fleetbox_cloud.token_desk import revoke_token
+
+    fleet = find_fleet(fleet_path)
+    done = asyncio.run(revoke_token(fleet, pick_site(fleet, site), name, sure=yes))
+    if as_json:
+        emit(done)
+        return
+    table([done], ["site", "token", "holder", "may"])
+    if done["ends"]:
+        note(done["ends"])
+    if yes:
+        say(f"{name} is revoked at {done['site']}")
+    else:
+        note("nothing was changed; add --yes to revoke it")

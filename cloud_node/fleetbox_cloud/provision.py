@@ -11,7 +11,7 @@ from fleetbox.errors import InputError, NotFound
 from fleetbox.naming import CLASSES, site_bucket, split_bucket
 from fleetbox.quotas import bucket_spec
 from fleetbox.settings import FleetSettings
-from fleetbox_cloud.tokens import robot_token, site_token
+from fleetbox_cloud.tokens import ensure_token, holder_of, robot_token, site_token, tokens_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ def plan(want: Layout, have: Present) -> list[Change]:
         now = have.buckets.get(name)
         if now != spec:
             changes.append(Change("bucket", name, f"{_quota(now)} -> {_quota(spec)}" if now else "missing"))
-    return changes + [Change("token", name, "missing") for name in want.tokens if name not in have.tokens]
+    held = {holder_of(token) for token in have.tokens}
+    return changes + [Change("token", name, "missing") for name in want.tokens if name not in held]
 
 
 async def wanted_here(store: Store, fleet: FleetSettings, site: str, extra_robots: Sequence[str] = ()) -> Layout:
@@ -111,9 +112,9 @@ async def provision(store: Store, want: Layout) -> Provisioned:
             await store.ensure_bucket(change.name, want.buckets[change.name])
     values: dict[str, str] = {}
     for name, spec in want.tokens.items():
-        if (value := await store.ensure_token(spec)) is not None:
+        if (value := await ensure_token(store, spec, have.tokens)) is not None:
             values[name] = value
-            if name in have.tokens:
+            if tokens_of(name, have.tokens):
                 changes.append(Change("token", name, "allowed something else"))
     return Provisioned(tuple(changes), values)
 

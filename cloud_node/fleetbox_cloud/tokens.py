@@ -1,12 +1,17 @@
-"""Keep store tokens in files only their owner can read, and replace them."""
+"""Name the tokens of a site's store, keep them in files only their owner can read, make them anew."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from fleetbox.blobs import Store, TokenSpec
 from fleetbox.errors import FleetboxError
+
+_NEXT = re.compile(r"--\d+$")  # no robot and no site has "--" in its name
 
 
 def robot_token(robot: str) -> TokenSpec:
@@ -19,6 +24,28 @@ def site_token(site: str, robots: list[str]) -> TokenSpec:
     """Return what a site may do at the next one: read and write the buckets of its robots."""
     own = tuple(f"{robot}--*" for robot in robots)
     return TokenSpec(site, own, own)
+
+
+def holder_of(token: str) -> str:
+    """Return whose token it is by its name: "r1" for "r1" and for "r1--2", which follows it when it is rotated.
+
+    A store makes a token's value up once and never changes it, and names are unique: the next value needs another name.
+    """
+    return _NEXT.sub("", token)
+
+
+def next_name(holder: str, taken: Iterable[str]) -> str:
+    """Return the first free name for a holder's token: two take turns, so that the store's diary does not grow."""
+    names, number = set(taken), 2
+    name = holder
+    while name in names:
+        name, number = f"{holder}--{number}", number + 1
+    return name
+
+
+def tokens_of(holder: str, tokens: Iterable[str]) -> list[str]:
+    """Return those of a store's tokens that are a holder's; more than one only while they are being rotated."""
+    return sorted(token for token in tokens if holder_of(token) == holder)
 
 
 def save_token(folder: Path, name: str, value: str) -> Path:
@@ -39,10 +66,18 @@ def save_token(folder: Path, name: str, value: str) -> Path:
 
 
 async def replace_token(store: Store, spec: TokenSpec) -> str:
-    """Remove a token and make it anew; return the new value. Whoever holds the old one is turned away at once."""
-    if spec.name in await store.tokens():
-        await store.remove_token(spec.name)
+    """Remove a holder's token and make it anew; return the new value. The old one is turned away at once."""
+    for token in tokens_of(spec.name, await store.tokens()):
+        await store.remove_token(token)
     value = await store.ensure_token(spec)
     if value is None:
         raise FleetboxError(f"token {spec.name!r} was made by somebody else meanwhile", "replace it again")
+    return value
+
+
+async def ensure_token(store: Store, spec: TokenSpec, there: Iterable[str]) -> str | None:
+    """Make a holder's token, or make it anew if its rights differ; return the value if it is new."""
+    value = None
+    for token in tokens_of(spec.name, there) or [spec.name]:
+        value = await store.ensure_token(replace(spec, name=token)) or value
     return value

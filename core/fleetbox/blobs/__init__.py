@@ -9,7 +9,9 @@ from fleetbox.blobs.values import (
     RelabelReport,
     StoreInfo,
     TaskInfo,
+    TaskMode,
     TaskSpec,
+    TokenInfo,
     TokenSpec,
     WriteReport,
 )
@@ -23,7 +25,9 @@ __all__ = [
     "Store",
     "StoreInfo",
     "TaskInfo",
+    "TaskMode",
     "TaskSpec",
+    "TokenInfo",
     "TokenSpec",
     "WriteReport",
 ]

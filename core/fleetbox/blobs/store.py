@@ -25,7 +25,9 @@ from fleetbox.blobs.values import (
     RelabelReport,
     StoreInfo,
     TaskInfo,
+    TaskMode,
     TaskSpec,
+    TokenInfo,
     TokenSpec,
     WriteReport,
 )
@@ -273,6 +275,10 @@ class Store:
         """Create a replication task or change it; its mode stays, an empty token keeps the token it has."""
         await tasks.put(self._wire, spec)
 
+    async def set_task_mode(self, name: str, mode: TaskMode) -> None:
+        """Let a task send, or keep what it selects waiting (paused), or note nothing new (disabled)."""
+        await tasks.set_mode(self._wire, name, mode)
+
     async def remove_task(self, name: str) -> None:
         """Remove a replication task and what waits in it."""
         await tasks.remove(self._wire, name)
@@ -280,6 +286,10 @@ class Store:
     async def tokens(self) -> list[str]:
         """Return the names of all tokens, sorted."""
         return await tokens.names(self._wire)
+
+    async def token_infos(self) -> list[TokenInfo]:
+        """Return all tokens with what they may do, sorted by name."""
+        return await tokens.infos(self._wire)
 
     async def ensure_token(self, spec: TokenSpec) -> str | None:
         """Create or replace a token and return its value; None if it is there with these permissions."""

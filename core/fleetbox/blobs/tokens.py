@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from reduct.msg.token import FullTokenInfo, Permissions
 
-from fleetbox.blobs.values import TokenSpec
+from fleetbox.blobs.values import TokenInfo, TokenSpec
 from fleetbox.blobs.wire import Wire
 from fleetbox.errors import NotFound
 
@@ -13,6 +15,20 @@ async def names(wire: Wire) -> list[str]:
     """Return the names of all tokens, sorted."""
     with wire.translating("list tokens"):
         return sorted(token.name for token in await wire.admin.get_token_list())
+
+
+async def infos(wire: Wire) -> list[TokenInfo]:
+    """Return all tokens with what they may do, sorted by name; one request a token."""
+    found = []
+    for name in await names(wire):
+        try:
+            with wire.translating(f"look at token {name}"):
+                token = await wire.admin.get_token(name)
+        except NotFound:
+            continue  # removed since it was listed
+        used, expires = _us(token.last_access), _us(token.expires_at)
+        found.append(TokenInfo(_spec(token), _us(token.created_at) or 0, used, expires, token.is_provisioned))
+    return found
 
 
 async def ensure(wire: Wire, wanted: TokenSpec) -> str | None:
@@ -57,3 +73,7 @@ def _spec(token: FullTokenInfo) -> TokenSpec:
 
 def _sorted(spec: TokenSpec) -> TokenSpec:
     return TokenSpec(spec.name, tuple(sorted(spec.read)), tuple(sorted(spec.write)), spec.full)
+
+
+def _us(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1e6)

@@ -92,6 +92,9 @@ class Gap:
     reason: str
 
 
+TaskMode = Literal["enabled", "paused", "disabled"]
+
+
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """Say what a replication task ships: records of `entries` that match `when`, from a bucket to a bucket."""
@@ -131,3 +134,17 @@ class TokenSpec:
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """Describe a token as the store lists it; times in µs. `used_us` is late by a minute or so: None proves nothing.
+
+    A provisioned token stands in the store's own settings and cannot be removed.
+    """
+
+    spec: TokenSpec
+    created_us: int
+    used_us: int | None
+    expires_us: int | None
+    provisioned: bool
