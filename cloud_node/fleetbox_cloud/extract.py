@@ -3,38 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fleetbox.chunks import RESERVED_COLUMNS, TIME, table
 from fleetbox.errors import InputError
+from fleetbox.ledger import minute_of
 from fleetbox.points import Points
-from fleetbox.records import Record
+from fleetbox.records import Head, Record
+from fleetbox.tallies import Minutes, Tally, merge
+
+UNDECODABLE = "undecodable"
 
 
-def points(records: Sequence[Record], robot: str, site: str) -> tuple[list[Points], int]:
-    """Return the points of chunks of one entry, and how many chunks could not be opened.
+def points(records: Sequence[Record], robot: str, site: str) -> tuple[list[Points], list[Record]]:
+    """Return the points of chunks of one entry, and the chunks that could not be opened.
 
     Numbers are cast to float64, truth values to 0 and 1; text, bytes and lists are left out, and so are the exact
     clocks. Chunks of equal columns become one value: small chunks cost by the piece.
     """
     import pyarrow as pa
 
-    broken, tables = 0, dict[Any, list[Any]]()
+    broken, tables = list[Record](), dict[Any, list[Any]]()
     for record in records:
         try:
             found = _numbers(table(record.data))
         except (InputError, KeyError, pa.ArrowException):
-            broken += 1
+            broken.append(record)
             continue
         tables.setdefault(found.schema, []).append(found)
     entry = records[0].entry if records else ""
     return [_points(pa.concat_tables(alike), entry, robot, site) for alike in tables.values()], broken
 
 
+def within(found: Iterable[Points], start_us: int, stop_us: int) -> list[Points]:
+    """Return the rows of [start_us, stop_us)."""
+    import pyarrow.compute as pc
+
+    cut = []
+    for part in found:
+        inside = pc.and_(pc.greater_equal(part.time_us, start_us), pc.less(part.time_us, stop_us))
+        fields = {name: column.filter(inside) for name, column in part.fields.items()}
+        cut.append(replace(part, time_us=part.time_us.filter(inside), fields=fields))
+    return cut
+
+
+def unopened(broken: Iterable[Record]) -> Minutes:
+    """Return the tally of chunks that do not open: the rows their labels tell, in the minute they begin in."""
+    minutes: Minutes = {}
+    for record in broken:
+        rows = rows_of(record)
+        merge(minutes, {minute_of(record.time_us): Tally(rows, refused={UNDECODABLE: rows})})
+    return minutes
+
+
+def rows_of(record: Head) -> int:
+    """Return how many rows a chunk says it has; one that says nothing counts as one."""
+    text = record.labels.get("rows", "")
+    return int(text) if text.isdecimal() else 1
+
+
+def length_us(record: Head) -> int:
+    """Return how far a chunk says it reaches."""
+    text = record.labels.get("t_end", "")
+    return max(0, int(text) - record.time_us) if text.isdecimal() else 0
+
+
 def _numbers(chunk: Any) -> Any:
     import pyarrow as pa
 
     names = list(_numeric(chunk.schema))
+    if chunk[TIME].null_count:
+        raise InputError("a chunk has rows without a time")
     columns = {TIME: chunk[TIME].cast(pa.int64())}
     for name in names:
         column = chunk[name]

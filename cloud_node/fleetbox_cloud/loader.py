@@ -3,29 +3,27 @@
 The engine brings the chunks: one native task per bucket sends every record that has rows to our sink on localhost
 (see sink.py), so a chunk is loaded in the order of its arrival, however old it is, and the engine's transaction log
 waits while InfluxDB or we are away. What that log can lose (a request cut in the middle by kill -9, a store killed
-before it logged a write) or never had (chunks from before the task) is found by `sweep`: it lists the store
-and loads what the cursor does not know.
+before it logged a write, more transactions than it holds) or never had (chunks from before the task) is found by
+sweeping (see sweeping.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from fleetbox.blobs import Store, TaskSpec
-from fleetbox.errors import InputError, NotFound
-from fleetbox.naming import split_bucket
+from fleetbox.errors import InputError
+from fleetbox.naming import site_bucket, split_bucket
 from fleetbox.records import Head, Record
 from fleetbox.scalars import ScalarStore
-from fleetbox_cloud.cursor import Cursor
-from fleetbox_cloud.extract import points
+from fleetbox.tallies import merge
+from fleetbox_cloud.cursor import Cursor, Loaded
+from fleetbox_cloud.extract import length_us, points, unopened
 
 LOADED_CLASSES = ("sensor", "kept")  # where chunks are; meta and log hold text, media holds blobs
 HAS_ROWS = {"$has": "rows"}  # the label that chunks carry and nothing else does
 SUFFIX = "-points"  # the task's destination: another name than the bucket's, so it is never taken for a hop's task
-LISTED = 5_000  # heads compared at a time: 20 ms of the process that also relays
-RUN_RECORDS = 64  # chunks loaded at a time by a sweep: at most 16 MB at 256 KiB a chunk
 
 
 def task_name(bucket: str) -> str:
@@ -41,14 +39,19 @@ def source_bucket(target: str) -> str:
     return bucket
 
 
+def buckets_of(robot: str) -> tuple[str, ...]:
+    """Return the buckets that hold a robot's chunks; a stream's points come from all of them."""
+    return tuple(site_bucket(robot, cls) for cls in LOADED_CLASSES)
+
+
 class Loader:
     """Load chunks into one InfluxDB bucket and keep the books."""
 
     def __init__(self, store: Store, scalars: ScalarStore, cursor: Cursor, site: str) -> None:
-        self._store = store
-        self._scalars = scalars
-        self._cursor = cursor
-        self._site = site
+        self.store = store
+        self.scalars = scalars
+        self.cursor = cursor
+        self.site = site
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def ensure_tasks(self, url: str, secret: str, *, renew: bool = False) -> list[str]:
@@ -59,16 +62,16 @@ class Loader:
         made = []
         for bucket in await self.buckets():
             spec = TaskSpec(task_name(bucket), bucket, bucket + SUFFIX, url, secret, when=HAS_ROWS)
-            info = await self._store.task(spec.name)
+            info = await self.store.task(spec.name)
             if renew or info is None or info.spec.dst_url.rstrip("/") != url or info.spec.when != HAS_ROWS:
-                await self._store.put_task(spec)
+                await self.store.put_task(spec)
                 made.append(bucket)
         return made
 
     async def buckets(self) -> list[str]:
         """Return the store's buckets that hold chunks."""
         return [
-            name for name in await self._store.buckets() if (found := split_bucket(name)) and found[1] in LOADED_CLASSES
+            name for name in await self.store.buckets() if (found := split_bucket(name)) and found[1] in LOADED_CLASSES
         ]
 
     async def load(self, bucket: str, entry: str, records: Sequence[Record]) -> int:
@@ -76,64 +79,32 @@ class Loader:
 
         Raises what ScalarStore.write raises; then nothing is noted and loading them again is right.
         """
-        async with self._locks.setdefault((bucket, entry), asyncio.Lock()):
-            wanted = self._cursor.missing(bucket, entry, [record.time_us for record in records])
+        robot, _ = split_bucket(bucket) or (bucket, "")
+        async with self.turn(robot, entry):
+            wanted = self.cursor.missing(bucket, entry, [record.time_us for record in records])
             fresh = [record for record in records if record.time_us in wanted]
             if fresh:
-                await self._load(bucket, entry, fresh)
+                found, broken = await asyncio.to_thread(points, fresh, robot, self.site)
+                report = await self.scalars.write(found)
+                merge(report.minutes, unopened(broken))
+                words = {one.reason: one.message for one in report.refusals}
+                longest_us = max(map(length_us, fresh))
+                times_us = [record.time_us for record in fresh]
+                self.cursor.add(bucket, entry, Loaded(times_us, report.minutes, longest_us, words))
             return len(fresh)
 
-    async def sweep(self, bucket: str) -> int:
-        """List a bucket's chunks and load those that never came; return how many."""
-        found = 0
-        try:
-            for info in await self._store.entries(bucket):
-                if not info.name.endswith("$meta"):
-                    found += await self._sweep_entry(bucket, info.name)
-        except NotFound:
-            return found  # the bucket went while we looked
-        return found
+    def turn(self, robot: str, stream: str) -> asyncio.Lock:
+        """Return the lock of a stream: whoever holds it alone changes its points and its books."""
+        return self._locks.setdefault((robot, stream), asyncio.Lock())
 
-    def counts(self) -> dict[str, Counter[str]]:
-        """Return per robot what was loaded and refused since the cursor was begun."""
-        return self._cursor.counts()
+    def chunks(
+        self, bucket: str, entry: str, start_us: int | None = None, stop_us: int | None = None
+    ) -> AsyncGenerator[Record, None]:
+        """Yield the chunks of an entry that begin from start to stop (excluded)."""
+        return self.store.query(bucket, (entry,), start_us=start_us, stop_us=stop_us, when=HAS_ROWS)
 
-    async def _load(self, bucket: str, entry: str, fresh: list[Record]) -> None:
-        robot, _ = split_bucket(bucket) or (bucket, "")
-        found, broken = await asyncio.to_thread(points, fresh, robot, self._site)
-        report = await self._scalars.write(found)
-        counts = Counter(chunks=len(fresh), points=report.written, values=report.values)
-        counts["refused:undecodable"] = broken
-        counts.update({f"refused:{reason}": n for reason, n in report.refused.items()})
-        self._cursor.add(bucket, entry, [record.time_us for record in fresh], robot, counts)
-
-    async def _sweep_entry(self, bucket: str, entry: str) -> int:
-        loaded, listed, first = 0, list[int](), True
-        async for head in self._query(bucket, entry, head=True):
-            if first:
-                self._cursor.forget_before(bucket, entry, head.time_us)
-                first = False
-            listed.append(head.time_us)
-            if len(listed) == LISTED:
-                loaded += await self._recover(bucket, entry, listed)
-                listed = []
-        return loaded + await self._recover(bucket, entry, listed)
-
-    async def _recover(self, bucket: str, entry: str, listed: list[int]) -> int:
-        """Read and load those of the listed chunks that the cursor does not know."""
-        missing = self._cursor.missing(bucket, entry, listed)
-        if not missing:
-            return 0
-        loaded, run = 0, list[Record]()
-        async for record in self._query(bucket, entry, start_us=min(missing), stop_us=max(missing) + 1):
-            if record.time_us in missing and isinstance(record, Record):
-                run.append(record)
-            if len(run) == RUN_RECORDS:
-                loaded += await self.load(bucket, entry, run)
-                run = []
-        return loaded + await self.load(bucket, entry, run)
-
-    def _query(
-        self, bucket: str, entry: str, *, start_us: int | None = None, stop_us: int | None = None, head: bool = False
-    ) -> AsyncIterator[Record | Head]:
-        return self._store.query(bucket, (entry,), start_us=start_us, stop_us=stop_us, when=HAS_ROWS, head=head)
+    def heads(
+        self, bucket: str, entry: str, start_us: int | None = None, stop_us: int | None = None
+    ) -> AsyncGenerator[Head, None]:
+        """Yield the same without their rows."""
+        return self.store.query(bucket, (entry,), start_us=start_us, stop_us=stop_us, when=HAS_ROWS, head=True)

@@ -1,29 +1,32 @@
-"""Keep a site's loader going: tasks for every bucket, a sweep whenever chunks may have been missed."""
+"""Keep a site's loader going: tasks for every bucket, sweeps whenever chunks may have been missed, checks beside."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from fleetbox.blobs import Store
-from fleetbox.errors import AccessDenied, InputError
+from fleetbox.errors import AccessDenied, FleetboxError, Unreachable
 from fleetbox.scalars import ScalarStore
 from fleetbox.settings import Influx
+from fleetbox_cloud.checking import Checking, CheckRhythm
+from fleetbox_cloud.counting import ScalarRow, refusals, scalar_rows
 from fleetbox_cloud.cursor import Cursor
 from fleetbox_cloud.loader import Loader
 from fleetbox_cloud.sink import Sink
+from fleetbox_cloud.sweeping import Sweep
 
 log = structlog.get_logger()
 
 UPTIME_STEP_S = 1.2  # uptime comes in whole seconds; what starts sooner after a start is noticed with its next chunk
-RESERVED_SITE = "influx"  # a hop to a site of this name would have the loader's task names
+SHOWN = 20  # of the streams with refusals and of the minutes that stay short: the worst are enough to act on
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,16 @@ class Rhythm:
 
     look_s: float = 10.0  # a new robot's numbers show up within this
     sweep_s: float = 86_400.0  # a listing costs the store 30 us a chunk; nothing known makes this one needed
+    checks: CheckRhythm = field(default_factory=CheckRhythm)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """Hold what works while both servers are reached."""
+
+    loader: Loader
+    sweep: Sweep
+    checking: Checking
 
 
 class Loading:
@@ -41,16 +54,15 @@ class Loading:
     """
 
     def __init__(self, connect: Callable[[], Store], influx: Influx, site: str, state: Path, secret: str) -> None:
-        if site == RESERVED_SITE:
-            raise InputError(f"a site with an InfluxDB cannot be called {site!r}", "name it otherwise in fleet.toml")
         self._connect, self._influx, self._site, self._secret = connect, influx, site, secret
         self._path = state / f"loader-{_mark(influx)}.sqlite"  # another InfluxDB begins from the first chunk
         self._gaps: set[str] = set()
         self._wake = asyncio.Event()
-        self._counts: dict[str, dict[str, int]] = {}
+        self._running: _Running | None = None
+        self._last: dict[str, Any] = {"robots": {}, "refused": [], "short": [], "checks": None}
         self._swept = 0
         self._renew = False
-        self._restarted = False
+        self._anew = False
         self.sink = Sink(secret, self)
 
     async def run(self, url: str, rhythm: Rhythm | None = None) -> None:
@@ -63,27 +75,48 @@ class Loading:
         try:
             async with self._connect() as store, ScalarStore(self._influx) as scalars:
                 await self._ready(scalars)
-                self.sink.loader, self.sink.trouble = Loader(store, scalars, cursor, self._site), None
-                await self._keep(self.sink.loader, store, url, rhythm)
+                loader = Loader(store, scalars, cursor, self._site)
+                sweep = Sweep(loader)
+                self._running = _Running(loader, sweep, Checking(loader, sweep, rhythm.checks))
+                self.sink.loader, self.sink.trouble = loader, None
+                await self._beside(self._running.checking.run(), self._keep(self._running, url, rhythm))
         except BaseException as error:
             self.sink.trouble = str(error)
             raise
         finally:
-            self.sink.loader = None
+            self._note()
+            self._swept += self._running.sweep.found if self._running else 0
+            self.sink.loader = self._running = None
             cursor.close()
 
     def report(self) -> dict[str, Any]:
-        """Return what was loaded and refused per robot, by reason, and what stands in the way now."""
-        if self.sink.loader is not None:
-            self._counts = {robot: dict(counts) for robot, counts in self.sink.loader.counts().items()}
+        """Return what was loaded and refused, what InfluxDB has lost, and what stands in the way now."""
+        self._note()
         return {
             "influx": self._influx.url,
             "bucket": self._influx.bucket,
-            "running": self.sink.loader is not None,
+            "running": self._running is not None,
             "trouble": self.sink.trouble,
-            "found_by_sweep": self._swept,
-            "robots": self._counts,
+            "found_by_sweep": self._swept + (self._running.sweep.found if self._running else 0),
+            **self._last,
         }
+
+    async def scalar_rows(self, start_us: int, stop_us: int, now_us: int) -> list[ScalarRow]:
+        """Return per robot and stream what became of a window's rows; see counting.scalar_rows."""
+        if self._running is None:
+            raise Unreachable(f"the loader of {self._site} does not run: {self.sink.trouble}", "fleetbox site status")
+        return await scalar_rows(self._running.loader, start_us, stop_us, now_us)
+
+    def _note(self) -> None:
+        """Remember the books, which are closed while the loader waits."""
+        if self._running is not None:
+            cursor = self._running.loader.cursor
+            self._last = {
+                "robots": {robot: dict(counts) for robot, counts in cursor.counts().items()},
+                "refused": refusals(cursor)[:SHOWN],
+                "short": [asdict(one) for one in cursor.shorts()[:SHOWN]],
+                "checks": self._running.checking.report(),
+            }
 
     async def _ready(self, scalars: ScalarStore) -> None:
         try:
@@ -92,21 +125,33 @@ class Loading:
             # A token that may only write is a fair choice: then somebody else has made the bucket, and writes tell.
             log.info("the bucket is left as it is", why=error.message)
 
-    async def _keep(self, loader: Loader, store: Store, url: str, rhythm: Rhythm) -> None:
-        loop = asyncio.get_running_loop()
+    async def _beside(self, other: Coroutine[Any, Any, None], main: Coroutine[Any, Any, None]) -> None:
+        """Run one thing until it ends or fails, another beside it."""
+        task = asyncio.create_task(other)
+        try:
+            await main
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _keep(self, running: _Running, url: str, rhythm: Rhythm) -> None:
+        loader, loop = running.loader, asyncio.get_running_loop()
         started_s, due_s = loop.time(), loop.time()
         while True:
+            if self.sink.trouble:
+                with suppress(FleetboxError):  # the next batch tells what is still in the way
+                    await self._ready(loader.scalars)  # somebody may have removed the bucket
             renew, self._renew = self._renew, False
             fresh = set(await loader.ensure_tasks(url, self._secret, renew=renew)) | self._gaps
             self._gaps.clear()
-            before_s, started_s = started_s, loop.time() - (await store.info()).uptime_s
-            anew, self._restarted = self._restarted or started_s - before_s > UPTIME_STEP_S, False
+            before_s, started_s = started_s, loop.time() - (await loader.store.info()).uptime_s
+            anew, self._anew = self._anew or started_s - before_s > UPTIME_STEP_S, False
             if anew or loop.time() >= due_s:
                 # A store killed at the wrong moment has taken records that it never told its tasks of.
                 fresh = set(await loader.buckets())
                 due_s = loop.time() + rhythm.sweep_s
             for bucket in sorted(fresh):
-                self._swept += await loader.sweep(bucket)
+                await running.sweep.bucket(bucket)
             await self._wait(rhythm.look_s)
 
     async def _wait(self, wait_s: float) -> None:
@@ -126,8 +171,14 @@ class Loading:
 
     def restarted(self) -> None:
         """Sweep everything soon: the store was started anew."""
-        self._restarted = True
+        self._anew = True
         self._wake.set()
+
+    def recovered(self) -> None:
+        """Sweep and compare everything soon: InfluxDB takes points again, and the engine's log may have run over."""
+        self.restarted()
+        if self._running is not None:
+            self._running.checking.everything_soon()
 
 
 def _mark(influx: Influx) -> str:

@@ -36,6 +36,9 @@ class Listener(Protocol):
     def restarted(self) -> None:
         """Hear that the store was started anew since its last request."""
 
+    def recovered(self) -> None:
+        """Hear that a batch was loaded again after trouble."""
+
 
 class Sink:
     """Stand where the engine expects a store, and hand what comes to the loader."""
@@ -85,7 +88,9 @@ class Sink:
         if self.loader is None:
             return _later(self.trouble or "InfluxDB has not been reached yet")
         await self.loader.load(bucket, entry, records)
-        self.trouble = None
+        if self.trouble is not None:
+            self.trouble = None
+            self._listener.recovered()
         return web.Response()
 
     def _guarded(self, handle: Callable[[web.Request], Awaitable[web.Response]]) -> Handler:

@@ -87,6 +87,11 @@ def lines(points: Points) -> Lines:
     return Lines(pc.binary_join_element_wise(_head(points), body, times, " ").to_pylist(), minutes)
 
 
+def clean(name: str) -> str:
+    """Return a name as InfluxDB gets it: control characters and backslashes become underscores."""
+    return _UNFIT.sub("_", name)
+
+
 class _Counting:
     """Count, row by row, the values that are in and those left out."""
 
@@ -145,7 +150,7 @@ def _head(points: Points) -> str:
 
 
 def _escape(what: re.Pattern[str], text: str) -> str:
-    return what.sub(r"\\\1", _UNFIT.sub("_", text))
+    return what.sub(r"\\\1", clean(text))
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -24,7 +24,7 @@ def test_chunks_of_equal_columns_are_joined() -> None:
         "r1",
         "edge-1",
     )
-    assert broken == 0
+    assert broken == []
     assert [len(part.time_us) for part in found] == [3, 1]
     assert lines(found[1]).text == ["imu,robot=r1,site=edge-1 a=3,b=1 3"]
 
@@ -46,5 +46,5 @@ def test_what_does_not_open_is_counted() -> None:
     good = chunks.encode([1], {"a": [1.0]})
     bad = [b"", b"junk", good[: len(good) // 2], sink.getvalue().to_pybytes()]
     found, broken = points([record(n, data) for n, data in enumerate([good, *bad])], "r1", "edge-1")
-    assert broken == len(bad)
+    assert [chunk.data for chunk in broken] == bad
     assert [len(part.time_us) for part in found] == [1]

@@ -42,6 +42,10 @@ class Heard:
         """Note a restart."""
         self.calls.append("restarted")
 
+    def recovered(self) -> None:
+        """Note a recovery."""
+        self.calls.append("recovered")
+
 
 class Seen:
     """Stand where the loader is, and remember what came."""

@@ -21,9 +21,8 @@ class Wire:
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
-        """Begin the session, with the token as it stands now."""
-        headers = {"Authorization": f"Token {self.influx.current_token()}"}
-        self._session = aiohttp.ClientSession(timeout=self._timeout, headers=headers)
+        """Begin the session."""
+        self._session = aiohttp.ClientSession(timeout=self._timeout)
 
     async def close(self) -> None:
         """End the session."""
@@ -36,8 +35,10 @@ class Wire:
         """Return status and body; raise Unreachable when nothing answers in time."""
         if self._session is None:
             raise RuntimeError("use `async with ScalarStore(...)`")
+        headers = {"Authorization": f"Token {self.influx.current_token()}"}  # it may have been replaced meanwhile
+        url = self.influx.url + path
         try:
-            async with self._session.request(method, self.influx.url + path, params=query, data=body) as answer:
+            async with self._session.request(method, url, params=query, data=body, headers=headers) as answer:
                 return answer.status, await answer.read()
         except (TimeoutError, aiohttp.ClientError) as error:
             raise Unreachable(

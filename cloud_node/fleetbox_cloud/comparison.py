@@ -1,0 +1,91 @@
+"""Decide which minutes InfluxDB holds too little of, and how much to ask or mend at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fleetbox.ledger import MINUTE_US
+from fleetbox.points import TIME_FIELD, Points, clean
+from fleetbox.tallies import Minutes
+
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bound a stretch of minutes by its values and its length in µs; one minute is always allowed."""
+
+    values: int
+    span_us: int
+
+
+ASKED = Budget(20_000_000, DAY_US)  # InfluxDB counts 17 M values a second: an answer takes a second
+MENDED = Budget(2_000_000, 600_000_000)  # rows opened at a time: 16 MB of numbers, three times that as lines
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Hold minutes to be treated together: how many values each should have, by its start in µs."""
+
+    wanted: Mapping[int, int]
+
+    @property
+    def start_us(self) -> int:
+        """Return the start of the first minute."""
+        return min(self.wanted)
+
+    @property
+    def stop_us(self) -> int:
+        """Return the end of the last minute."""
+        return max(self.wanted) + MINUTE_US
+
+
+def stretches(wanted: Mapping[int, int], budget: Budget) -> Iterator[Stretch]:
+    """Cut minutes into stretches within a budget, oldest first."""
+    held: dict[int, int] = {}
+    values = 0
+    for minute_us in sorted(wanted):
+        n = wanted[minute_us]
+        if held and (values + n > budget.values or minute_us + MINUTE_US - min(held) > budget.span_us):
+            yield Stretch(held)
+            held, values = {}, 0
+        held[minute_us] = n
+        values += n
+    if held:
+        yield Stretch(held)
+
+
+def short_of(wanted: Mapping[int, int], held: Mapping[int, int]) -> dict[int, int]:
+    """Return by minute how many values are not there; more than wanted is no fault: others may write too."""
+    return {minute_us: n - held.get(minute_us, 0) for minute_us, n in wanted.items() if held.get(minute_us, 0) < n}
+
+
+def wanted_of(given: Minutes, keeps_from_us: int | None) -> dict[int, int]:
+    """Return how many values InfluxDB should hold by minute: what it took, and has no right to have let go since."""
+    return {
+        minute_us: tally.values
+        for minute_us, tally in given.items()
+        if tally.values and (keeps_from_us is None or minute_us >= keeps_from_us)
+    }
+
+
+def distinct(points: Iterable[Points], refused_us: Iterable[int]) -> dict[int, int]:
+    """Return by minute how many different values points make: equal times of two chunks are one value in InfluxDB.
+
+    Rows at the times in `refused_us` are not counted.
+    """
+    import numpy as np
+
+    times: dict[str, list[object]] = {}
+    for part in points:
+        rows_us = np.asarray(part.time_us, np.int64)
+        for name, column in part.fields.items():
+            if name != TIME_FIELD:
+                times.setdefault(clean(name), []).append(rows_us[np.isfinite(np.asarray(column, np.float64))])
+    turned, found = np.fromiter(refused_us, np.int64), dict[int, int]()
+    for stamps in times.values():
+        own = np.setdiff1d(np.concatenate(stamps), turned)  # type: ignore[arg-type]
+        for minute, n in zip(*np.unique(own // MINUTE_US, return_counts=True), strict=True):
+            found[int(minute) * MINUTE_US] = found.get(int(minute) * MINUTE_US, 0) + int(n)
+    return found
