@@ -100,7 +100,7 @@ async def status_of(
 
 
 async def _place_status(fleet: FleetSettings, place: Place, now_us: int, limit_s: float) -> PlaceStatus:
-    asking = asyncio.create_task(_relay_counters(place))
+    asking = asyncio.create_task(relay_counters(place))
     until = asyncio.get_running_loop().time() + limit_s
     try:
         return await _stores_status(fleet, place, asking, now_us, until)
@@ -193,7 +193,8 @@ async def _entries(store: Store, bucket: str) -> list[EntryInfo]:
         return []
 
 
-async def _relay_counters(place: Place) -> tuple[Mapping[str, Any] | None, str | None]:
+async def relay_counters(place: Place) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Return what a place's relay says of itself, or why it cannot be asked."""
     if place.relay is None:
         return None, "no relay is named"
     try:

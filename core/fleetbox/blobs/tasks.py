@@ -5,7 +5,7 @@ from __future__ import annotations
 from reduct.msg.replication import ReplicationCompression, ReplicationMode, ReplicationSettings
 
 from fleetbox.blobs.patterns import engine_globs
-from fleetbox.blobs.values import TaskInfo, TaskSpec
+from fleetbox.blobs.values import TaskInfo, TaskMode, TaskSpec
 from fleetbox.blobs.wire import Wire
 from fleetbox.errors import NotFound
 
@@ -65,6 +65,12 @@ async def put(wire: Wire, spec: TaskSpec) -> None:
             await wire.admin.create_replication(spec.name, settings)
         else:
             await wire.admin.update_replication(spec.name, settings)
+
+
+async def set_mode(wire: Wire, name: str, mode: TaskMode) -> None:
+    """Let a task send (enabled), wait with its log growing (paused), or note nothing new (disabled)."""
+    with wire.translating(f"set task {name} to {mode}"):
+        await wire.admin.set_replication_mode(name, ReplicationMode(mode))
 
 
 async def remove(wire: Wire, name: str) -> None:

@@ -36,19 +36,19 @@ def plan(fleet_path: Path | None, tier: Tier | None, site: str | None, as_json: 
     from fleetbox_replication.apply import plan_fleet
 
     fleet = find_fleet(fleet_path)
-    plans = asyncio.run(plan_fleet(fleet, _chosen(fleet, tier, site)))
+    plans = asyncio.run(plan_fleet(fleet, chosen_places(fleet, tier, site)))
     rows = [change.row() for item in plans for change in item.changes]
     errors = {item.place: item.error for item in plans if item.error}
     if as_json:
-        emit({"policy": fleet.policy.hash, "tasks": rows, "unreachable": _errors(errors)})
+        emit({"policy": fleet.policy.hash, "tasks": rows, "unreachable": shown_errors(errors)})
     else:
         for row in rows:
             row["differs"] = ", ".join(row["differs"]) or None
         table([row for row in rows if row["action"] != "keep"], ["action", "place", "task", "from", "to", "differs"])
         kept = sum(row["action"] == "keep" for row in rows)
         say(f"{len(rows) - kept} to change, {kept} as wanted; policy {fleet.policy.name} {fleet.policy.hash}")
-        _note(errors)
-    click.get_current_context().exit(_exit_code(errors, bool(rows)))
+        note_errors(errors)
+    click.get_current_context().exit(exit_code(errors, bool(rows)))
 
 
 @replicate.command()
@@ -63,11 +63,11 @@ def apply(fleet_path: Path | None, tier: Tier | None, site: str | None, yes: boo
     from fleetbox_replication.apply import apply_fleet
 
     fleet = find_fleet(fleet_path)
-    report = asyncio.run(apply_fleet(fleet, _chosen(fleet, tier, site), remove=yes, renew=renew))
+    report = asyncio.run(apply_fleet(fleet, chosen_places(fleet, tier, site), remove=yes, renew=renew))
     rows = [item.row() for item in report.done]
     held = sum(item.outcome == "held back" for item in report.done)
     if as_json:
-        emit({"changed": report.changed, "tasks": rows, "unreachable": _errors(report.failed_places)})
+        emit({"changed": report.changed, "tasks": rows, "unreachable": shown_errors(report.failed_places)})
     else:
         table([row for row in rows if row["outcome"] != "kept"], ["outcome", "action", "place", "task", "from", "to"])
         say(f"{report.changed} changed, {sum(item.outcome == 'kept' for item in report.done)} were as wanted")
@@ -75,7 +75,7 @@ def apply(fleet_path: Path | None, tier: Tier | None, site: str | None, yes: boo
             note(f"{held} tasks are to be removed with what waits in them: fleetbox replicate apply --yes")
         for error in dict.fromkeys(str(item.error) for item in report.done if item.error):
             note(error)
-        _note(report.failed_places)
+        note_errors(report.failed_places)
     click.get_current_context().exit(report.exit_code)
 
 
@@ -89,17 +89,17 @@ def status(fleet_path: Path | None, tier: Tier | None, site: str | None, as_json
     from fleetbox_replication.status import NO_PROOF, status_of
 
     fleet = find_fleet(fleet_path)
-    found = asyncio.run(status_of(fleet, _chosen(fleet, tier, site), time.time_ns() // 1000))
+    found = asyncio.run(status_of(fleet, chosen_places(fleet, tier, site), time.time_ns() // 1000))
     rows = [hop.row() for place in found for hop in place.hops]
     errors = {place.place: place.error for place in found if place.error}
     if as_json:
         relays = {place.place: place.relay or {"error": place.relay_error} for place in found}
-        emit({"hops": rows, "relays": relays, "unreachable": _errors(errors), "note": NO_PROOF})
+        emit({"hops": rows, "relays": relays, "unreachable": shown_errors(errors), "note": NO_PROOF})
     else:
         _show_status(rows, found)
         note(NO_PROOF)
-        _note(errors)
-    click.get_current_context().exit(_exit_code(errors, bool(rows)))
+        note_errors(errors)
+    click.get_current_context().exit(exit_code(errors, bool(rows)))
 
 
 def _show_status(rows: list[dict[str, Any]], found: list[PlaceStatus]) -> None:
@@ -119,7 +119,8 @@ def _show_status(rows: list[dict[str, Any]], found: list[PlaceStatus]) -> None:
                 say(f"    next: {item['next_step']}")
 
 
-def _chosen(fleet: FleetSettings, tier: Tier | None, site: str | None) -> list[Place]:
+def chosen_places(fleet: FleetSettings, tier: Tier | None, site: str | None) -> list[Place]:
+    """Return the places that pass records on and were chosen; raise NotFound when there is none."""
     from fleetbox_replication.apply import sources
 
     if site is not None:
@@ -130,16 +131,19 @@ def _chosen(fleet: FleetSettings, tier: Tier | None, site: str | None) -> list[P
     return places
 
 
-def _errors(errors: dict[str, FleetboxError]) -> dict[str, dict[str, str | None]]:
+def shown_errors(errors: dict[str, FleetboxError]) -> dict[str, dict[str, str | None]]:
+    """Return what went wrong by place, as plain values."""
     return {place: {"error": error.message, "next_step": error.next_step} for place, error in errors.items()}
 
 
-def _note(errors: dict[str, FleetboxError]) -> None:
+def note_errors(errors: dict[str, FleetboxError]) -> None:
+    """Tell people what went wrong by place."""
     for place, error in errors.items():
         note(f"{place}: {error}")
 
 
-def _exit_code(errors: dict[str, FleetboxError], anything: bool) -> int:
+def exit_code(errors: dict[str, FleetboxError], anything: bool) -> int:
+    """Return 0 without errors, 3 when something was found all the same, else the first error's own code."""
     if not errors:
         return 0
     return PARTIAL if anything else next(iter(errors.values())).exit_code
