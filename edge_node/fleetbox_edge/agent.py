@@ -20,7 +20,10 @@ from fleetbox_edge.parcels import Gone
 from fleetbox_edge.schemas import Schemas
 from fleetbox_edge.selection import labels_at_write
 from fleetbox_edge.session import Session
+from fleetbox_edge.store_disk import StoreDisk
+from fleetbox_edge.telling import Teller
 from fleetbox_edge.writer import Hooks, Writer
+from fleetbox_replication.census import Touches
 
 log = structlog.get_logger()
 
@@ -37,21 +40,25 @@ class Agent:
         self._settings, self._session = settings, session
         self.door = RobotDoor(settings.place())
         self.schemas = Schemas(self.door, settings.robot, session.bound_us)
-        self.writer = Writer(session, self.door, settings.robot, Hooks(self._kept, self.schemas.learn, self._trouble))
+        self.writer = Writer(session, self.door, settings.robot, self._hooks())
+        self.teller = Teller(session, self.door, settings.robot)
         self.duties = Duties(settings, self.door, session.oldest_us) if duties else None
-        self.leftovers = Leftovers(
-            session.spool.folder.parent, session.spool.folder, session.outbox, session.lock, session.bound_us,
-            settings.spool.max,
-        )  # fmt: skip
+        self.leftovers = Leftovers(session, self.door)
         self.troubles: dict[str, FleetboxError] = {}
         self.replaying = True  # until the first look at what dead processes left is over
         self._kept_cache: dict[tuple[str, str], Labels] = {}
         self._ready = asyncio.Event()
 
+    def _hooks(self) -> Hooks:
+        settings = self._settings
+        touches = Touches(settings.state / "touches")
+        disk = StoreDisk(settings.store, settings.store_data)
+        return Hooks(self._kept, self.schemas.learn, touches.note, self._trouble, disk.room)
+
     async def run(self) -> None:
         """Work until cancelled."""
         jobs: list[Coroutine[Any, Any, None]] = [
-            self._tick(), self._write(), self._schemas(), self._sync(), self._replay(),
+            self._tick(), self._write(), self._schemas(), self._sync(), self._replay(), self._tell(),
         ]  # fmt: skip
         if self.duties is not None:
             jobs.append(self._serve(self.duties))
@@ -89,6 +96,10 @@ class Agent:
     async def _schemas(self) -> None:
         await self._ready.wait()
         await self.schemas.run()
+
+    async def _tell(self) -> None:
+        await self._ready.wait()
+        await self.teller.run()
 
     async def _tick(self) -> None:
         session = self._session
@@ -132,15 +143,18 @@ class Agent:
                 await aiofiles.os.remove(segment.path)
 
     async def _sync(self) -> None:
-        if self._settings.spool.fsync == "never":
-            return
-        while True:
-            await asyncio.sleep(self._settings.spool.fsync_every / 1e6)
+        spool = self._settings.spool
+        classes = [cls for cls, mode in spool.fsync.items() if mode != "never"]
+        while classes:
+            await asyncio.sleep(spool.fsync_every / 1e6)
             with self._session.lock:
-                segments = self._session.spool.live()
+                segments = [segment for cls in classes for segment in self._session.spool.unsynced(cls)]
             for segment in segments:
                 with suppress(OSError):  # freed meanwhile: the store has it
                     await asyncio.to_thread(segment.sync)
+            with self._session.lock:
+                for cls in classes:
+                    self._session.spool.sweep(cls)
 
     async def _replay(self) -> None:
         await self._ready.wait()

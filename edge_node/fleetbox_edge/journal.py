@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import msgpack
 
 from fleetbox import chunks
 from fleetbox.clock import Clock
+from fleetbox.ledger import Drop
+from fleetbox.naming import Class
 from fleetbox_edge.bulk import Piece
 from fleetbox_edge.lanes import Lane
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.parcels import Parcel
 from fleetbox_edge.spool import HEADER, Segment, Spool, SpoolFull
 
-OpenSpool = Callable[[Callable[[str, Segment], None]], Spool]
+OpenSpool = Callable[[Callable[[str, Segment, str], None]], Spool]
 
 
 class Journal:
@@ -35,6 +38,7 @@ class Journal:
         self._now_us = clock.now_us
         self._lanes: dict[str, Lane] = {}
         self.spool = open_spool(self._give_up)
+        outbox.drops.keep_in(self.spool.folder)
 
     def lanes(self) -> list[Lane]:
         """Return what is known of each stream; hold the lock while reading it."""
@@ -108,7 +112,7 @@ class Journal:
                 segment = self._write_shape(lane, len(payload))
             segment.append(payload)
         except SpoolFull as full:
-            self._miss(lane, 1, full.reason)
+            self._miss(lane, 1, full.reason, stamp)
             return
         self._grow(lane, segment, payload, stamp, stamp, 1)
         if lane.seq >= lane.seal_at:
@@ -123,7 +127,7 @@ class Journal:
             segment = self.spool.reserve(to.cls, len(payload))
             segment.append(payload)
         except SpoolFull as full:
-            self._miss(lane, piece.rows, full.reason)
+            self._miss(lane, piece.rows, full.reason, key_us)
             return
         self._grow(lane, segment, piece.data, key_us, piece.stop_us, piece.rows)
         lane.last_given = piece.stop_us
@@ -165,7 +169,7 @@ class Journal:
             segment = self.spool.reserve(parcel.address.cls, len(payload))
             parcel.place = (segment, segment.append(payload))
         except SpoolFull as full:
-            self._miss(lane, 1, full.reason)
+            self._miss(lane, 1, full.reason, parcel.time_us)
             return
         parcel.segments = [segment]
         lane.seq += 1
@@ -197,28 +201,32 @@ class Journal:
 
     # -- losing: the lock is held ------------------------------------------------------------------------------
 
-    def _miss(self, lane: Lane, rows: int, reason: str) -> None:
-        """Count what could not be accepted; its numbers are used up, so that the gap shows."""
+    def _miss(self, lane: Lane, rows: int, reason: str, time_us: int) -> None:
+        """Write down what could not be accepted; its numbers are used up, so that the gap shows."""
         self._seal(lane)
+        self._drop(lane, lane.seq, rows, reason, time_us)
         lane.seq += rows
-        self.outbox.lost[reason] += rows
 
-    def _give_up(self, cls: str, segment: Segment) -> None:
-        """Count what a segment still holds before the spool drops it."""
+    def _give_up(self, cls: str, segment: Segment, reason: str) -> None:
+        """Write down what a segment still holds before the spool drops it."""
         for lane in self._lanes.values():
             if segment in lane.opens:
-                self._abandon(lane, "spool full")
-        for parcel in list(segment.units):
-            assert isinstance(parcel, Parcel)
+                self._abandon(lane, reason)
+        held = [unit for unit in segment.units if isinstance(unit, Parcel)]
+        for parcel in sorted(held, key=lambda parcel: parcel.number):
             if parcel.state == "sending":
-                parcel.segments, parcel.doomed = [], True  # it is on the wire: the store decides
+                parcel.segments, parcel.doomed = [], reason  # it is on the wire: the store decides
                 segment.units.discard(parcel)
             else:
-                self.outbox.lose(parcel, "spool full")
+                self.outbox.lose(parcel, reason)
 
     def _abandon(self, lane: Lane, reason: str) -> None:
         for held in lane.opens:
             held.open_chunks -= 1
-        self.outbox.lost[reason] += lane.rows
+        self._drop(lane, lane.first_seq, lane.rows, reason, lane.close_at - self.bound_us)
         self.sealed_rows += lane.rows
         lane.clear()
+
+    def _drop(self, lane: Lane, first: int, rows: int, reason: str, time_us: int) -> None:
+        to = lane.address
+        self.outbox.drops.note(Drop(cast("Class", to.cls), to.stream, to.session, first, rows, reason, time_us))

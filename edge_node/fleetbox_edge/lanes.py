@@ -104,7 +104,7 @@ class Lane:
         self.pick, self.width = pick, len(shape.names)
         self.bools = tuple(at for at, kind in enumerate(shape.kinds) if kind == "?")
         self.pack, self.row_head, self.row_tail = shape.codec.pack, shape.head, shape.bin_head
-        self.frame_head = HEADER.pack(MAGIC, shape.codec.size, 0)[:-4]
+        self.frame_head = HEADER.pack(MAGIC, shape.codec.size, 0)[1:-4]  # its first byte is written last
         self.frame_bytes = HEADER.size + shape.codec.size
 
     def clear(self) -> None:

@@ -4,75 +4,124 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
+import shutil
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import aiofiles
 import aiofiles.os
+import structlog
 
-from fleetbox_edge.outbox import Outbox
+from fleetbox.errors import FleetboxError, NotFound
+from fleetbox.ledger import Drop
+from fleetbox.naming import Class
+from fleetbox_edge.drops import SUFFIX, read_drops
+from fleetbox_edge.numbers import Numbers
 from fleetbox_edge.parcels import Parcel
-from fleetbox_edge.replay import Index, Rebuilder, read_index
-from fleetbox_edge.spool import LEAST_VALUABLE_FIRST, Damage
+from fleetbox_edge.pruning import Pruner
+from fleetbox_edge.replay import Rebuilder
+from fleetbox_edge.session import Session
+from fleetbox_edge.spool import LEAST_VALUABLE_FIRST
 from fleetbox_edge.spool.spool import lock_folder, spool_folders
+from fleetbox_edge.spooled import Index, Key, read_index
+from fleetbox_edge.suspects import Suspect, Suspects
+from fleetbox_edge.writer import Door
+
+log = structlog.get_logger()
 
 AHEAD_BYTES = 32_000_000  # what is read from a spool before the store has it: memory stays bounded
 POLL_S = 0.05
+AGAIN_S = 1.0  # a store that does not answer now is asked again what it has
+STALE_S = 60.0  # making a spool folder takes milliseconds: an older one without its name was never finished
 
 
-@dataclass(slots=True)
 class Leftovers:
-    """Replay every spool folder under `root` whose process is gone, oldest first.
+    """Replay every spool folder of this robot whose process is gone, oldest first.
 
-    `replayed` counts rows and blobs handed to the writer, `damage` the frames that could not be read.
+    `replayed` counts rows and blobs handed to the writer, `damaged` the places that could not be read.
     """
 
-    root: Path
-    own: Path
-    outbox: Outbox
-    lock: threading.RLock
-    bound_us: int
-    max_bytes: int
-    replayed: int = 0
-    damage: Damage = field(default_factory=Damage)
-    _ahead: list[Parcel] = field(default_factory=list)
-    _ahead_bytes: int = 0
+    def __init__(self, session: Session, door: Door) -> None:
+        self.replayed = 0
+        self.damaged = 0
+        self._session, self._door = session, door
+        self._root = session.spool.folder.parent
+        self._pruner = Pruner(session)
+        self._unreadable: set[Path] = set()  # folders that the disk would not give back
+        self._ahead: list[Parcel] = []
+        self._ahead_bytes = 0
 
     async def run(self) -> None:
-        """Replay what there is now; returns when the store has it all and the folders are gone."""
-        for folder in spool_folders(self.root):
-            fd = lock_folder(folder) if folder != self.own else None
-            if fd is None:
-                continue
-            try:
-                await self._replay(folder)
-            finally:
+        """Replay what there is now; returns when the store has it all and the folders are gone.
+
+        Raises OSError when a folder could not be read; the others are done then, and it is left alone from now on.
+        """
+        held = {folder: fd for folder in self._dead() if (fd := lock_folder(folder)) is not None}
+        failed: OSError | None = None
+        try:
+            while held:
+                folder = next(iter(held))
+                await asyncio.to_thread(self._pruner.prune, list(held))  # a crash loop fills no disk
+                try:
+                    await self._replay(folder)
+                except OSError as error:
+                    self._unreadable.add(folder)
+                    failed = error
+                os.close(held.pop(folder))
+        finally:
+            for fd in held.values():
                 os.close(fd)
+        if failed is not None:
+            raise failed
+
+    def _dead(self) -> list[Path]:
+        """Return the folders that may be a dead process's; remove those that were never finished."""
+        for path in self._root.glob(".*"):
+            if path.is_dir() and time.time() - path.stat().st_mtime > STALE_S:
+                shutil.rmtree(path, ignore_errors=True)
+        skipped = {self._session.spool.folder, *self._unreadable}
+        return [folder for folder in spool_folders(self._root) if folder not in skipped]
 
     async def _replay(self, folder: Path) -> None:
-        paths = await self._pruned(folder)
+        drops = await self._drops(folder)
         for cls in reversed(LEAST_VALUABLE_FIRST):  # events and logs first: small, and worth most
-            mine = [path for path in paths if path.name.startswith(f"{cls}-")]
-            index = Index()
-            for path in mine:
-                await asyncio.to_thread(read_index, index, cls, await _read(path))
-            rebuilder = Rebuilder(index, cls, self.bound_us, self.damage)
-            for path in mine:
-                await self._put(await asyncio.to_thread(_records, rebuilder, await _read(path)))
-            await self._put(list(rebuilder.finish()))
-        await self._settled(0)
-        for name in await aiofiles.os.listdir(folder):
-            await aiofiles.os.remove(folder / name)
-        await aiofiles.os.rmdir(folder)
+            suspects = await self._feed(folder, cls, drops)
+            await self._settled(0)
+            for place in suspects.places:
+                self.damaged += 1
+                log.warning("part of a spool cannot be read", where=str(place), cls=cls)
+            for suspect in suspects.found():
+                await self._judge(suspect)
+        with self._session.lock:
+            self._session.outbox.drops.adopt(drop for drop, told in drops if not told)
+        await asyncio.to_thread(shutil.rmtree, folder)
+
+    async def _feed(self, folder: Path, cls: str, drops: list[tuple[Drop, bool]]) -> Suspects:
+        paths = await _files(folder, f"{cls}-*.seg")
+        index = Index()
+        for path in paths:
+            await asyncio.to_thread(read_index, index, cls, await _read(path))
+        dropped: dict[Key, Numbers] = {}
+        for drop, _ in drops:
+            dropped.setdefault((drop.session, drop.stream), Numbers()).add(drop.first, drop.first + drop.rows)
+        suspects = Suspects(index, cls, dropped)
+        rebuilder = Rebuilder(index, cls, self._session.bound_us, suspects)
+        for path in paths:
+            await self._put(await asyncio.to_thread(_records, rebuilder, path, await _read(path)))
+        await self._put(list(rebuilder.finish()))
+        return suspects
+
+    async def _drops(self, folder: Path) -> list[tuple[Drop, bool]]:
+        return [item for path in await _files(folder, f"*{SUFFIX}") for item in read_drops(await _read(path))]
 
     async def _put(self, parcels: Iterable[Parcel]) -> None:
         for parcel in parcels:
             if self._ahead_bytes > AHEAD_BYTES:
                 await self._settled(AHEAD_BYTES // 2)
-            with self.lock:
-                self.outbox.put(parcel)
+            with self._session.lock:
+                self._session.outbox.put(parcel)
             self.replayed += parcel.count
             self._ahead_bytes += parcel.size
             self._ahead.append(parcel)
@@ -86,29 +135,53 @@ class Leftovers:
                 return
             await asyncio.sleep(POLL_S)
 
-    async def _pruned(self, folder: Path) -> list[Path]:
-        """Return the folder's segments, oldest first, less what goes beyond the bound: a crash loop fills no disk."""
-        names = await aiofiles.os.listdir(folder)
-        paths = [folder / name for name in sorted(names) if name.endswith(".seg")]
-        size = sum(path.stat().st_size for path in paths)
-        for cls in LEAST_VALUABLE_FIRST:
-            for path in [path for path in paths if path.name.startswith(f"{cls}-")]:
-                if size <= self.max_bytes:
-                    return paths
-                index = Index()
-                size -= path.stat().st_size
-                await asyncio.to_thread(read_index, index, cls, await _read(path))
-                with self.lock:
-                    self.outbox.lost["spool full"] += index.rows
-                paths.remove(path)
-                await aiofiles.os.remove(path)
-        return paths
+    async def _judge(self, suspect: Suspect) -> None:
+        """Count what neither the spool nor the store has as dropped, by its numbers."""
+        left = suspect.numbers.without(await self._stored(suspect))
+        for first, end in left:
+            log.error(
+                "records were lost in the spool", stream=suspect.stream, session=suspect.session, first=first,
+                rows=end - first, why=suspect.reason, where=str(suspect.place),
+            )  # fmt: skip
+            drop = Drop(
+                cast("Class", suspect.cls), suspect.stream, suspect.session, first, end - first, suspect.reason,
+                suspect.start_us,
+            )  # fmt: skip
+            with self._session.lock:
+                self._session.outbox.drops.note(drop)
+
+    async def _stored(self, suspect: Suspect) -> Numbers:
+        """Return which numbers of the session the store has around the suspect's time; asks until it answers."""
+        margin_us = self._session.bound_us
+        while True:
+            found = Numbers()
+            try:
+                async for head in self._door.store.query(
+                    suspect.cls, (suspect.stream,), head=True,
+                    start_us=max(0, suspect.start_us - margin_us), stop_us=suspect.stop_us + margin_us,
+                ):  # fmt: skip
+                    if head.labels.get("session") == suspect.session:
+                        seq = int(head.labels.get("seq", "0"))
+                        found.add(seq, seq + max(1, int(head.labels.get("rows", "0"))))
+                return found
+            except NotFound:
+                return found
+            except FleetboxError:
+                await asyncio.sleep(AGAIN_S)
+
+
+async def _files(folder: Path, glob: str) -> list[Path]:
+    return await asyncio.to_thread(lambda: sorted(folder.glob(glob)))
 
 
 async def _read(path: Path) -> bytes:
-    async with aiofiles.open(path, "rb") as file:
-        return await file.read()
+    """Return a file's bytes, none for one that had to be given up."""
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            return await file.read()
+    except FileNotFoundError:
+        return b""
 
 
-def _records(rebuilder: Rebuilder, data: bytes) -> list[Parcel]:
-    return list(rebuilder.feed(data))
+def _records(rebuilder: Rebuilder, path: Path, data: bytes) -> list[Parcel]:
+    return list(rebuilder.feed(path, data))

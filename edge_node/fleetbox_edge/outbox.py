@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from typing import cast
 
+from fleetbox.ledger import Drop
+from fleetbox.naming import Class
+from fleetbox_edge.drops import DropBook
 from fleetbox_edge.parcels import Parcel
 from fleetbox_edge.spool import LEAST_VALUABLE_FIRST
 
@@ -22,7 +26,7 @@ class Outbox:
         self.memory_bytes = memory_bytes
         self.held_bytes = 0
         self.heavy: deque[Parcel] = deque()  # rows beyond the bound: to be packed into the spool, out of memory
-        self.lost: Counter[str] = Counter()  # reason -> rows and blobs
+        self.drops = DropBook()
         self.acknowledged = 0
         self._on_full = on_full
         self._queues: dict[str, deque[Parcel]] = {cls: deque() for cls in LEAST_VALUABLE_FIRST}
@@ -94,7 +98,7 @@ class Outbox:
         if parcel.state == "sending":
             parcel.state = "taken"
             if parcel.doomed:
-                self.lose(parcel, "spool full")
+                self.lose(parcel, parcel.doomed)
 
     def acknowledge(self, parcel: Parcel) -> None:
         """Close a parcel's account: it is readable in the store."""
@@ -104,7 +108,9 @@ class Outbox:
     def lose(self, parcel: Parcel, reason: str) -> None:
         """Close a parcel's account as a counted drop."""
         if self._close(parcel, "lost"):
-            self.lost[reason] += parcel.count
+            to = parcel.address
+            cls = cast("Class", to.cls)
+            self.drops.note(Drop(cls, to.stream, to.session, parcel.seq, parcel.count, reason, parcel.time_us))
 
     def relieve(self, parcel: Parcel) -> None:
         """Take a parcel's payload off the memory account: the spool has it as a finished record."""

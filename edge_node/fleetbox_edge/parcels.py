@@ -52,7 +52,7 @@ class Parcel:
     number: int = 0
     held: int = 0  # bytes of memory it is charged for
     state: str = "waiting"  # -> taken -> sending (and back to taken) -> done | lost
-    doomed: bool = False  # the spool gave it up while it was being sent: it is lost unless that succeeds
+    doomed: str = ""  # why the spool gave it up while it was being sent: it is lost unless that succeeds
     rest: Parcel | None = None  # rows that the store's own, shorter copy lacks: sent as a parcel of their own
     probe: tuple[int, int, int] | None = None  # (key, seq, rows) of a chunk it was part of, before rows were damaged
 

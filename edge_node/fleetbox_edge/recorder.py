@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 
 POLL_S = 0.005  # flush looks this often: well below the store's answer
 CLOSE_S = 10.0  # a store that runs takes the rest within a second; one that doesn't gets it at the next start
-SCHEMAS_S = 5.0  # the store has just answered for the records; a schema more takes milliseconds
+DESCRIBE_S = 5.0  # the store has just answered for the records; a schema more takes milliseconds
 STOP_TRIES = 8  # seconds; longer than a relay's own grace for a batch on the wire
 
 When = str | float | int | datetime
@@ -73,8 +73,9 @@ class Recorder:
         self._agent: Agent | None = None
         self._stopped = False
         self._session = Session(
-            self._open_spool, outbox, bound_us=self.settings.chunk, clock=clock, preview=self._previewer.take
-        )
+            self._open_spool, outbox, bound_us=self.settings.chunk, clock=clock, preview=self._previewer.take,
+            synced=self._classes("always"),
+        )  # fmt: skip
         self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
         self._work = self._loop.run(self._start(duties))
         _living.add(self)
@@ -160,8 +161,8 @@ class Recorder:
             return Stats(
                 session.id, session.sealed_rows + open_rows, session.blobs, session.bytes, session.outbox.acknowledged,
                 waiting + open_rows, session.spool.bytes, session.outbox.held_bytes,
-                dict(session.outbox.lost), session.bumped(), session.backward,
-                agent.leftovers.replayed, agent.leftovers.damage.frames, self._previewer.skipped,
+                dict(session.outbox.drops.lost), session.bumped(), session.backward,
+                agent.leftovers.replayed, agent.leftovers.damaged, self._previewer.skipped,
                 self._last_error(), agent.duties is not None and agent.duties.held.is_set(),
             )  # fmt: skip
 
@@ -195,9 +196,10 @@ class Recorder:
         self._agent = Agent(self.settings, self._session, duties=duties)
         return self._loop.start(self._agent.run())
 
-    def _open_spool(self, on_drop: Callable[[str, Segment], None]) -> Spool:
+    def _open_spool(self, on_drop: Callable[[str, Segment, str], None]) -> Spool:
         settings = self.settings
-        limits = Limits(settings.spool.max, settings.ring.leave_free)
+        lingering = self._classes("interval", "always")
+        limits = Limits(settings.spool.max, settings.ring.leave_free, lingering=lingering)
         root = settings.state / "spool" / settings.robot
         try:
             return Spool(root / self._folder_name(), limits, on_drop)
@@ -206,6 +208,9 @@ class Recorder:
                 f"the spool of {settings.robot} cannot be made in {root}: {error.strerror or error}",
                 "let `state` in robot.toml name a folder that this program may write to, on a disk with room",
             ) from error
+
+    def _classes(self, *modes: str) -> frozenset[str]:
+        return frozenset(cls for cls, mode in self.settings.spool.fsync.items() if mode in modes)
 
     def _folder_name(self) -> str:
         return f"{system_time.time_ns():020d}-{id(self) & 0xFFFFFF:06x}"  # sorts by start
@@ -224,12 +229,14 @@ class Recorder:
         self._session.blob(stream, types.get("images"), body, time_us, labels)
 
     def _describe(self, deadline_s: float | None) -> None:
-        """Write the schemas of what has arrived; one that the store does not take now is tried again by the agent."""
-        if self._stopped or self._work.done() or not self._running.schemas.due:
-            return
-        left_s = SCHEMAS_S if deadline_s is None else min(SCHEMAS_S, deadline_s - system_time.monotonic())
-        with suppress(TimeoutError, CancelledError, RuntimeError):  # closed from another thread just now
-            self._loop.run(self._running.schemas.write(), max(left_s, POLL_S))
+        """Write the schemas of what has arrived, and drops; what the store does not take now the agent tries again."""
+        agent = self._running
+        for due, write in ((agent.schemas.due, agent.schemas.write), (agent.teller.due, agent.teller.tell)):
+            if self._stopped or self._work.done() or not due:
+                continue
+            left_s = DESCRIBE_S if deadline_s is None else min(DESCRIBE_S, deadline_s - system_time.monotonic())
+            with suppress(TimeoutError, CancelledError, RuntimeError):  # closed from another thread just now
+                self._loop.run(write(), max(left_s, POLL_S))
 
     def _last_error(self) -> str | None:
         troubles = list(self._running.troubles.values())
@@ -262,7 +269,7 @@ class Recorder:
         with session.lock:
             session.seal_all()
             session.closed = True
-            empty = session.spool.close()
+            empty = all([session.spool.close(), session.outbox.drops.close()])
         for segment in session.spool.garbage:
             segment.release()
             segment.path.unlink(missing_ok=True)

@@ -2,91 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-import msgpack
+from pathlib import Path
 
 from fleetbox import chunks
-from fleetbox_edge.packing import ROW_MARK, Shape
+from fleetbox_edge.packing import Shape
 from fleetbox_edge.parcels import Address, Parcel
-from fleetbox_edge.spool import Damage, scan
-
-Key = tuple[str, str]  # session, stream
-
-
-class Ranges:
-    """Find the range of numbers that a number lies in; ranges begin where they are added."""
-
-    def __init__(self) -> None:
-        self._ranges: dict[int, tuple[int, int, int]] = {}
-        self._firsts: list[int] = []
-        self._last: tuple[int, int, int] | None = None
-
-    def add(self, first: int, count: int, note: int = 0) -> None:
-        """Add [first, first + count)."""
-        self._ranges[first] = (first, count, note)
-        self._firsts = []
-
-    def find(self, seq: int) -> tuple[int, int, int] | None:
-        """Return (first, count, note) of the range that holds the number."""
-        if self._last is not None and self._last[0] <= seq < self._last[0] + self._last[1]:
-            return self._last  # rows come in order: nearly always the same range again
-        if len(self._firsts) != len(self._ranges):
-            self._firsts = sorted(self._ranges)
-        at = bisect_right(self._firsts, seq) - 1
-        found = self._ranges[self._firsts[at]] if at >= 0 else None
-        if found is None or seq >= found[0] + found[1]:
-            return None
-        self._last = found
-        return found
-
-
-@dataclass(slots=True)
-class Index:
-    """Know of one class's segments what rows alone don't tell: shapes, where chunks end, what is done."""
-
-    shapes: dict[int, tuple[Shape, Address]] = field(default_factory=dict)
-    seals: dict[Key, Ranges] = field(default_factory=lambda: defaultdict(Ranges))  # the note is the key in µs
-    done: dict[Key, Ranges] = field(default_factory=lambda: defaultdict(Ranges))
-    units: dict[Key, Ranges] = field(default_factory=lambda: defaultdict(Ranges))  # chunks kept as finished records
-    rows: int = 0  # rows and blobs met, done or not
-
-    def is_done(self, key: Key, seq: int) -> bool:
-        """Tell whether the store has this number."""
-        return self.done[key].find(seq) is not None
-
-    def is_row_needed(self, key: Key, seq: int) -> bool:
-        """Tell whether a row is neither in the store nor in a finished record of the spool."""
-        return not self.is_done(key, seq) and self.units[key].find(seq) is None
-
-
-def read_index(index: Index, cls: str, data: bytes) -> None:
-    """Add one segment to the index."""
-    for _, payload in scan(data, Damage()):
-        if payload[0] == ROW_MARK:
-            index.rows += 1
-            continue
-        kind, *rest = msgpack.unpackb(payload)
-        if kind == "shape":
-            number, session, stream, type_name, content_type, labels, names, kinds, loose = rest
-            address = Address(session, cls, stream, type_name, content_type, labels)
-            index.shapes[number] = Shape(number, tuple(names), tuple(kinds), loose), address
-        elif kind == "seal":
-            session, stream, seq, rows, key_us = rest
-            index.seals[session, stream].add(seq, rows, key_us)
-        elif kind == "done":
-            session, stream, seq, count = rest
-            index.done[session, stream].add(seq, count)
-        elif kind == "cols":
-            index.rows += int(rest[6])
-        elif kind == "unit":
-            index.rows += max(1, int(rest[6]))
-            if rest[6]:
-                index.units[rest[0], rest[1]].add(int(rest[5]), int(rest[6]))
+from fleetbox_edge.spool import HEADER, Stretch, scan
+from fleetbox_edge.spool.heads import read_head
+from fleetbox_edge.spooled import UNREADABLE, Index, Key, Part, is_needed, part_of
+from fleetbox_edge.suspects import Place, Suspects
 
 
 @dataclass(slots=True)
@@ -117,37 +43,31 @@ class _Growing:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Hold one row, or one piece of many rows, as the spool has it."""
-
-    address: Address
-    shape: Shape | None
-    seq: int
-    rows: int
-    start_us: int
-    stop_us: int
-    data: bytes
-
-
 class Rebuilder:
-    """Turn one class's frames, given segment by segment, back into the records they were to become."""
+    """Turn one class's frames, given segment by segment, back into the records they were to become.
 
-    def __init__(self, index: Index, cls: str, bound_us: int, damage: Damage) -> None:
-        self._index, self._cls, self._bound_us, self._damage = index, cls, bound_us, damage
+    `suspects` is told what was met, and what could not be read.
+    """
+
+    def __init__(self, index: Index, cls: str, bound_us: int, suspects: Suspects) -> None:
+        self._index, self._cls, self._bound_us, self._suspects = index, cls, bound_us, suspects
         self._growing: dict[Key, _Growing] = {}
 
-    def feed(self, data: bytes) -> Iterator[Parcel]:
+    def feed(self, path: Path, data: bytes) -> Iterator[Parcel]:
         """Yield the records that are complete with this segment."""
-        for _, payload in scan(data, self._damage):
-            if payload[0] == ROW_MARK:
-                yield from self._row(payload)
+        head = read_head(data)
+        for offset, payload in scan(data, lambda stretch: self._suspects.damaged(Place(path, stretch))):
+            try:
+                part = part_of(self._index, self._cls, payload)
+            except UNREADABLE:
+                framed = data[offset : offset + HEADER.size + len(payload)]
+                self._suspects.damaged(Place(path, Stretch(offset, framed)))
                 continue
-            kind, *rest = msgpack.unpackb(payload)
-            if kind == "cols":
-                yield from self._columns(rest)
-            elif kind == "unit":
-                yield from self._unit(rest)
+            if part is not None:
+                self._suspects.met(part.key, part.seq, part.count, part.start_us)
+                yield from self._take(part)
+        if head is not None and len(data) < head.size:
+            self._suspects.damaged(Place(path, Stretch(len(data), b"")))
 
     def finish(self) -> Iterator[Parcel]:
         """Yield what was still growing when the process died."""
@@ -155,30 +75,16 @@ class Rebuilder:
             yield growing.parcel()
         self._growing.clear()
 
-    def _row(self, payload: bytes) -> Iterable[Parcel]:
-        number, seq, time_us, _ = msgpack.unpackb(payload)
-        if number not in self._index.shapes:
-            self._damage.frames += 1
+    def _take(self, part: Part) -> Iterable[Parcel]:
+        if not is_needed(self._index, part):
             return ()
-        shape, address = self._index.shapes[number]
-        return self._grow(_Part(address, shape, seq, 1, time_us, time_us, payload))
+        if not part.whole:
+            return self._grow(part)
+        size = len(part.data)
+        return (Parcel(part.address, part.seq, part.start_us, part.stop_us, part.rows, size, part.data),)
 
-    def _columns(self, rest: list[Any]) -> Iterable[Parcel]:
-        session, stream, type_name, content_type, labels, seq, rows, start_us, stop_us, data = rest
-        address = Address(session, self._cls, stream, type_name, content_type, labels)
-        return self._grow(_Part(address, None, seq, rows, start_us, stop_us, data))
-
-    def _unit(self, rest: list[Any]) -> Iterable[Parcel]:
-        session, stream, type_name, content_type, labels, seq, rows, time_us, stop_us, body = rest
-        if self._index.is_done((session, stream), seq):
-            return ()
-        address = Address(session, self._cls, stream, type_name, content_type, labels)
-        return (Parcel(address, seq, time_us, stop_us, rows, len(body), body),)
-
-    def _grow(self, part: _Part) -> Iterator[Parcel]:
-        key = (part.address.session, part.address.stream)
-        if not self._index.is_row_needed(key, part.seq):
-            return
+    def _grow(self, part: Part) -> Iterator[Parcel]:
+        key = part.key
         growing = self._growing.get(key)
         if growing is not None and not self._fits(growing, part, key):
             yield growing.parcel()
@@ -195,7 +101,7 @@ class Rebuilder:
             del self._growing[key]
             yield growing.parcel()
 
-    def _fits(self, growing: _Growing, part: _Part, key: Key) -> bool:
+    def _fits(self, growing: _Growing, part: Part, key: Key) -> bool:
         if part.seq != growing.first_seq + growing.rows or growing.address != part.address:
             return False
         if growing.seal is not None:
@@ -205,5 +111,5 @@ class Rebuilder:
         return one_shape and within and growing.size < chunks.MAX_BYTES and not self._index.seals[key].find(part.seq)
 
 
-def _same_schema(growing: _Growing, part: _Part) -> bool:
+def _same_schema(growing: _Growing, part: Part) -> bool:
     return bool(chunks.table(growing.parts[0]).schema == chunks.table(part.data).schema)

@@ -6,6 +6,7 @@ import secrets
 import struct
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
@@ -23,6 +24,9 @@ from fleetbox_edge.lanes import JITTER_US, NEVER, Lane
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.packing import STAMP_MARK, picker, shape_of
 from fleetbox_edge.parcels import Address, Parcel
+from fleetbox_edge.spool import MAGIC
+
+FIRST_BYTE = MAGIC[0]  # of a frame, written last: a process killed in the middle leaves none that looks whole
 
 Preview = Callable[[str, bytes, int, Mapping[str, Any] | None], None]
 
@@ -48,12 +52,14 @@ class Session(Journal):
         bound_us: int = chunks.BOUND_US,
         clock: Clock | None = None,
         preview: Preview | None = None,
+        synced: frozenset[str] = frozenset(),  # classes that are on the disk when `log` returns
     ) -> None:
         clock = clock or Clock()
         self.id = new_session_id(clock)
         self.backward = 0  # times given out of order
         self._bumped_before = 0  # in sessions that a clock step has ended
         self._preview = preview
+        self._synced = synced
         self._shapes = 0
         self.foreign = False  # whether this is the copy of it in a forked child
         super().__init__(open_spool, outbox, bound_us, clock)
@@ -92,7 +98,8 @@ class Session(Journal):
             for at in lane.bools:
                 if values[at] is not True and values[at] is not False:
                     return self._log(stream, value, time, labels)
-            segment.map[start:end] = lane.frame_head + crc32(payload).to_bytes(4) + payload
+            segment.map[start + 1 : end] = lane.frame_head + crc32(payload).to_bytes(4) + payload
+            segment.map[start] = FIRST_BYTE
             segment.offset = end
             lane.parts.append(payload)
             lane.last = lane.last_given = stamp
@@ -119,6 +126,7 @@ class Session(Journal):
             row = time_series.flatten(value)
             with self.lock:
                 self._row(self._lane(stream, kind, labels), row, value, given_us)
+            self._reach_disk(kind.cls)
             return
         body = kind.encode(value)  # outside the lock: a picture takes a millisecond
         self.blob(stream, kind, body, given_us, labels)
@@ -136,6 +144,7 @@ class Session(Journal):
             parcel = Parcel(lane.address, lane.seq, stamp, stamp, 0, len(body), body)
             self._append_blob(lane, parcel, body)
             due = self._preview is not None and kind is images.TYPE
+        self._reach_disk(kind.cls)
         if due and self._preview is not None:
             self._preview(stream, body, stamp, labels)
 
@@ -155,6 +164,7 @@ class Session(Journal):
             lane = self._lane(stream, time_series.TYPE, labels)
             for piece in made:
                 self._piece(lane, piece)
+        self._reach_disk(time_series.TYPE.cls)
 
     def _piece(self, lane: Lane, piece: Piece) -> None:
         if lane.shape is not None or piece.start_us <= lane.last or piece.stop_us >= lane.close_at:
@@ -178,7 +188,8 @@ class Session(Journal):
             self._shapes += 1
             lane.set_shape(fresh, chunks.MAX_BYTES)
             shape = fresh
-        if value.__class__ is dict and lane.width == NEVER and (pick := picker(shape)) and len(value) == len(row):
+        short = value.__class__ is dict and lane.width == NEVER and lane.address.cls not in self._synced
+        if short and (pick := picker(shape)) and len(value) == len(row):
             lane.take_the_short_way(shape, pick)
         stamp, backward = lane.stamp(self._now_us(), given_us)
         if backward or stamp >= lane.close_at:
@@ -187,6 +198,16 @@ class Session(Journal):
         if not lane.parts:
             stamp = lane.take_key(stamp)
         self._append_row(lane, shape.pack(lane.seq, stamp, tuple(row.values())), stamp)
+
+    def _reach_disk(self, cls: str) -> None:
+        """Wait until the disk has a class's frames, without the lock: others go on meanwhile."""
+        if cls not in self._synced:
+            return
+        with self.lock:
+            segments = self.spool.unsynced(cls)
+        for segment in segments:
+            with suppress(OSError):  # freed meanwhile: the store has it
+                segment.sync()
 
     def renew(self) -> None:
         """Begin a new session by the wall clock as it stands now: numbers start again, open chunks close."""

@@ -13,13 +13,16 @@ from fleetbox.errors import AccessDenied, FleetboxError, InputError, NotFound, S
 from fleetbox.labels import Labels
 from fleetbox.records import Draft
 from fleetbox_edge.parcels import Gone, Parcel
+from fleetbox_edge.readable import unreadable
 from fleetbox_edge.session import Session
 from fleetbox_edge.spool import LEAST_VALUABLE_FIRST
+from fleetbox_edge.store_disk import Room
 
 GATHER_S = 0.2  # a batch waits this long to fill: the engine's cost is per request
 FIRST_WAIT_S = 0.1  # a restarted store answers within a second
 LONGEST_WAIT_S = 2.0  # the store is on this machine: asking costs nothing
 FINAL = frozenset({400, 413, 422})  # what the engine will never take, however often it is asked
+NOT_KEPT = 507  # as the engine answers itself, once it has noticed that its disk is full
 BUMPS = 100  # a key taken by a record that isn't ours: look this far for a free one
 
 
@@ -39,11 +42,16 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Tell others what happens: labels to give, records made, trouble met (None: over)."""
+    """Tell others what happens: labels to give, records made, records stored, trouble met (None: over).
+
+    `room` says what is free on the store's disk, None where that cannot be told.
+    """
 
     kept: Callable[[str, str], Labels]
     made: Callable[[Parcel, bytes], None]
+    stored: Callable[[str, str, int], None]  # class, stream, stamp in µs; before the spool lets go of it
     trouble: Callable[[str, FleetboxError | None], None]
+    room: Callable[[], Room | None]
 
 
 Pair = tuple[Parcel, Draft]
@@ -157,14 +165,38 @@ class Writer:
         pairs = [pair for pair in pairs if not await self._was_whole(cls, *pair)]
         if not pairs:
             return
+        near_full = self._is_near_full()
         report = await self._door.store.write(cls, [draft for _, draft in pairs])
         refusals = {id(draft): (status, message) for draft, status, message in report.refused}
-        self._session.acknowledge([parcel for parcel, draft in pairs if id(draft) not in refusals])
+        taken = [pair for pair in pairs if id(pair[1]) not in refusals]
+        if taken and (near_full or self._is_near_full()):
+            for draft in await unreadable(self._door.store, cls, [draft for _, draft in taken]):
+                refusals[id(draft)] = (NOT_KEPT, "the store said yes to it, but cannot give it back")
+        self._done(cls, [pair for pair in taken if id(pair[1]) not in refusals])
         if not refusals:
             self._hooks.trouble(cls, None)
         for pair in pairs:
             if (refusal := refusals.get(id(pair[1]))) is not None:
                 await self._settle(cls, pair, *refusal)
+
+    def _is_near_full(self) -> bool:
+        """Tell whether the store's disk is, or may be, so full that its word needs a second look.
+
+        Raises StoreRefused where even the engine's own notes would hardly fit: what is not sent is not lost.
+        """
+        room = self._hooks.room()
+        if room is not None and room.exhausted:
+            store = self._door.store
+            what = f"the disk of {store.name} ({store.url}) has {room.free / 1e6:.0f} MB left"
+            step = "free some space there: records wait in the spool until then"
+            raise StoreRefused(f"{what}, and {room.reserve / 1e6:.0f} MB are the store's own reserve", 507, step)
+        return room is None or room.near_full
+
+    def _done(self, cls: str, pairs: list[Pair]) -> None:
+        """Close accounts of what is readable; whoever counts minutes hears of it first, lest a kill comes between."""
+        for _, draft in pairs:
+            self._hooks.stored(cls, draft.entry, draft.time_us)
+        self._session.acknowledge([parcel for parcel, _ in pairs])
 
     async def _make_bucket(self, cls: str) -> None:
         try:
@@ -194,7 +226,7 @@ class Writer:
         wanted = (draft.labels["session"], str(seq), str(rows))
         if (labels.get("session"), labels.get("seq"), labels.get("rows")) != wanted:
             return False
-        self._session.acknowledge([parcel])
+        self._done(cls, [(parcel, replace(draft, time_us=key_us))])
         return True
 
     async def _is_there(self, cls: str, parcel: Parcel, draft: Draft) -> bool:
@@ -214,7 +246,7 @@ class Writer:
             with self._session.lock:
                 self._session.outbox.put(parcel.rest)
                 parcel.rows = stored
-        self._session.acknowledge([parcel])
+        self._done(cls, [(parcel, draft)])
         return True
 
     async def _beside(self, cls: str, parcel: Parcel, draft: Draft) -> bool:
@@ -223,7 +255,9 @@ class Writer:
             moved = replace(draft, time_us=draft.time_us + bump_us)
             report = await self._door.store.write(cls, [moved])
             if not report.refused:
-                self._session.acknowledge([parcel])
+                if self._is_near_full() and await unreadable(self._door.store, cls, [moved]):
+                    return False
+                self._done(cls, [(parcel, moved)])
                 return True
             if report.refused[0][1] != 409:
                 return False

@@ -14,6 +14,7 @@ import pytest
 from fleetbox import chunks
 from fleetbox.blobs import Store
 from fleetbox.errors import NotFound
+from fleetbox.ledger import Drop, read_ledger
 from fleetbox.records import Record
 from fleetbox.settings import RobotSettings, load_robot
 from fleetbox_edge.recorder import Recorder
@@ -63,6 +64,15 @@ class Robot:
     def rows(self, stream: str) -> list[dict[str, Any]]:
         """Return every row of a stream of numbers, chunk after chunk."""
         return [row for record in self.records("sensor", stream) for row in chunks.rows(record.data)]
+
+    def drops(self) -> list[Drop]:
+        """Return every drop that the robot's ledger names."""
+
+        async def read() -> list[Drop]:
+            async with Store(self.url, self.token) as store:
+                return (await read_ledger(store, "meta", self.id)).drops
+
+        return asyncio.run(read())
 
     def spools(self) -> list[Path]:
         """Return the segments that are still on disk."""

@@ -152,6 +152,7 @@ def test_a_child_that_lives_on_does_not_hold_its_parents_spool(robot: Robot) -> 
         assert parent.stdin is not None
         assert parent.stdout.readline() == b"forked\n"
         parent.kill()
+        parent.wait(20)
         robot.url = good
         robot.write()
         with Recorder(robot.file, duties=False) as after:

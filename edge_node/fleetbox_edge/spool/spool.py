@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleetbox_edge.spool.frames import HEADER
+from fleetbox_edge.spool.heads import head_bytes
 from fleetbox_edge.spool.segments import Segment
 
 LEAST_VALUABLE_FIRST = ("media", "sensor", "log", "meta")  # one frame weighs as much as minutes of scalars
+LINGER_S = 5.0  # the engine syncs 160 files a second: a robot of 30 streams within one
 _KEEP_BOUND = 4_096  # bytes: a shape's two copies and a seal go along with a small frame
 
 
@@ -26,11 +30,12 @@ class SpoolFull(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bound a spool, in bytes."""
+    """Bound a spool, in bytes, and say which classes' segments stay for a while when the store has them."""
 
     max_bytes: int = 2_000_000_000  # minutes of a camera, days of scalars
     leave_free_bytes: int = 0  # the disk floor
     segment_bytes: int = 8 << 20  # one of the largest records; a quarter of a second of a fast camera
+    lingering: frozenset[str] = frozenset()  # classes to outlive a power cut: the store itself syncs a little later
 
     @property
     def usual_segment_bytes(self) -> int:
@@ -41,17 +46,24 @@ class Limits:
 class Spool:
     """Append frames per class; make room by dropping the least valuable and oldest segment first.
 
-    Not thread-safe: the session's lock guards it. `on_drop(cls, segment)` is told before a segment
-    that still held something is given up.
+    Not thread-safe: the session's lock guards it. `on_drop(cls, segment, reason)` is told before a
+    segment that still held something is given up.
     """
 
-    def __init__(self, folder: Path, limits: Limits, on_drop: Callable[[str, Segment], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        on_drop: Callable[[str, Segment, str], None],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._lock_fd = _make_locked(folder)
         self.folder = folder
         self.limits = limits
         self.bytes = 0
         self.garbage: deque[Segment] = deque()  # given up or done; the agent removes the files
         self._on_drop = on_drop
+        self._monotonic_s = monotonic_s
         self._chains: dict[str, deque[Segment]] = {cls: deque() for cls in LEAST_VALUABLE_FIRST}
         self._spares: dict[str, Segment] = {}
         self._made = 0
@@ -77,7 +89,7 @@ class Spool:
     def sweep(self, cls: str) -> None:
         """Give up segments the store has in full, oldest first: a seal must outlive the rows it closes."""
         chain = self._chains[cls]
-        while chain and chain[0].closed and chain[0].idle:
+        while chain and chain[0].closed and chain[0].idle and not self._lingers(cls, chain[0]):
             self._discard(chain.popleft())
 
     def due_spare(self) -> tuple[str, Path, int] | None:
@@ -101,8 +113,13 @@ class Spool:
         """Return every segment that holds something."""
         return [segment for chain in self._chains.values() for segment in chain]
 
+    def unsynced(self, cls: str) -> list[Segment]:
+        """Return the segments of a class that the disk may not have as they are."""
+        return [segment for segment in self._chains[cls] if segment.synced < segment.offset]
+
     def close(self) -> bool:
         """Let go of all files; return whether the folder holds nothing any more."""
+        self.limits = replace(self.limits, lingering=frozenset())
         for spare in self._spares.values():
             self._discard(spare)
         self._spares.clear()
@@ -120,6 +137,14 @@ class Spool:
             os.close(self._lock_fd)
             self._lock_fd = None
 
+    def _lingers(self, cls: str, segment: Segment) -> bool:
+        """Tell whether a segment that is done stays: a power cut may still take from the store what it has said to."""
+        if cls not in self.limits.lingering:
+            return False
+        now_s = self._monotonic_s()
+        segment.idle_since_s = now_s if segment.idle_since_s is None else segment.idle_since_s
+        return now_s - segment.idle_since_s < LINGER_S
+
     def _spare(self, cls: str, need: int) -> Segment | None:
         spare = self._spares.get(cls)
         if spare is None or not spare.has_room(need):
@@ -127,7 +152,7 @@ class Spool:
         return self._spares.pop(cls)
 
     def _create(self, cls: str, need: int) -> Segment:
-        size = max(self.limits.usual_segment_bytes, need + _KEEP_BOUND)
+        size = max(self.limits.usual_segment_bytes, head_bytes() + need + _KEEP_BOUND)
         self._make_room(cls, size)
         return self._open(cls, size)
 
@@ -135,7 +160,7 @@ class Spool:
         try:
             segment = Segment(self._next_path(cls), size)
         except OSError as error:
-            raise SpoolFull(f"spool: {error.strerror or error}") from error
+            raise SpoolFull(_reason(error)) from error
         self.bytes += size
         return segment
 
@@ -152,7 +177,7 @@ class Spool:
             if victim is None:
                 raise SpoolFull(fault)
             owner, segment = victim
-            self._on_drop(owner, segment)
+            self._on_drop(owner, segment, fault)
             self._chains[owner].remove(segment)
             self._discard(segment)
             segment.path.unlink(missing_ok=True)  # at once: the room is needed now
@@ -163,7 +188,7 @@ class Spool:
         try:
             free = os.statvfs(self.folder)
         except OSError as error:
-            return f"spool: {error.strerror or error}"
+            return _reason(error)
         if free.f_bavail * free.f_frsize - size < self.limits.leave_free_bytes:
             return "disk floor"
         return None
@@ -187,6 +212,11 @@ class Spool:
         segment.close()
         self.bytes -= segment.size
         self.garbage.append(segment)
+
+
+def _reason(error: OSError) -> str:
+    """Name a failure of the disk as drops are counted under it."""
+    return "disk full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"spool: {error.strerror or error}"
 
 
 def spool_folders(root: Path) -> list[Path]:

@@ -7,15 +7,15 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetbox_edge.spool import Damage, frame, scan
+from fleetbox_edge.spool import Stretch, frame, scan
 
 payloads = st.lists(st.binary(min_size=1, max_size=80), min_size=1, max_size=12)
 
 
 def read(data: bytes) -> tuple[list[bytes], int]:
     """Return the payloads of all whole frames and the count of damaged ones."""
-    damage = Damage()
-    return [payload for _, payload in scan(data, damage)], damage.frames
+    damage: list[Stretch] = []
+    return [payload for _, payload in scan(data, damage.append)], len(damage)
 
 
 @given(payloads, st.integers(0, 500))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetbox_edge.spool import Damage, Limits, Segment, Spool, SpoolFull, scan
+from fleetbox_edge.spool import Limits, Segment, Spool, SpoolFull, scan
+from fleetbox_edge.spool.heads import read_head
 from fleetbox_edge.spool.spool import lock_folder, spool_folders
 
 SMALL = Limits(max_bytes=1 << 20)  # sixteen segments of 64 KiB
@@ -19,10 +20,18 @@ class Dropped:
     def __init__(self) -> None:
         self.all: list[tuple[str, str]] = []
 
-    def __call__(self, cls: str, segment: Segment) -> None:
+    def __call__(self, cls: str, segment: Segment, reason: str) -> None:
         """Take note, and let the segment go."""
         self.all.append((cls, segment.path.name))
         segment.units.clear()
+
+
+def payloads(segment: Segment) -> list[bytes]:
+    """Return what a segment's file holds behind its head."""
+    head, *found = [payload for _, payload in scan(segment.path.read_bytes())]
+    assert read_head(segment.path.read_bytes()) is not None
+    assert b"head" in head
+    return found
 
 
 def fill(spool: Spool, cls: str, count: int, size: int = 10_000) -> None:
@@ -84,7 +93,7 @@ def test_a_frame_larger_than_a_segment_gets_its_own(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s", Limits(max_bytes=16 << 20), Dropped())
     segment = spool.reserve("media", 8_000_000)
     segment.append(bytes(range(250)) * 32_000)
-    assert [len(payload) for _, payload in scan(segment.path.read_bytes(), Damage())] == [8_000_000]
+    assert [len(payload) for payload in payloads(segment)] == [8_000_000]
 
 
 def test_done_segments_go_oldest_first(tmp_path: Path) -> None:
@@ -105,7 +114,7 @@ def test_what_is_appended_is_in_the_file_at_once(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s", SMALL, Dropped())
     segment = spool.reserve("log", 5)
     segment.append(b"hello")
-    assert [payload for _, payload in scan(segment.path.read_bytes(), Damage())] == [b"hello"]
+    assert payloads(segment) == [b"hello"]
 
 
 def test_a_folder_has_one_owner(tmp_path: Path) -> None:
