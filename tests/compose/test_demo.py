@@ -71,6 +71,12 @@ def test_the_main_job_is_measured_end_to_end(tmp_path: Path) -> None:
     for stream in ("health", "log/robot", "cam/front/preview"):
         for robot in ("r1", "r2"):
             assert held["cloud", robot, stream]["records"] == held["robot", robot, stream]["records"]
+    fault = facts["fault"]
+    assert fault["engine_alone"] == {"pending": 0, "active": True, "gone": 500}
+    assert fault["fleetbox"]["waited"] == 500
+    assert "r2--log" in fault["fleetbox"]["named"]
+    assert fault["fleetbox"]["arrived"] == fault["records"] == 600
+    assert held["cloud", "r2", "log/fault"]["records"] == 600
     assert _left_in(folder) == []
     assert (folder / "r1" / "data").is_dir()
 

@@ -14,7 +14,7 @@ from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.naming import RING_CLASSES
 from fleetbox.records import Record
 from fleetbox_local.child import Child, Command
-from fleetbox_local.demo.stage import HERO, ROBOTS, Stage
+from fleetbox_local.demo.stage import FAULTY, HERO, ROBOTS, Stage
 
 BRAKE_TEXT = "hard brake"  # what the simulated robot writes into its log at that moment
 PATIENCE_S = 20.0  # the log line travels in a batch of 200 ms; a loaded machine gets more
@@ -109,7 +109,7 @@ async def _count(stage: Stage, robot: str, share: Share) -> None:
     streams = set()
     async with stage.store(place) as store:
         for cls in RING_CLASSES:
-            async for head in store.query(place.bucket(robot, cls), head=True):
+            async for head in store.query(place.bucket(robot, cls), ("**", f"!{FAULTY}"), head=True):
                 streams.add(head.entry)
                 share.records += 1
                 share.total_bytes += head.size

@@ -1,4 +1,4 @@
-"""The order of the acts: fleet, record, moment, ask, table."""
+"""The order of the acts: fleet, record, moment, ask, table, fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fleetbox.cli.output import emit
 from fleetbox.errors import InputError
 from fleetbox.events import Event
 from fleetbox.settings import load_fleet
-from fleetbox_local.demo import ask, moment, record, table
+from fleetbox_local.demo import ask, fault, moment, record, table
 from fleetbox_local.demo.stage import HERO, ROBOTS, SHORTEST_S, Stage
 from fleetbox_local.fleet import LocalFleet
 
@@ -32,6 +32,7 @@ def run(directory: Path, seconds: float, as_json: bool, influx: bool | None) -> 
         stage.say(f"fleet     {route} on real ReductStore {local.version}, up in {_since(started)}")
         ask.run(stage, asyncio.run(_play(stage)))
         asyncio.run(table.report(stage))
+        fault.report(stage)
     stage.facts |= {"seconds": round(time.monotonic() - started, 1), "directory": str(directory)}
     if as_json:
         emit(stage.facts)
@@ -41,12 +42,14 @@ def run(directory: Path, seconds: float, as_json: bool, influx: bool | None) -> 
 
 
 async def _play(stage: Stage) -> Event:
-    with record.simulators(stage) as children:
-        brake_us = await record.wait_for_brake(stage, children)
-        await record.report(stage)
-        event = await moment.mark(stage, brake_us)
-        await record.finish(stage, children)
-    return await moment.wait_labelled(stage, event)
+    async with asyncio.TaskGroup() as beside:
+        with record.simulators(stage) as children:
+            beside.create_task(fault.play(stage))  # the recording takes half a minute anyway
+            brake_us = await record.wait_for_brake(stage, children)
+            await record.report(stage)
+            event = await moment.mark(stage, brake_us)
+            await record.finish(stage, children)
+        return await moment.wait_labelled(stage, event)
 
 
 def _farewell(stage: Stage, took: str) -> None:

@@ -16,6 +16,7 @@ from fleetbox.settings import FleetSettings, Place
 
 ROBOTS = ("r1", "r2")
 HERO = "r1"  # the robot that brakes
+FAULTY = "log/fault"  # the stream of the act Fault: no part of what the robots record by themselves
 PRE_US = 10_000_000  # what the story keeps before the brake
 POST_US = 5_000_000  # and after it
 TAIL_S = POST_US / 1e6 + 1.0  # recorded after the brake, so that the whole post-window exists

@@ -49,8 +49,8 @@ def watch(fleet_of: Callable[[], Any], words: str, within_s: float = WITHIN_S) -
     """Ask what `doctor` asks until a finding holds the words, at the longest for `within_s`."""
     started = time.monotonic()
     checks: list[Check] = []
-    while (waited_s := time.monotonic() - started) < within_s:
-        checks = asyncio.run(run_checks(fleet_of(), ROBOT, max(0.1, within_s - waited_s)))
+    while time.monotonic() - started < within_s:
+        checks = asyncio.run(run_checks(fleet_of(), ROBOT))
         if (finding := find(checks, words)) is not None:
             return Symptom(words, round(time.monotonic() - started, 1), finding)
         time.sleep(LOOK_S)
