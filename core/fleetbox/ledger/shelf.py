@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -44,7 +44,7 @@ async def write_page(store: Store, bucket: str, page: Page) -> Draft:
 
 async def read_pages(
     store: Store, bucket: str, entries: Sequence[str] = ENTRIES, *, start_us: int = 0
-) -> AsyncIterator[tuple[int, Page]]:
+) -> AsyncGenerator[tuple[int, Page], None]:
     """Yield (time in µs, page) of the pages written since `start_us`; a bucket that does not exist holds none.
 
     Within an entry they come in the order they were written.

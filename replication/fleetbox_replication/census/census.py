@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
 from fleetbox.blobs import Store
+from fleetbox.errors import AccessDenied, FleetboxError
 from fleetbox_replication.census.rhythm import Rhythm
+from fleetbox_replication.census.robot import RobotCensus
 from fleetbox_replication.census.scope import CensusScope
+
+log = structlog.get_logger()
 
 
 class Census:
@@ -23,20 +30,64 @@ class Census:
     """
 
     def __init__(
-        self, store: Callable[[], Store], scope: CensusScope, folder: Path, rhythm: Rhythm | None = None
+        self,
+        store: Callable[[], Store],
+        scope: CensusScope,
+        folder: Path,
+        rhythm: Rhythm | None = None,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        self._store, self._scope, self._folder, self._rhythm = store, scope, folder, rhythm or Rhythm()
+        self._store, self._scope, self._folder = store, scope, folder
+        self._rhythm, self._now_us = rhythm or Rhythm(), now_us
+        self._robots: dict[str, RobotCensus] = {}
+        self._turn = asyncio.Lock()  # a flush may come while the census runs
+        self._said = ""
 
     async def run(self) -> None:
-        """Look until cancelled; a store that is away is waited for, one robot's trouble holds up no other's."""
+        """Look until cancelled; a store that is away is waited for. Raises AccessDenied."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+                self._said = ""
+            except AccessDenied:
+                raise
+            except (FleetboxError, OSError) as error:  # OSError: the disk of the state folder is full
+                if str(error) != self._said:
+                    log.warning("census waits", place=self._scope.place, why=str(error))
+                self._said = str(error)
             await asyncio.sleep(self._rhythm.look_s)
 
     async def look(self) -> int:
-        """Look once and tell the minutes that are over; return the number of lines written."""
-        return 0
+        """Look once and tell the minutes that are over; return the number of lines written.
+
+        Every robot has its turn, then the first trouble is raised: Unreachable, AccessDenied, StoreRefused.
+        """
+        return await self._look(self._rhythm)
 
     async def flush(self) -> int:
-        """Tell everything there is now, open minutes included; return the number of lines written."""
-        return await self.look()
+        """Tell everything there is now, open minutes included; return the number of lines written.
+
+        Catches up with older minutes too, for `flush_s` at most. What comes later makes a revision.
+        """
+        rhythm, until_s = self._rhythm.at_once(), time.monotonic() + self._rhythm.flush_s
+        written = await self._look(rhythm)
+        while time.monotonic() < until_s and any(robot.unfinished for robot in self._robots.values()):
+            written += await self._look(rhythm)
+        return written
+
+    async def _look(self, rhythm: Rhythm) -> int:
+        async with self._turn:
+            names = await self._scope.robots()
+            self._robots = {name: self._robots.get(name) or self._begin(name) for name in names}
+            written, trouble = 0, None
+            for robot in self._robots.values():
+                try:
+                    written += await robot.look(rhythm)
+                except (FleetboxError, OSError) as error:
+                    trouble = trouble or error
+            if trouble is not None:
+                raise trouble
+            return written
+
+    def _begin(self, robot: str) -> RobotCensus:
+        return RobotCensus(self._store, self._scope, robot, self._folder, self._now_us)

@@ -49,6 +49,8 @@ def census_of_site(
     return CensusScope(site, arrived, site_bucket, touches)
 
 
-def is_counted(entry: str) -> bool:
+def is_counted(cls: Class, entry: str) -> bool:
     """Tell whether an entry's records stand in the ledger: not its own pages, nor the engine's attachments."""
-    return not any(fnmatchcase(entry, glob) for glob in ENTRIES) and "$meta" not in entry.split("/")
+    if cls == "meta" and any(fnmatchcase(entry, glob) for glob in ENTRIES):
+        return False
+    return "$meta" not in entry.split("/")

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
 
 from fleetbox.ledger import MINUTE_US, Key, minute_of
-from fleetbox.naming import CLASSES, Class
+from fleetbox.naming import CLASSES
 
 TOLD_AFTER_US = 3_000_000  # µs; no minute is told sooner than this after its end, so that younger news need no note
 KNOWN = 4096  # notes a process remembers to have made; past that it repeats itself, which costs 40 bytes a time
@@ -151,4 +150,4 @@ def _key(line: str) -> Key | None:
     stream, _, minute = rest.partition("\t")
     if cls not in CLASSES or not stream or not minute.endswith("\n") or not minute.strip().isdigit():
         return None
-    return cast(Class, cls), stream, int(minute)
+    return cls, stream, int(minute)

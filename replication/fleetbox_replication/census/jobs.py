@@ -1,0 +1,85 @@
+"""Decide what one look lists of a stream, and what follows from what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from fleetbox.ledger import MINUTE_US, Line
+from fleetbox_replication.census.listing import Listed, Range, Stream, ranges
+from fleetbox_replication.census.rhythm import Rhythm
+from fleetbox_replication.census.tally import Counted
+from fleetbox_replication.census.telling import Recent, revised, vanished
+from fleetbox_replication.census.watching import Told, Watched, due_again, over_us
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Say what one look lists of one stream: the minutes of [watched.told_us, until_us), and told ones `again`."""
+
+    key: Stream
+    watched: Watched
+    until_us: int
+    again: frozenset[int]
+
+    def minutes(self) -> Iterator[int]:
+        """Yield every minute to be listed."""
+        yield from sorted(self.again)
+        yield from range(self.watched.told_us, self.until_us, MINUTE_US)
+
+    def ranges(self) -> Iterator[Range]:
+        """Yield them as ranges, none of which overlap."""
+        yield from ranges(*self.key, self.again)
+        if self.until_us > self.watched.told_us:
+            yield Range(*self.key, self.watched.told_us, self.until_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hold what a job found: every minute that has records, the lines that say something new, and the account."""
+
+    counted: tuple[Counted, ...]
+    lines: tuple[Line, ...]
+    told: Told
+
+
+def job_of(key: Stream, watched: Watched, hinted: Iterable[int], now_us: int, rhythm: Rhythm) -> Job:
+    """Return what to list of a stream: what is over, and the told minutes that are said to have changed since."""
+    again = due_again(watched, frozenset(hinted), now_us, rhythm)
+    return Job(key, watched, max(watched.told_us, over_us(watched, now_us, rhythm)), again)
+
+
+def found_by(job: Job, listed: Listed, recent: Recent, is_partial: Callable[[int], bool]) -> Found:
+    """Compare what a job listed with what was told before; `is_partial` tells of a minute whether a ring took of it."""
+    cls, stream = job.key
+    counted: list[Counted] = []
+    lines: list[Line] = []
+    gained: int | None = 0
+    for minute_us in job.minutes():
+        item, before = listed.minutes.get((cls, stream, minute_us)), recent.get(job.key, minute_us)
+        if before is None and minute_us in job.again:
+            gained = None  # told longer ago than is remembered
+        elif gained is not None:
+            gained += _records(item) - _records(before)
+        found, line = _compared(item, before, is_partial(minute_us))
+        if found is not None:
+            counted.append(found)
+        if line is not None:
+            lines.append(line)
+    ahead = listed.ahead.get(job.key, 0)
+    return Found(tuple(counted), tuple(lines), Told(job.until_us, gained, ahead, job.again))
+
+
+def _compared(item: Counted | None, before: Counted | None, partial: bool) -> tuple[Counted | None, Line | None]:
+    """Return what to remember of a minute and what to write about it."""
+    told = before.line if before is not None else None
+    if item is None:
+        line = vanished(told) if told is not None and not partial else None
+        return (Counted(line, line.minute_us) if line is not None else None), line
+    found = replace(item.line, partial=partial)
+    line = revised(told, found)
+    return Counted(line or told or found, item.covered_us), line
+
+
+def _records(item: Counted | None) -> int:
+    return item.line.held.records if item is not None else 0

@@ -1,0 +1,18 @@
+"""Tell from which time on a ring has let go of nothing: an older minute may have held more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fleetbox.blobs import BucketSpec, EntryInfo
+
+FULL = 0.9  # of its quota: eviction takes whole blocks, so a ring that turns stays a little below
+MOST_BLOCKS = 2  # of the bucket's block size: how far below, where blocks are large beside the quota
+
+
+def is_turning(spec: BucketSpec | None, infos: Iterable[EntryInfo]) -> bool:
+    """Tell whether a bucket is so full that its ring may have let go of records."""
+    if spec is None or spec.quota_type != "FIFO" or not spec.quota_bytes:
+        return False
+    below = max(spec.quota_bytes / 2, spec.quota_bytes - MOST_BLOCKS * spec.max_block_bytes)
+    return sum(info.size_bytes for info in infos) >= min(FULL * spec.quota_bytes, below)
