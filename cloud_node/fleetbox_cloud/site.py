@@ -1,4 +1,4 @@
-"""Run everything one site needs in one process: provisioning, tasks, relay, labeler, loader."""
+"""Run everything one site needs in one process: provisioning, tasks, ledger, relay, labeler, loader."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fleetbox_cloud.provision import provision, wanted_here
 from fleetbox_cloud.state import SecretMark, pick_site, state_folder
 from fleetbox_cloud.tokens import save_token
 from fleetbox_replication.apply import apply_fleet
+from fleetbox_replication.census import Census, census_of_site, touches_in
 from fleetbox_replication.labeler import Duty, Labeler
-from fleetbox_replication.relay import Relay
+from fleetbox_replication.onward import Onward
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.scopes import robots_at_site
-from fleetbox_replication.sweep import Sweeper
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class Site:
         await self._parts.run(self._runs(url))
 
     def _runs(self, url: str) -> Mapping[str, Run]:
-        runs: dict[str, Run] = {}
+        runs: dict[str, Run] = {"ledger": self._ledger}
         if self._place.next:
             runs["relay"] = self._relay
             runs["tasks"] = self._tasks
@@ -94,16 +94,16 @@ class Site:
             await asyncio.sleep(TASKS_EVERY_S)
 
     async def _relay(self) -> None:
-        place = self._place
-        ahead = self._fleet.next_place(place.name)
+        ahead = self._fleet.next_place(self._place.name)
         assert ahead is not None, "the relay is a part of sites that pass records on"
-        relay = Relay(place.relay or "", ahead.url, ahead.current_token, relay_secret(place.current_token()))
-        await relay.start()
-        try:
-            async with self._connect() as store:
-                await Sweeper(lambda: store, lambda: Store.at(ahead), relay).run()
-        finally:
-            await relay.stop()
+        uplink = self._fleet.site[self._place.name].uplink
+        async with self._connect() as store:
+            await Onward(self._place, ahead, lambda: store, self._state, uplink).run()
+
+    async def _ledger(self) -> None:
+        async with self._connect() as store:
+            scope = census_of_site(self._place.name, lambda: store, touches_in(self._state / "touches"))
+            await Census(lambda: store, scope, self._state / "census").run()
 
     async def _labeler(self) -> None:
         async with self._connect() as store:

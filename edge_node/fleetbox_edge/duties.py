@@ -1,4 +1,4 @@
-"""What exactly one process per robot does: rings, tasks, the relay, the labeler."""
+"""What exactly one process per robot does: rings, tasks, the labeler, the ledger, the way onward and its guard."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from typing import Any
 
 import structlog
 
-from fleetbox.blobs import Store
 from fleetbox.errors import AccessDenied, FleetboxError
 from fleetbox.naming import CLASSES
 from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
+from fleetbox_edge.guard import Guard
 from fleetbox_replication.apply import apply_place
+from fleetbox_replication.census import Census, Touches, census_of_robot
 from fleetbox_replication.labeler import Duty, Labeler
+from fleetbox_replication.onward import Onward
 from fleetbox_replication.plan import plan
-from fleetbox_replication.relay import Relay
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.scopes import one_robot
-from fleetbox_replication.sweep import Sweeper
 from fleetbox_replication.tasks import wanted_tasks
 
 log = structlog.get_logger()
 
 TAKE_OVER_S = 1.0  # how soon another process notices that the holder has died
 AGAIN_S = 2.0  # after trouble with the store or the relay's port
+LEAVE_S = 3.0  # a program that ends must not wait for a store that hangs; the next holder lists what is left out
 RENEW_S = 60.0  # rings and tasks are looked at again: somebody may have removed one
 
 
@@ -44,6 +45,9 @@ class Duties:
         self.settled = asyncio.Event()
         self.held = asyncio.Event()
         self.trouble: FleetboxError | None = None
+        self.census = self._make_census()
+        self.onward = self._make_onward()
+        self.guard = Guard(door, settings, self.onward.is_proven) if self.onward else None
 
     async def run(self) -> None:
         """Wait for the lock, then serve until cancelled."""
@@ -52,8 +56,15 @@ class Duties:
             self.held.set()
             await self._serve()
         finally:
+            await self._leave()
             self.held.clear()
             os.close(fd)
+
+    async def _leave(self) -> None:
+        """Put the open minute into the ledger as well: whoever ends in order leaves the books as they stand."""
+        with suppress(FleetboxError, TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self.census.flush()
 
     async def _take_lock(self) -> int:
         while True:
@@ -67,8 +78,11 @@ class Duties:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._insist(self._keep_rings, "rings and tasks"))
             group.create_task(self._insist(self._label, "labeler"))
-            if self._settings.site_place() is not None:
-                group.create_task(self._insist(self._pass_on, "relay"))
+            group.create_task(self._insist(self._count, "ledger"))
+            if self.onward is not None:
+                group.create_task(self._insist(self.onward.run, "relay"))
+            if self.guard is not None:
+                group.create_task(self._insist(self.guard.run, "guard"))
 
     async def _insist(self, duty: Callable[[], Any], name: str) -> None:
         """Do a duty for ever; what fails is said once per reason and tried again."""
@@ -112,17 +126,21 @@ class Duties:
         duty = Duty(find, policy=self._settings.policy.hash, backlog=self._backlog)
         await Labeler(self._door.store, duty).run()
 
-    async def _pass_on(self) -> None:
-        site = self._settings.site_place()
-        assert site is not None
-        relay = Relay(
-            self._settings.relay, site.url, site.current_token, relay_secret(self._door.place.current_token())
-        )
-        await relay.start()
-        try:
-            await Sweeper(lambda: self._door.store, lambda: Store.at(site), relay).run()
-        finally:
-            await relay.stop()
+    async def _count(self) -> None:
+        await self.settled.wait()
+        await self.census.run()
+
+    def _make_census(self) -> Census:
+        settings = self._settings
+        touches = Touches(settings.state / "touches")
+        scope = census_of_robot(settings.robot, lambda: settings.policy, touches)
+        return Census(lambda: self._door.store, scope, settings.state / "census")
+
+    def _make_onward(self) -> Onward | None:
+        settings, ahead = self._settings, self._settings.site_place()
+        if ahead is None:
+            return None
+        return Onward(self._door.place, ahead, lambda: self._door.store, settings.state, settings.uplink)
 
 
 def lock_path(state: Path) -> Path:

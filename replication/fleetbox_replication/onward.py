@@ -1,0 +1,49 @@
+"""Pass a place's records on to the next site: the relay, its dead letters and the reconciler, as one duty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fleetbox.blobs import Store
+from fleetbox.settings import Place, Uplink
+from fleetbox_replication.dead_letters import FILE, DeadLetters
+from fleetbox_replication.reconcile import Options, Reconciler, Route
+from fleetbox_replication.relay import Pace, Relay, RelayOptions
+from fleetbox_replication.relay_secret import relay_secret
+
+
+class Onward:
+    """Run one hop's sending side at `place`; `ahead` is the next site as this place may use it.
+
+    `source` gives the place's open store, `state` is the folder that the hop keeps its files in.
+    """
+
+    def __init__(self, place: Place, ahead: Place, source: Callable[[], Store], state: Path, uplink: Uplink) -> None:
+        self._place, self._ahead, self._source, self._state = place, ahead, source, state
+        self.pace = Pace(uplink.max, uplink.order)
+        self._reconciler: Reconciler | None = None
+
+    async def run(self) -> None:
+        """Relay and reconcile until cancelled. Raises FleetboxError when the relay's address is taken."""
+        letters = DeadLetters(self._state / FILE)
+        options = RelayOptions(letters=letters, pace=self.pace, on_stored=self._vouched)
+        secret = relay_secret(self._place.current_token())
+        relay = Relay(self._place.relay or "", self._ahead.url, self._ahead.current_token, secret, options)
+        route = Route(self._place.name, self._ahead.name, self._state)
+        self._reconciler = Reconciler(
+            self._source, lambda: Store.at(self._ahead), relay, route, Options(letters=letters)
+        )
+        await relay.start()
+        try:
+            await self._reconciler.run()
+        finally:
+            await relay.stop()
+
+    def is_proven(self, bucket: str, stream: str, minute_us: int) -> bool:
+        """Tell whether the next site holds all that was told of a stream's minute; False until the hop runs."""
+        return self._reconciler is not None and self._reconciler.is_proven(bucket, stream, minute_us)
+
+    def _vouched(self, bucket: str, entry: str, parts: object) -> None:
+        if self._reconciler is not None:
+            self._reconciler.vouched(bucket, entry, parts)  # type: ignore[arg-type]
