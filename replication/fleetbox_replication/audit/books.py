@@ -6,13 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleetbox.ledger import MINUTE_US, Key, Ledger, minute_of
+from fleetbox.ledger import MINUTE_US, Key, Ledger, Standing, minute_of
 from fleetbox.naming import RING_CLASSES
 from fleetbox_replication.audit.hops import Hop
 from fleetbox_replication.audit.order import Stream, gaps
 from fleetbox_replication.audit.rows import Row, row_of
 from fleetbox_replication.audit.settling import NOTHING, Listing, Minute, settle
 from fleetbox_replication.audit.terms import Terms
+from fleetbox_replication.reconcile.standings import SAVED
 
 Listings = Mapping[tuple[str, Key], Listing]  # by (destination, stream's minute)
 
@@ -87,6 +88,7 @@ def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
     source, target = ledger.of(hop.source).get(key), ledger.of(hop.site).get(key)
     rescued = ledger.of(hop.site).get(("kept", key[1], key[2])) if key[0] in RING_CLASSES else None
     chosen = hop.reach(key[0], key[1])
+    standing, saved = _saved(ledger.standings.get(hop.site, {}).get(key), rescued.held.records if rescued else 0)
     return Minute(
         key[2],
         want=source.most(chosen) if source and chosen else NOTHING,
@@ -96,11 +98,22 @@ def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
         have=target.held if target else NOTHING,
         have_told_us=target.told_us if target else 0,
         rescued=rescued.held if rescued else NOTHING,
-        standing=ledger.standings.get(hop.site, {}).get(key),
+        saved=saved,
+        standing=standing,
         stood_us=ledger.stood_us.get(hop.site, {}).get(key, 0),
         deleted=_deleted(ledger, hop, key),
         listing=meant.listings.get((hop.site, key)),
     )
+
+
+def _saved(standing: Standing | None, rescued: int) -> tuple[Standing | None, int]:
+    """Return a standing without what the guard has saved: it came through `kept`, or is on its way there."""
+    if standing is None or SAVED not in standing.refused:
+        return standing, 0
+    left = dict(standing.refused)
+    count = left.pop(SAVED)
+    saved = min(count, rescued)
+    return replace(standing, refused=left, waiting=standing.waiting + count - saved), saved
 
 
 def _deleted(ledger: Ledger, hop: Hop, key: Key) -> str:

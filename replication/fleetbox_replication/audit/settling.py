@@ -32,7 +32,8 @@ class Minute:
     """Hold what the places tell of one stream's minute on one hop.
 
     `want` counts everything the source ever told to be selected, `still` is what its last line told; `have` counts
-    everything the destination ever held, `rescued` what came there through `kept`. Times in µs; 0 = never told.
+    everything the destination ever held, `rescued` what came there through `kept`; `saved` says how many of the
+    selected did so for sure. Times in µs; 0 = never told.
     """
 
     minute_us: int
@@ -43,10 +44,16 @@ class Minute:
     have: Count = NOTHING
     have_told_us: int = 0
     rescued: Count = NOTHING
+    saved: int = 0
     standing: Standing | None = None
     stood_us: int = 0
     deleted: str = ""
     listing: Listing | None = None
+
+    @property
+    def came(self) -> int:
+        """Count the records that ever came to the destination, on either way."""
+        return self.have.records + self.saved
 
     @property
     def newest_us(self) -> int:
@@ -89,7 +96,7 @@ def _split(
 def _by_listing(minute: Minute, listing: Listing, here: int) -> Terms:
     """Judge by what both ends held a moment ago: what is at the source still waits, what is at neither has gone."""
     standing = minute.standing or Standing("", "sensor", "", minute.minute_us)
-    have, want = minute.have.records, max(minute.want.records, listing.selected or 0)
+    have, want = minute.came, max(minute.want.records, listing.selected or 0)
     if listing.there.records < have:  # what the destination once held and let go of has arrived
         here = min(here, max(0, want - have))
     refused = fitted(standing.refused, here)
@@ -105,7 +112,7 @@ def _by_listing(minute: Minute, listing: Listing, here: int) -> Terms:
 def _by_standing(minute: Minute, standing: Standing, now_us: int) -> Terms:
     """Take the reconciler's word, corrected by what was told after it."""
     refused, lost, odd = Counter(standing.refused), Counter(standing.lost), standing.unexplained
-    have, want, gone = minute.have.records, minute.want.records, lost.total() + odd
+    have, want, gone = minute.came, minute.want.records, lost.total() + odd
     if minute.stood_us >= minute.newest_us:
         told = standing.waiting + refused.total() + gone
         return _split(max(want, have + lost.total(), told), standing.waiting, refused, lost, odd)
@@ -119,7 +126,7 @@ def _by_standing(minute: Minute, standing: Standing, now_us: int) -> Terms:
 
 def _by_counts(minute: Minute, now_us: int) -> Terms:
     """Judge by counts alone: what the source still tells of can be waiting, what it no longer has cannot."""
-    want, have = minute.want.records, minute.have.records
+    want, have = minute.want.records, minute.came
     calm = now_us - max(minute.newest_us, minute.minute_us + MINUTE_US) > GRACE_US
     if have >= want:
         differs = have == want  # as many, and others

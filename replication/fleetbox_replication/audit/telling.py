@@ -1,0 +1,107 @@
+"""Tell the books in words: a line per robot that can be read over the phone, and what to do about each trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fleetbox.time import show_duration, show_time
+from fleetbox_replication.audit.rows import Books, Row
+
+STALE_US = 120_000_000  # µs; a place at work writes a page a minute
+
+
+def summary(books: Books, robot: str) -> str:
+    """Return the balance of one robot in one line."""
+    hops = books.hops(robot)
+    if not hops:
+        return f"{robot}: nothing recorded in that time is known to any place that answered"
+    return f"{robot}: {_balance(hops, books)}"
+
+
+def total(books: Books) -> str:
+    """Return the balance of all robots in one line."""
+    return f"all {len(books.robots)} robots: {_balance(books.hops(), books)}"
+
+
+def trouble(row: Row) -> str:
+    """Return what stands beside the counts of a row: reasons, drops, samples missing, numbers out of order."""
+    parts = [f"{count:,} {reason}" for reason, count in sorted(row.lost.items())]
+    parts += [f"{count:,} refused: {reason}" for reason, count in sorted(row.refused.items())]
+    parts += [f"{count:,} samples dropped: {reason}" for reason, count in sorted(row.dropped.items())]
+    parts += [f"{row.missing:,} samples missing"] if row.missing else []
+    parts += [f"{row.gaps:,} numbers missing in the order"] if row.gaps else []
+    return "; ".join(parts)
+
+
+def next_steps(books: Books) -> list[str]:
+    """Return what to do, one line for each kind of trouble, worst first."""
+    rows, steps = books.rows, []
+    if row := next((row for row in rows if row.lost), None):
+        steps.append(
+            f"lost: the ring of {row.source} turned over before {row.hop} had it; give it more room or a faster line, "
+            f"fleetbox doctor {row.robot}"
+        )
+    if row := next((row for row in rows if row.unexplained), None):
+        steps.append(f"unexplained: fleetbox replicate verify --deep '{row.robot}/{row.stream}'")
+    if row := next((row for row in rows if row.gaps), None):
+        steps.append(f"missing in the order: look into the agent's log on {row.robot}, no drop was counted there")
+    if row := next((row for row in rows if row.refused), None):
+        steps.append(f"refused: fleetbox replicate dead-letters says what ends it; fleetbox doctor {row.robot}")
+    if row := next((row for row in rows if row.dropped), None):
+        steps.append(f"dropped: the spool of {row.robot} had no room; fleetbox doctor {row.robot}")
+    return steps
+
+
+def reach(books: Books) -> list[str]:
+    """Return until when the ledger of each place reaches: of one robot all places, of many the one furthest behind."""
+    oldest: dict[str, int] = {}
+    for robot, places in books.until_us.items():
+        for place, until_us in places.items():
+            name = place if len(books.until_us) == 1 or place != robot else "the robots, at least"
+            oldest[name] = min(until_us, oldest.get(name, until_us))
+    return [f"ledger of {name} until {show_time(until_us)}" for name, until_us in oldest.items()]
+
+
+def _balance(hops: list[Row], books: Books) -> str:
+    first = [row for row in hops if row.step == 0]
+    recorded, selected, kept = (
+        sum(getattr(row, name) for row in first) for name in ("recorded", "selected", "kept_on_robot")
+    )
+    parts = [f"recorded {recorded:,} = {selected:,} selected + {kept:,} kept on robot"]
+    parts += [_hop(row, books) for row in hops if row.hop]
+    return "; ".join([*parts, _verdict(hops)])
+
+
+def _hop(row: Row, books: Books) -> str:
+    if row.unasked and not row.arrived:
+        return f"what of {row.selected:,} arrived at {row.hop} is not known here"
+    onward = f"{row.selected:,} selected to go on, " if row.step else ""
+    rest = [f"{row.waiting:,} waiting{_where(row, books)}"] if row.waiting else []
+    rest += [f"{count:,} refused ({reason})" for reason, count in sorted(row.refused.items())]
+    return ", ".join([f"{onward}{row.arrived:,} arrived at {row.hop}", *rest])
+
+
+def _where(row: Row, books: Books) -> str:
+    """Say at which place they wait, and since when it was not heard of."""
+    if not row.source:
+        return ""
+    if 0 < row.until_us < books.stop_us - STALE_US:
+        return f" at {row.source}, not heard since {show_time(row.until_us)}"
+    return f" at {row.source}"
+
+
+def _verdict(hops: list[Row]) -> str:
+    lost: dict[str, int] = {}
+    for row in hops:
+        for reason, count in row.lost.items():
+            lost[reason] = lost.get(reason, 0) + count
+    odd, gaps = sum(row.unexplained for row in hops), sum(row.gaps for row in hops)
+    parts = [f"LOST {count:,} ({reason})" for reason, count in sorted(lost.items())]
+    parts += [f"{odd:,} UNEXPLAINED"] if odd else []
+    parts += [f"{gaps:,} numbers missing in the order"] if gaps else []
+    return ", ".join(parts) or "nothing lost"
+
+
+def ages(until_us: Mapping[str, int], now_us: int) -> str:
+    """Return how old the newest page of each place is: "r1 12 s, edge 9 s"."""
+    return ", ".join(f"{place} {show_duration(max(0, now_us - at))}" for place, at in until_us.items())
