@@ -48,7 +48,7 @@ class Checking:
         self._wake = asyncio.Event()
         self._done: dict[str, dict[str, Any]] = {}
         self._counted: list[dict[str, Any]] = []
-        self._trouble: FleetboxError | Exception | None = None
+        self._error: Exception | None = None
 
     def everything_soon(self) -> None:
         """Compare everything at once: there was trouble, and nobody knows what it took."""
@@ -60,9 +60,9 @@ class Checking:
         while True:
             try:
                 await self._look()
-                self._trouble = None
+                self._error = None
             except Exception as error:  # loading goes on, and so do the checks: the next look tries again
-                self._trouble = error
+                self._error = error
                 if not isinstance(error, FleetboxError):
                     log.exception("a check of InfluxDB failed")
             with suppress(TimeoutError):
@@ -70,11 +70,18 @@ class Checking:
                     await self._wake.wait()
             self._wake.clear()
 
+    @property
+    def trouble(self) -> str | None:
+        """Return why checks cannot be done now."""
+        if self._error is None or isinstance(self._error, FleetboxError):
+            return str(self._error) if self._error else None
+        return f"{type(self._error).__name__}: {self._error}"
+
     def report(self) -> dict[str, Any]:
         """Return when each check was last done and what it found, the last hour's counts, and what is in the way."""
         return {
-            "trouble": str(self._trouble) if self._trouble else None,
-            "away": isinstance(self._trouble, Unreachable),
+            "trouble": self.trouble,
+            "away": isinstance(self._error, Unreachable),
             "done": self._done,
             "last_hour": self._counted,
         }

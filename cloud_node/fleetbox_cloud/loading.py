@@ -138,7 +138,7 @@ class Loading:
         loader, loop = running.loader, asyncio.get_running_loop()
         started_s, due_s = loop.time(), loop.time()
         while True:
-            if self.sink.trouble:
+            if self.sink.trouble or running.checking.trouble:
                 with suppress(FleetboxError):  # the next batch tells what is still in the way
                     await self._ready(loader.scalars)  # somebody may have removed the bucket
             renew, self._renew = self._renew, False

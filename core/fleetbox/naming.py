@@ -13,6 +13,7 @@ RING_CLASSES: tuple[Class, ...] = ("sensor", "media", "log")  # FIFO on a robot;
 
 MAX_ROBOT_CHARS = 63  # leaves room for "--sensor" within a file name on any system
 MAX_STREAM_CHARS = 200  # an entry is a folder on disk and stands in one HTTP header of 8 kB
+RESERVED_SITES = frozenset({"influx"})  # a hop's task "<bucket>-to-<site>" would be that of the site's own loader
 PREVIEW = "preview"  # last segment of a stream that holds the small frames of its parent
 
 _ROBOT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?")
@@ -32,7 +33,9 @@ def check_robot(name: str) -> str:
 
 
 def check_site(name: str) -> str:
-    """Return a site name, or raise InputError; the rule is that of robot ids."""
+    """Return a site name, or raise InputError; the rule is that of robot ids, less a few reserved names."""
+    if name in RESERVED_SITES:
+        raise InputError(f"site name {name!r} is reserved", "name the site otherwise, in fleet.toml and robot.toml")
     try:
         return check_robot(name)
     except InputError as error:

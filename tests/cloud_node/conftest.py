@@ -88,7 +88,7 @@ class Rig:
         """Run the loader inside the block, started again when it fails as the site process would."""
         loader = Loading(self.store, changed.get("influx", self.influx), "edge-1", self.state, "secret")
         async with open_door(self.state, loader.sink.routes()) as url:
-            task = asyncio.create_task(self._keep(loader, url))
+            task = asyncio.create_task(self._keep(loader, url, changed.get("rhythm", QUICK)))
             try:
                 yield loader
             finally:
@@ -120,10 +120,10 @@ class Rig:
         """Return the robot's books."""
         return loader.report()["robots"].get(self.robot, {})
 
-    async def _keep(self, loader: Loading, url: str) -> None:
+    async def _keep(self, loader: Loading, url: str, rhythm: Rhythm) -> None:
         while True:
             try:
-                await loader.run(url, QUICK)
+                await loader.run(url, rhythm)
             except Exception as error:
                 loader.failed = error  # type: ignore[attr-defined]
                 await asyncio.sleep(0.2)

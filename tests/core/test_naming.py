@@ -34,6 +34,12 @@ def test_bad_site_name_is_called_a_site_name() -> None:
         check_site("edge--1")
 
 
+def test_a_site_cannot_take_the_name_of_the_loaders_tasks() -> None:
+    """A hop to a site called influx would share its task with the loader before it."""
+    with pytest.raises(InputError, match="reserved"):
+        check_site("influx")
+
+
 @pytest.mark.parametrize(("robot", "cls"), [("r1", "sensor"), ("wh1-7", "kept"), ("a_b", "meta")])
 def test_bucket_names_split_back(robot: str, cls: str) -> None:
     """A site's bucket name gives robot and class back."""

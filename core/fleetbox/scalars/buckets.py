@@ -12,7 +12,7 @@ from fleetbox.scalars.wire import Wire
 async def ensure(wire: Wire, retention_s: int | None) -> bool:
     """Make the bucket as ScalarStore.ensure_bucket says; return whether anything changed."""
     name, org = wire.influx.bucket, await _org_id(wire)
-    bucket = await _find(wire, org)
+    bucket = await _find(wire, {"orgID": org})
     rules = [{"type": "expire", "everySeconds": retention_s}] if retention_s else []
     changed = bucket is None
     if bucket is None:
@@ -29,7 +29,7 @@ async def ensure(wire: Wire, retention_s: int | None) -> bool:
 
 async def retention_s(wire: Wire) -> int | None:
     """Return how long the bucket keeps points, 0 = for ever; None when there is no such bucket."""
-    bucket = await _find(wire, await _org_id(wire))
+    bucket = await _find(wire, {})  # a token of this bucket alone sees no organisation, and no other bucket
     return None if bucket is None else _retention_s(bucket)
 
 
@@ -45,11 +45,13 @@ async def _ensure_mapping(wire: Wire, org: str, bucket_id: str) -> bool:
 
 async def _org_id(wire: Wire) -> str:
     found = await wire.json("GET", "/api/v2/orgs", "find the organisation", {"org": wire.influx.org})
+    if not found["orgs"]:  # that is how a token of one bucket alone is answered
+        raise wire.refusal("find the organisation", 403, b"the token may not see it")
     return str(found["orgs"][0]["id"])
 
 
-async def _find(wire: Wire, org: str) -> dict[str, Any] | None:
-    query = {"orgID": org, "name": wire.influx.bucket}
+async def _find(wire: Wire, within: Mapping[str, str]) -> dict[str, Any] | None:
+    query = {**within, "name": wire.influx.bucket}
     status, answer = await wire.ask("GET", "/api/v2/buckets", "find the bucket", query)
     if status == 404:
         return None
