@@ -122,7 +122,7 @@ class DeadLetters:
             (at.bucket, at.entry, at.time_us, at.status, at.message, at.count, at.since_us, at.last_us)
             for at in letters
         ]
-        with self._changing():
+        with self._using("written"):
             if self._open + len(rows) > MOST:
                 raise FleetboxError(
                     f"the list of dead letters is full ({MOST} records)",
@@ -139,7 +139,7 @@ class DeadLetters:
         """Strike the letters of one entry; return how many were open."""
         if not self._open:
             return 0
-        with self._changing():
+        with self._using("written"):
             before = self._db.total_changes
             self._db.executemany(
                 "DELETE FROM letters WHERE bucket = ? AND entry = ? AND time_us = ?",
@@ -156,7 +156,7 @@ class DeadLetters:
 
     def open(self, bucket: str | None = None, limit: int = -1) -> list[DeadLetter]:
         """Return the open letters, of one bucket or all, the oldest trouble first; `limit` bounds how many."""
-        with self._lock:
+        with self._using("read"):
             rows = self._db.execute(
                 "SELECT * FROM letters WHERE ? IS NULL OR bucket = ? ORDER BY since_us, bucket, entry, time_us LIMIT ?",
                 (bucket, bucket, limit),
@@ -165,24 +165,24 @@ class DeadLetters:
 
     def groups(self, limit: int = -1) -> list[LetterGroup]:
         """Return the open letters summed up per entry and status, the largest group first."""
-        with self._lock:
+        with self._using("read"):
             return [LetterGroup(*row) for row in self._db.execute(_GROUPS, (limit,))]
 
     def settled(self) -> dict[str, int]:
         """Return per bucket how many letters were settled so far."""
-        with self._lock:
+        with self._using("read"):
             return {bucket: int(count) for bucket, count in self._db.execute("SELECT * FROM settled ORDER BY bucket")}
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _using(self, how: str) -> Iterator[None]:
         with self._lock:
             try:
                 with self._db:
                     yield
             except sqlite3.Error as error:
                 raise FleetboxError(
-                    f"the list of dead letters cannot be written: {error}",
-                    "see that the state folder's disk has room; the records stay queued at the source",
+                    f"the list of dead letters cannot be {how}: {error}",
+                    "see that the state folder's disk has room; the records stay at the source",
                 ) from error
 
 
@@ -192,9 +192,12 @@ def letters_of(state: Path) -> Path:
 
 
 def shown_letters(letters: DeadLetters) -> dict[str, Any]:
-    """Return the open letters, their groups and how many were settled, as plain values."""
-    groups = [{**asdict(group), "next_step": group.next_step} for group in letters.groups(SHOWN)]
-    return {"open": len(letters), "groups": groups, "settled": letters.settled()}
+    """Return the open letters, their groups and how many were settled, or why they cannot be read, as plain values."""
+    try:
+        groups = [{**asdict(group), "next_step": group.next_step} for group in letters.groups(SHOWN)]
+        return {"open": len(letters), "groups": groups, "settled": letters.settled()}
+    except FleetboxError as error:
+        return {"open": len(letters), "groups": [], "settled": {}, "error": error.message}
 
 
 def named(bucket: str, entry: str, refused: Sequence[tuple[int, int, str]], now_us: int) -> list[DeadLetter]:

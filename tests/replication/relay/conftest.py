@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import xxhash
 
-from fleetbox_replication.relay import Relay
+from fleetbox_replication.relay import Relay, RelayOptions
 from fleetbox_replication.relay_secret import relay_secret
 
 BATCH = 80  # records a write request
@@ -93,7 +93,7 @@ class Hop:
         self.secret = relay_secret(source.token)
         self.written: dict[Key, int] = {}  # (entry, time) -> xxh3 of what the destination must hold
         self.relay: Relay | None = None
-        self.link: Link | None = None
+        self.link: Any = None
         self.rng = random.Random(bucket)
 
     async def ask(self, store: Any, method: str, path: str, ok: Sequence[int] = (200,), **more: Any) -> Any:
@@ -275,7 +275,12 @@ def hop(new_store_server: Callable[..., Any], bucket_name: str) -> Callable[...,
     """Open a hop: `async with hop() as h`; the source's retry pause is cut from 5 s to 1 s."""
 
     @asynccontextmanager
-    async def opened(token: Any = None, through: Callable[[int], Link] | None = None, **env: str) -> AsyncIterator[Hop]:
+    async def opened(
+        token: Any = None,
+        through: Callable[[int], Any] | None = None,
+        options: RelayOptions | None = None,
+        **env: str,
+    ) -> AsyncIterator[Hop]:
         source = new_store_server(RS_REPLICATION_TIMEOUT="1")
         destination = new_store_server(**env)
         link = through(destination.port) if through else None
@@ -285,7 +290,9 @@ def hop(new_store_server: Callable[..., Any], bucket_name: str) -> Callable[...,
             made = Hop(source, destination, bucket_name, session)
             made.link = link
             far_url = link.url if link else destination.url
-            made.relay = Relay("http://127.0.0.1:0", far_url, token or destination.token, made.secret)
+            made.relay = Relay(
+                "http://127.0.0.1:0", far_url, token or destination.token, made.secret, options or RelayOptions()
+            )
             await made.relay.start()
             try:
                 yield made
