@@ -14,6 +14,7 @@ from fleetbox.ledger import MINUTE_US, minute_of
 
 MARGIN_S = 600.0  # two looks at the doomed part of a slow ring; copying it takes a tenth: a disk outruns any recording
 MARGIN_SHARE = 0.01  # of the ring: one that idled for days has a mean rate far below what it writes when it drives
+SMOOTH_S = 300.0  # a forecast shall not jump with every chunk, and follow a robot that begins to drive
 LONG_BLOCKS = 2  # blocks are not told apart over HTTP: one may span twice the mean of its entry
 
 
@@ -62,14 +63,22 @@ class Look:
     at_s: float
 
 
-def write_rate(before: Look | None, now: Look) -> float:
-    """Return the bytes a second written: the mean over all that the ring holds, or the latest growth if it is more."""
-    mean = now.ring.size_bytes / now.ring.span_s if now.ring.span_s > 0 else 0.0
-    if before is None or now.at_s <= before.at_s:
-        return mean
+def mean_rate(ring: Ring) -> float:
+    """Return the bytes a second written, as the mean over all that the ring holds."""
+    return ring.size_bytes / ring.span_s if ring.span_s > 0 else 0.0
+
+
+def growth_rate(before: Look, now: Look) -> float:
+    """Return the bytes a second written between two looks."""
     known = {entry.name: entry for entry in before.ring.entries}
     grown = sum(_growth(known.get(entry.name), entry) for entry in now.ring.entries)
-    return max(mean, grown / (now.at_s - before.at_s))
+    return grown / (now.at_s - before.at_s) if now.at_s > before.at_s else 0.0
+
+
+def smoothed(rate: float, before: Look, now: Look) -> float:
+    """Return a rate that follows what is written within some minutes: chunks and batches come in jerks."""
+    share = min(1.0, (now.at_s - before.at_s) / SMOOTH_S)
+    return rate + share * (growth_rate(before, now) - rate)
 
 
 def margin_bytes(ring: Ring, rate_bytes_s: float) -> int:

@@ -18,7 +18,7 @@ from fleetbox.naming import CLASSES
 from fleetbox.quotas import bucket_spec
 from fleetbox.records import Draft, Record
 from fleetbox_edge.door import RobotDoor
-from fleetbox_edge.guard import Guard
+from fleetbox_edge.guard import Guard, GuardOptions
 from fleetbox_edge.horizon import MINUTE_US
 from fleetbox_local.links import Link
 from fleetbox_replication.apply import apply_place
@@ -174,7 +174,7 @@ def test_the_disk_keeps_its_floor(robot: Robot) -> None:
 
     async def main() -> None:
         async with Rig(robot) as rig:
-            rig.guard = Guard(rig.door, robot.settings, never, free_bytes=lambda: 10**9 + 5_000)
+            rig.guard = Guard(rig.door, robot.settings, never, GuardOptions(free_bytes=lambda: 10**9 + 5_000))
             await rig.store.write("sensor", [draft("imu", number, "1") for number in range(100)])
             assert await rig.guard.look() == 3
             assert rig.guard.counts.full == "the disk has reached its floor"
@@ -198,7 +198,7 @@ def test_a_store_that_is_away_is_waited_for(robot: Robot) -> None:
             await asyncio.sleep(0)
 
         door = RobotDoor(robot.settings.place())
-        task = asyncio.create_task(Guard(door, robot.settings, never, sleep=sleep).run())
+        task = asyncio.create_task(Guard(door, robot.settings, never, GuardOptions(sleep=sleep)).run())
         async with asyncio.timeout(10):
             await looks.wait()
         task.cancel()

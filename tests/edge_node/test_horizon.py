@@ -16,11 +16,13 @@ from fleetbox_edge.horizon import (
     Look,
     Ring,
     doomed,
+    growth_rate,
     hours_held,
     hours_to_floor,
     hours_to_full,
     margin_bytes,
-    write_rate,
+    mean_rate,
+    smoothed,
 )
 
 HOUR_US = 3_600_000_000
@@ -103,13 +105,15 @@ def test_the_engine_removes_what_was_foretold(store_server: StoreServer, bucket_
 
 
 def test_the_rate_follows_a_burst() -> None:
-    """The rate is the mean of what is held, and more when the ring has grown, or turned, faster than that lately."""
-    calm = Ring(10_000, (entry("imu", 0, 100_000_000, 1_000, 10),))
-    assert write_rate(None, Look(calm, 0.0)) == pytest.approx(10)
-    burst = Ring(10_000, (entry("imu", 0, 101_000_000, 1_500, 15),))
-    assert write_rate(Look(calm, 0.0), Look(burst, 1.0)) == pytest.approx(500)
-    turned = Ring(10_000, (entry("imu", 50_000_000, 150_000_000, 1_000, 10),))
-    assert write_rate(Look(calm, 0.0), Look(turned, 1.0)) == pytest.approx(500)
+    """Between two looks the rate is what the ring has grown, or turned, by; a forecast follows it slowly."""
+    calm = Look(Ring(10_000, (entry("imu", 0, 100_000_000, 1_000, 10),)), 0.0)
+    assert mean_rate(calm.ring) == pytest.approx(10)
+    burst = Look(Ring(10_000, (entry("imu", 0, 101_000_000, 1_500, 15),)), 1.0)
+    assert growth_rate(calm, burst) == pytest.approx(500)
+    turned = Look(Ring(10_000, (entry("imu", 50_000_000, 150_000_000, 1_000, 10),)), 1.0)
+    assert growth_rate(calm, turned) == pytest.approx(500)
+    assert growth_rate(calm, calm) == 0
+    assert 10 < smoothed(10.0, calm, burst) < 20
 
 
 def test_the_margin_is_ten_minutes_or_a_hundredth() -> None:
