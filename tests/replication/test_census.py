@@ -126,3 +126,303 @@ def test_minutes_that_are_over_are_told_once(store_server: StoreServer, tmp_path
         assert await here.looks(NOON_US + 10 * MINUTE_US) == 0
 
     run(store_server, tmp_path, scenario)
+
+
+def test_what_was_there_before_the_census_is_told_in_stretches(store_server: StoreServer, tmp_path: Path) -> None:
+    """Records of hours and months ago get their lines too, a stretch at a time, without listing the emptiness."""
+
+    async def scenario(here: Post) -> None:
+        month_us = 30 * 24 * 60 * MINUTE_US
+        for ago_us in (400 * month_us, month_us, 150 * MINUTE_US, 70 * MINUTE_US, 5 * MINUTE_US):
+            await here.robot.write("sensor", "imu", every(NOON_US - ago_us, 5, 24), session="s1")
+            await here.robot.write("kept", "bag", every(NOON_US - ago_us + MINUTE_US, 5, 24))
+        for _ in range(20):
+            await here.census.look()
+        assert await here.looks(NOON_US + MINUTE_US) == 0
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=0.01, walk_share=1.0))
+
+
+def test_a_walk_leaves_the_machine_to_others(store_server: StoreServer, tmp_path: Path) -> None:
+    """After a stretch the walk rests nine times as long as it took; looks go on."""
+
+    async def scenario(here: Post) -> None:
+        for hour in range(30):
+            await here.robot.write("sensor", "imu", every(NOON_US - hour * 60 * MINUTE_US, 5, 12))
+        for _ in range(5):
+            await here.census.look()
+        assert 0 < len(await here.told()) < 30
+        await here.census.flush()
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=0.01, walk_share=0.0001))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_restart_tells_nothing_twice_and_misses_nothing(
+    store_server: StoreServer, tmp_path: Path, lost: bool
+) -> None:
+    """With its notes or without, a new census goes on: what came while it was away is told, what was told is not."""
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("sensor", "imu", every(NOON_US, 5, 36))
+        await here.looks(NOON_US + 5 * MINUTE_US)
+        assert len(await here.told()) == 3
+        await here.robot.write("sensor", "imu", every(NOON_US + 3 * MINUTE_US, 5, 24))
+        if lost:
+            shutil.rmtree(tmp_path / "census")
+        here.restart()
+        assert await here.looks(NOON_US + 10 * MINUTE_US) == 2
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_notes_that_cannot_be_read_are_begun_anew(store_server: StoreServer, tmp_path: Path) -> None:
+    """A torn file of notes costs a walk, nothing else."""
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("sensor", "imu", every(NOON_US, 5, 36))
+        await here.looks(NOON_US + 5 * MINUTE_US)
+        (notes,) = (tmp_path / "census").glob("*.json")
+        notes.write_text(notes.read_text()[:40])
+        here.restart()
+        assert await here.looks(NOON_US + 10 * MINUTE_US) == 0
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_the_open_minute_is_told_by_a_flush_and_revised_when_it_is_over(
+    store_server: StoreServer, tmp_path: Path
+) -> None:
+    """A clean stop tells the running minute as it is; after the restart the whole minute is told."""
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("sensor", "imu", every(NOON_US, 5, 4), rows="5", session="s1")
+        here.now_us = NOON_US + 20 * SECOND
+        assert await here.census.look() == 0
+        assert await here.census.flush() == 1
+        await here.agrees()
+        here.restart()
+        await here.robot.write("sensor", "imu", every(NOON_US + 20 * SECOND, 5, 8), rows="5", session="s1")
+        assert await here.looks(NOON_US + 2 * MINUTE_US) == 1
+        await here.agrees()
+        (folded,) = (await here.told()).values()
+        assert (folded.line.rows, folded.line.last_us) == (60, NOON_US + 55 * SECOND)
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_a_touched_minute_is_told_anew_at_the_next_look(store_server: StoreServer, tmp_path: Path) -> None:
+    """A replayed record an hour late, and labels given an hour late, stand in the ledger after one look."""
+
+    async def scenario(here: Post) -> None:
+        times = every(NOON_US, 5, 12)
+        await here.robot.write("sensor", "imu", times[:6] + times[7:])
+        await here.robot.write("sensor", "imu", every(NOON_US + MINUTE_US, 5, 700))
+        await here.looks(NOON_US + 65 * MINUTE_US)
+        await here.robot.write("sensor", "imu", [times[6]])
+        here.touches.note("sensor", "imu", times[6])
+        assert await here.census.look() == 1
+        await here.agrees()
+        await here.robot.store.relabel(here.robot.bucket("sensor"), {"imu": times[:3]}, {"keep": "1"})
+        for time_us in times[:3]:
+            here.touches.note("sensor", "imu", time_us)
+        assert await here.census.look() == 1
+        await here.agrees()
+        assert await here.census.look() == 0
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_touches_outlive_a_census_that_dies_before_it_has_told(store_server: StoreServer, tmp_path: Path) -> None:
+    """What was taken and not told comes again in the next process."""
+
+    async def scenario(here: Post) -> None:
+        times = every(NOON_US, 5, 12)
+        await here.robot.write("sensor", "imu", [*times[:6], *every(NOON_US + 20 * MINUTE_US, 5, 12)])
+        await here.looks(NOON_US + 25 * MINUTE_US)
+        await here.robot.write("sensor", "imu", times[6:])
+        here.touches.note("sensor", "imu", times[6])
+        here.touches.take()
+        here.restart()
+        assert await here.census.look() == 1
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_late_records_that_nobody_noted_are_found(store_server: StoreServer, tmp_path: Path) -> None:
+    """Records near by are found at once, those far behind by a walk, and another walk has to wait."""
+
+    async def scenario(here: Post) -> None:
+        def live(minute: int) -> list[int]:
+            return every(NOON_US + minute * MINUTE_US, 5, 12)
+
+        async def go(minutes: range) -> None:
+            for minute in minutes:
+                await here.robot.write("sensor", "imu", live(minute))
+                await here.looks(NOON_US + (minute + 1) * MINUTE_US)
+
+        await go(range(5))
+        await here.robot.write("sensor", "imu", [NOON_US + 3 * MINUTE_US + 1])
+        await go(range(5, 8))
+        await here.looks(NOON_US + 8 * MINUTE_US + 30 * SECOND)
+        await here.agrees()
+        for late, found in ((1, True), (2, False)):
+            await here.robot.write("sensor", "imu", [NOON_US + late])
+            start = 8 if late == 1 else 12
+            await go(range(start, start + 4))
+            await here.looks(NOON_US + (start + 4) * MINUTE_US + 30 * SECOND)
+            key = ("sensor", "imu", NOON_US)
+            assert ((await here.told())[key].line.held == (await here.truth())[key][0]) is found
+        await go(range(16, 22))
+        await here.looks(NOON_US + 22 * MINUTE_US + 30 * SECOND)
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=20, walk_share=1.0))
+
+
+def test_older_records_than_there_ever_were_are_found_at_once(store_server: StoreServer, tmp_path: Path) -> None:
+    """A moment of the past that is asked for later lies before everything else of its stream."""
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("media", "cam/front", every(NOON_US, 2, 60), keep="1")
+        await here.looks(NOON_US + 5 * MINUTE_US)
+        await here.robot.write("media", "cam/front", every(NOON_US - 200 * MINUTE_US, 2, 60), keep="1")
+        await here.looks(NOON_US + 7 * MINUTE_US)
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=0.01, walk_share=1.0))
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_clock_that_jumps_a_day_makes_minutes_like_others(
+    store_server: StoreServer, tmp_path: Path, days: int
+) -> None:
+    """Recorded before, after the jump, and after the clock is right again: all are told, soon."""
+
+    async def scenario(here: Post) -> None:
+        jump_us = days * 24 * 60 * MINUTE_US
+        for start_us in (NOON_US, NOON_US + 10 * MINUTE_US + jump_us, NOON_US + 20 * MINUTE_US):
+            here.now_us = start_us
+            for minute in range(4):
+                await here.robot.write("sensor", "imu", every(start_us + minute * MINUTE_US, 5, 12))
+                await here.robot.write("log", "text", [start_us + minute * MINUTE_US + 3])
+                await here.looks(start_us + (minute + 1) * MINUTE_US)
+            await here.looks(start_us + 6 * MINUTE_US)
+            await here.agrees()
+
+    run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=20, walk_share=1.0))
+
+
+def test_pages_stand_in_the_order_they_were_written_though_the_clock_goes_back(
+    store_server: StoreServer, tmp_path: Path
+) -> None:
+    """A revision after the clock was set back still is the last word."""
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("sensor", "imu", every(NOON_US, 5, 6))
+        here.now_us = NOON_US + 20 * SECOND
+        await here.census.flush()
+        await here.robot.write("sensor", "imu", every(NOON_US + 30 * SECOND, 5, 6))
+        here.now_us = NOON_US - 24 * 60 * MINUTE_US
+        await here.census.flush()
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_records_of_other_tools_count_too(store_server: StoreServer, tmp_path: Path) -> None:
+    """No labels, odd labels, deep names, an entry named like the ledger outside of meta: all have their lines."""
+
+    async def scenario(here: Post) -> None:
+        for cls, stream in (("sensor", "ledger"), ("log", "a/b/c/d-_e"), ("media", "-"), ("kept", "cam/$meta-not")):
+            odd = {"rows": "many", "seq": "-3", "session": "s", "keep": "no"} if cls == "log" else {}
+            drafts = [Draft(stream.replace("$", ""), at, b"x", odd, "") for at in every(NOON_US, 7, 9)]
+            assert (await here.robot.store.write(here.robot.bucket(cls), drafts)).refused == []
+        await here.robot.store.write_attachment(here.robot.bucket("sensor"), "ledger", "schema", {"a": 1})
+        await here.looks(NOON_US + 3 * MINUTE_US)
+        await here.agrees()
+        assert {key[:2] for key in await here.told()} >= {("sensor", "ledger"), ("media", "-")}
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_a_ring_takes_nothing_back_from_what_was_told(store_server: StoreServer, tmp_path: Path) -> None:
+    """Lines of minutes that the ring has taken stay; the one it has turned into is marked when it is listed again."""
+
+    async def scenario(here: Post) -> None:
+        ring = BucketSpec("FIFO", 1_000_000, 8, 80_000)
+        await here.robot.store.ensure_bucket(here.robot.bucket("media"), ring)
+        for minute in range(6):
+            await here.robot.write("media", "cam/front", every(NOON_US + minute * MINUTE_US, 2, 30), size=10_000)
+            await here.looks(NOON_US + (minute + 1) * MINUTE_US + 10 * SECOND)
+        truth = await here.truth()
+        oldest_us = min(key[2] for key in truth)
+        assert oldest_us > NOON_US
+        told = await here.told()
+        assert [told[key].held.records for key in sorted(told)] == [30] * 6
+        torn = ("media", "cam/front", oldest_us)
+        if truth[torn][0].records < 30:
+            here.touches.note(*torn)
+            await here.census.look()
+            folded = (await here.told())[torn]
+            assert (folded.held.records, folded.line.partial) == (30, True)
+            assert folded.line.held == truth[torn][0]
+
+    run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=20))
+
+
+def test_minutes_the_ring_took_before_they_were_told_are_partial_or_not_there(
+    store_server: StoreServer, tmp_path: Path
+) -> None:
+    """A census that comes late to a full ring marks the oldest minute: it may have held more."""
+
+    async def scenario(here: Post) -> None:
+        ring = BucketSpec("FIFO", 1_000_000, 8, 80_000)
+        await here.robot.store.ensure_bucket(here.robot.bucket("media"), ring)
+        await here.robot.write("media", "cam/front", every(NOON_US + 7 * SECOND, 2, 200), size=10_000)
+        await here.looks(NOON_US + 12 * MINUTE_US)
+        await here.agrees()
+        told = await here.told()
+        assert [told[key].line.partial for key in sorted(told)] == [True, *[False] * (len(told) - 1)]
+
+    run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=20, walk_share=1.0))
+
+
+def test_records_taken_away_by_a_person_are_told_without_forgetting_them(
+    store_server: StoreServer, tmp_path: Path
+) -> None:
+    """A minute emptied though no ring turns has a last word of nothing, and its most is kept."""
+
+    async def scenario(here: Post) -> None:
+        times = every(NOON_US, 5, 12)
+        await here.robot.write("sensor", "imu", [*times, *every(NOON_US + 3 * MINUTE_US, 5, 12)])
+        await here.looks(NOON_US + 6 * MINUTE_US)
+        await here.robot.store.delete(here.robot.bucket("sensor"), "imu", times)
+        here.touches.note("sensor", "imu", NOON_US)
+        await here.census.look()
+        folded = (await here.told())["sensor", "imu", NOON_US]
+        assert (folded.line.held.records, folded.held.records) == (0, 12)
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_a_store_away_costs_nothing_but_time(new_store_server: Callable[..., StoreServer], tmp_path: Path) -> None:
+    """Killed between two looks, the store is waited for; then everything is told, once."""
+    server = new_store_server()
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("sensor", "imu", every(NOON_US, 5, 36))
+        await here.looks(NOON_US + 70 * SECOND)
+        server.kill()
+        with pytest.raises(Unreachable):
+            await here.census.look()
+        server.start()
+        await here.looks(NOON_US + 6 * MINUTE_US)
+        await here.agrees()
+
+    run(server, tmp_path, scenario)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from fleetbox.ledger import MINUTE_US, Line
+from fleetbox.ledger import MINUTE_US, Key, Line
 from fleetbox_replication.census.listing import Listed, Range, Stream, ranges
 from fleetbox_replication.census.rhythm import Rhythm
 from fleetbox_replication.census.tally import Counted
-from fleetbox_replication.census.telling import Recent, revised, vanished
+from fleetbox_replication.census.telling import revised, vanished
 from fleetbox_replication.census.watching import Told, Watched, due_again, over_us
 
 
@@ -49,19 +49,19 @@ def job_of(key: Stream, watched: Watched, hinted: Iterable[int], now_us: int, rh
     return Job(key, watched, max(watched.told_us, over_us(watched, now_us, rhythm)), again)
 
 
-def found_by(job: Job, listed: Listed, recent: Recent, is_partial: Callable[[int], bool]) -> Found:
-    """Compare what a job listed with what was told before; `is_partial` tells of a minute whether a ring took of it."""
+def found_by(job: Job, listed: Listed, told: Mapping[Key, Counted], gone_us: int = 0) -> Found:
+    """Compare what a job listed with what was told before; a ring has taken what was older than `gone_us`, in µs."""
     cls, stream = job.key
     counted: list[Counted] = []
     lines: list[Line] = []
     gained: int | None = 0
     for minute_us in job.minutes():
-        item, before = listed.minutes.get((cls, stream, minute_us)), recent.get(job.key, minute_us)
+        item, before = listed.minutes.get((cls, stream, minute_us)), told.get((cls, stream, minute_us))
         if before is None and minute_us in job.again:
             gained = None  # told longer ago than is remembered
         elif gained is not None:
             gained += _records(item) - _records(before)
-        found, line = _compared(item, before, is_partial(minute_us))
+        found, line = _compared(item, before, minute_us < gone_us)
         if found is not None:
             counted.append(found)
         if line is not None:

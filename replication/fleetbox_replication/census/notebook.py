@@ -29,6 +29,11 @@ class Notes:
     read_us: dict[str, int] = field(default_factory=dict)  # by entry of pages
     owing: Owing = field(default_factory=Owing)
 
+    @property
+    def turned(self) -> set[Stream]:
+        """Return the streams that were seen to lose their oldest records."""
+        return {key for key, item in self.streams.items() if item.turned}
+
 
 class Notebook:
     """Load and save the notes on one robot; what cannot be read is begun anew."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 
 from fleetbox.blobs import BucketSpec, EntryInfo, Store
 from fleetbox.errors import NotFound
-from fleetbox.ledger import Key, Line, Page, entry_of, read_pages, write_page
+from fleetbox.ledger import MINUTE_US, Key, Line, Page, entry_of, read_pages, write_page
 from fleetbox.naming import CLASSES, Class
 from fleetbox_replication.census.listing import Stream
-from fleetbox_replication.census.rings import is_turning
+from fleetbox_replication.census.rings import is_ring, is_turning
 from fleetbox_replication.census.scope import CensusScope
-from fleetbox_replication.census.telling import paged
+from fleetbox_replication.census.tally import Counted
+from fleetbox_replication.census.telling import Recent, paged
 
 Infos = dict[Class, list[EntryInfo]]
 
 SPEC_S = 60.0  # how a bucket is kept changes when a person changes it
+RECENT_US = 15 * MINUTE_US  # of pages read at a start: as many minutes as a census remembers, and a few to spare
 LATER_US = 3_600_000_000  # µs; pages about a minute are looked for this long after it: later ones are told once more
 
 
@@ -45,14 +47,20 @@ class Stock:
         self._last_us = max([info.latest_us for info in infos["meta"] if info.name == self.own], default=self._last_us)
         return infos
 
-    async def let_go(self, infos: Infos, classes: Iterable[Class]) -> dict[Stream, int]:
-        """Return, for the streams in rings that turn, the time in µs before which records are gone as of now."""
-        return {
-            (cls, info.name): info.oldest_us
-            for cls in classes
-            if is_turning(await self._spec(cls), infos[cls])
-            for info in await self._entries(cls)
-        }
+    async def let_go(self, infos: Infos, streams: Iterable[Stream], turned: Collection[Stream]) -> dict[Stream, int]:
+        """Return the time in µs before which records are gone as of now, for those of the streams in a turning ring.
+
+        A ring turns when its bucket is nearly full, or when a stream was seen to lose its oldest records.
+        """
+        gone_us: dict[Stream, int] = {}
+        for cls in {cls for cls, _ in streams}:
+            spec = await self._spec(cls)
+            turning = is_turning(spec, infos[cls])
+            if is_ring(spec) and (turning or any(key[0] == cls for key in turned)):
+                for info in await self._entries(cls):
+                    if turning or (cls, info.name) in turned:
+                        gone_us[cls, info.name] = info.oldest_us
+        return gone_us
 
     async def write(self, lines: Sequence[Line]) -> int:
         """Write lines as pages that stand after every page of this place, whatever the clock says; count them."""
@@ -70,6 +78,14 @@ class Stock:
                     break
                 found |= {line.key: line for line in page.lines if start_us <= line.minute_us < stop_us}
         return found
+
+    async def recent(self) -> Recent:
+        """Return what this place's last pages told; call it after `infos`."""
+        recent, start_us = Recent(), max(0, self._last_us - RECENT_US)
+        async for _, page in read_pages(self.store, self.bucket("meta"), (self.own,), start_us=start_us):
+            for line in page.lines:
+                recent.keep(Counted(line, 0))
+        return recent
 
     async def _entries(self, cls: Class) -> list[EntryInfo]:
         try:

@@ -15,7 +15,10 @@ _WORD = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Hold a line as it was listed, and until when its rows reach: the last `t_end`, else the last record, in µs."""
+    """Hold a line as it was listed, and until when its rows reach in µs: the last `t_end`, else the last record.
+
+    0 where that is not known.
+    """
 
     line: Line
     covered_us: int

@@ -27,10 +27,10 @@ class Walker:
         """List one stretch if the share of time that walks may take allows it; return the lines written."""
         stretch = next_stretch(notes.streams, rhythm.stretch_us)
         started_s = self._monotonic_s()
-        if stretch is None or started_s < self._due_s:
+        if stretch is None or (started_s < self._due_s and not rhythm.now):
             return 0
         listed = await list_minutes(self._stock.store, self._stock.bucket, stretch.ranges)
-        lines = await self._lines(stretch, listed, infos) if listed.minutes else []
+        lines = await self._lines(stretch, listed, notes, infos) if listed.minutes else []
         next_us = stretch.stop_us if listed.minutes else await self._skip(stretch)
         await self._stock.write(lines)
         for item in listed.minutes.values():
@@ -40,9 +40,9 @@ class Walker:
         self._due_s = self._monotonic_s() + took_s * (1 / rhythm.walk_share - 1)
         return len(lines)
 
-    async def _lines(self, stretch: Stretch, listed: Listed, infos: Infos) -> list[Line]:
+    async def _lines(self, stretch: Stretch, listed: Listed, notes: Notes, infos: Infos) -> list[Line]:
         """Return the lines that say something new."""
-        gone_us = await self._stock.let_go(infos, {cls for cls, _ in stretch.streams})
+        gone_us = await self._stock.let_go(infos, stretch.streams, notes.turned)
         told = await self._stock.told(stretch.start_us, stretch.stop_us)
         found = []
         for key, item in listed.minutes.items():

@@ -58,7 +58,7 @@ class Watched:
         return minute_of(self.last.latest_us) + MINUTE_US
 
 
-def notice(old: Watched | None, info: EntryInfo, rhythm: Rhythm) -> Watched | None:
+def notice(old: Watched | None, info: EntryInfo, now_us: int, rhythm: Rhythm) -> Watched | None:
     """Return what is known after one more look at an entry; None for one without records."""
     if info.records <= 0:
         return None
@@ -69,11 +69,13 @@ def notice(old: Watched | None, info: EntryInfo, rhythm: Rhythm) -> Watched | No
         return replace(old, quiet=old.quiet + 1)
     before = old.last
     known = old.looks[:-1] if minute_of(before.latest_us) == minute_of(seen.latest_us) else old.looks
-    told_us = old.told_us
+    told_us, again = old.told_us, old.again
     if seen.latest_us != before.latest_us:  # new records may lie anywhere after what was the newest
         told_us = min(told_us, minute_of(min(seen.latest_us, before.latest_us)))
+    elif seen.latest_us > now_us + MINUTE_US:  # the clock was set back: what is written now lies far behind
+        again |= _minutes(now_us - rhythm.near_us, now_us)
     turned = old.turned or seen.oldest_us > before.oldest_us
-    new = replace(old, told_us=told_us, looks=(*known, seen), turned=turned, quiet=0)
+    new = replace(old, told_us=told_us, looks=(*known, seen), again=again, turned=turned, quiet=0)
     if seen.latest_us < before.latest_us:  # somebody removed the newest: the counts begin anew
         new = replace(new, looks=(seen,), base=None, told=None)
     if seen.oldest_us < before.oldest_us:  # older ones than there ever were: a moment that was asked for late
@@ -97,6 +99,8 @@ def _shortened(watched: Watched, rhythm: Rhythm) -> Watched:
 
 def walking(watched: Watched, start_us: int, stop_us: int) -> Watched:
     """Return it with a walk over these minutes, joined with the one under way."""
+    if start_us >= stop_us:
+        return watched
     walk = watched.walk
     joined = Walk(min(start_us, walk.next_us), max(stop_us, walk.stop_us)) if walk else Walk(start_us, stop_us)
     return replace(watched, walk=joined, told=None)
@@ -155,7 +159,7 @@ def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watche
     told = None if watched.told is None or done.gained is None else watched.told + done.gained
     new = replace(watched, told_us=max(watched.told_us, done.until_us), told=told, again=watched.again - done.again)
     look = accounted_for(watched, new.told_us)
-    if look is None or (look == watched.base and not watched.searched):
+    if look is None or (look == watched.base and told is not None and not watched.searched):
         return new
     looks = tuple(item for item in watched.looks if item.latest_us > look.latest_us) or (watched.last,)
     steady = watched.base is not None and watched.base.oldest_us == look.oldest_us and watched.walk is None
@@ -169,13 +173,11 @@ def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watche
 
 def _searching(watched: Watched, since: Seen, now_us: int, rhythm: Rhythm) -> Watched:
     """Look for records that nobody noted: first in the minutes near by, then, not too often, everywhere."""
-    again = watched.again
-    if watched.last.latest_us > now_us + MINUTE_US:  # the clock was set back: what is written now lies far behind
-        again |= _minutes(now_us - rhythm.near_us, min(now_us, watched.told_us))
     if not watched.searched:
-        again |= _minutes(since.latest_us - rhythm.near_us, watched.told_us)
-    if again or not watched.searched:
-        return replace(watched, again=again, searched=True)
+        near = _minutes(since.latest_us - rhythm.near_us, watched.told_us)
+        return replace(watched, again=watched.again | near, searched=True)
+    if watched.again:
+        return watched
     if 0 <= now_us - watched.searched_us < rhythm.search_us:
         return watched
     done = replace(watched, searched=False, searched_us=now_us)
