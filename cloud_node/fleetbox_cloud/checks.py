@@ -1,4 +1,4 @@
-"""Check a site's process for `doctor`: does every part run, and what did InfluxDB refuse."""
+"""Check a site's process for `doctor`: does every part run, what did InfluxDB refuse, what did it lose."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from fleetbox.checks import Check
 from fleetbox.errors import Unreachable
 from fleetbox.settings import FleetSettings
+from fleetbox.time import show_time
+from fleetbox_cloud.comparison import NO_CHUNK, UNEXPLAINED
 from fleetbox_cloud.state import state_folder
 from fleetbox_cloud.status import ask_site
 
@@ -40,12 +42,15 @@ def judge(name: str, report: dict[str, Any]) -> list[Check]:
         if one["state"] == "waiting"
     ]
     checks = checks or [Check("PASS", "site", name, f"{len(report['parts'])} parts run: {', '.join(report['parts'])}")]
-    return checks + ([_loader(name, report["loader"])] if report["loader"] else [])
+    loader = report["loader"]
+    return [*checks, _loader(name, loader), *_numbers(name, loader)] if loader else checks
 
 
 def _loader(name: str, report: dict[str, Any]) -> Check:
-    if report["trouble"]:
-        text = f"numbers wait for {report['influx']}: {report['trouble']}"
+    checks = report.get("checks") or {}
+    trouble = report["trouble"] or (checks.get("trouble") if checks.get("away") else None)
+    if trouble:
+        text = f"numbers wait for {report['influx']}: {trouble}"
         return Check("FAIL", "loader", name, text, f"{name} loads no numbers", "fleetbox site status")
     total: Counter[str] = Counter()
     for counts in report["robots"].values():
@@ -53,7 +58,48 @@ def _loader(name: str, report: dict[str, Any]) -> Check:
     refused = {what.split(":")[1]: n for what, n in total.items() if what.startswith("refused:") and what != _EXPECTED}
     if refused:
         shown = ", ".join(f"{n:,} {reason}" for reason, n in sorted(refused.items()))
-        text = f"InfluxDB refused points for good: {shown}; {total['points']:,} loaded"
-        return Check("WARN", "loader", name, text, f"{name} refused numbers", "fleetbox site status")
+        text = f"InfluxDB refused points for good: {shown}{_worst(report)}; {total['points']:,} loaded"
+        step = next((one["next_step"] for one in report.get("refused", []) if one["reason"] in refused), None)
+        return Check("WARN", "loader", name, text, f"{name} refused numbers", step or "fleetbox site status")
     text = f"{total['points']:,} points of {total['chunks']:,} chunks loaded into {report['influx']}"
     return Check("PASS", "loader", name, text)
+
+
+def _worst(report: dict[str, Any]) -> str:
+    """Name the stream with the most refusals."""
+    for one in report.get("refused", []):
+        if f"refused:{one['reason']}" != _EXPECTED:
+            return f" (most: {one['robot']}/{one['stream']} {one['reason']})"
+    return ""
+
+
+def _numbers(name: str, report: dict[str, Any]) -> list[Check]:
+    """Judge whether InfluxDB still holds what it was given; nothing to judge before the first comparison."""
+    checks = report.get("checks") or {}
+    if checks.get("trouble"):
+        if checks["away"]:
+            return []  # said already
+        text = f"InfluxDB was not compared with the chunks: {checks['trouble']}"
+        return [Check("WARN", "numbers", name, text, f"{name} does not compare numbers", "fleetbox site status")]
+    short: Counter[str] = Counter()
+    for row in report.get("short", []):
+        short[row["reason"]] += row["n"]
+    if short[UNEXPLAINED]:
+        where = _where(report, UNEXPLAINED)
+        text = f"InfluxDB lacks {short[UNEXPLAINED]:,} values although they were written again{where}"
+        step = "who deletes points there? see InfluxDB's log, then fleetbox site status"
+        return [Check("FAIL", "numbers", name, text, f"{name} lost numbers", step)]
+    if short[NO_CHUNK]:
+        text = f"InfluxDB lost {short[NO_CHUNK]:,} values whose chunks {name} has let go{_where(report, NO_CHUNK)}"
+        step = "restore them from a backup of InfluxDB, or ask the next site: its loader has its own"
+        return [Check("WARN", "numbers", name, text, f"{name} lost numbers", step)]
+    if "hour" not in checks.get("done", {}):
+        return []
+    repaired = sum(counts.get("repaired", 0) for counts in report["robots"].values())
+    text = f"InfluxDB holds what it was given; {repaired:,} values had to be put back so far"
+    return [Check("PASS", "numbers", name, text)]
+
+
+def _where(report: dict[str, Any], reason: str) -> str:
+    worst = next(row for row in report["short"] if row["reason"] == reason)
+    return f" (most: {worst['robot']}/{worst['stream']}, from {show_time(worst['first_us'])})"

@@ -63,8 +63,8 @@ def provision(
 @site_option
 @json_option
 def status(fleet_path: Path | None, site: str | None, as_json: bool) -> None:
-    """Show how the site process on this machine is doing, and what InfluxDB refused."""
-    from fleetbox.cli.output import emit, note, table
+    """Show how the site process on this machine is doing, and what InfluxDB refused or lost."""
+    from fleetbox.cli.output import emit, note, say, table
     from fleetbox.settings import find_fleet
     from fleetbox_cloud.state import pick_site, state_folder
     from fleetbox_cloud.status import ask_site
@@ -75,16 +75,14 @@ def status(fleet_path: Path | None, site: str | None, as_json: bool) -> None:
         emit(report)
         return
     table([{"part": name, **one} for name, one in report["parts"].items()], ["part", "state", "failures", "why"])
-    loader = report["loader"]
-    if loader and loader["trouble"]:
-        note(f"loader: {loader['trouble']}")
-    rows = [
-        {"robot": robot, "what": what, "n": n}
-        for robot, counts in (loader or {}).get("robots", {}).items()
-        for what, n in counts.items()
-    ]
-    if rows:
-        table(rows, ["robot", "what", "n"])
+    if report["loader"]:
+        from fleetbox_cloud.showing import tables_of, troubles_of
+
+        for trouble in troubles_of(report["loader"]):
+            note(trouble)
+        for rows, columns in tables_of(report["loader"]):
+            say("")
+            table(rows, columns)
 
 
 @click.group()

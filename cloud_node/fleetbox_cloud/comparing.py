@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from fleetbox.errors import AccessDenied, NotFound
 from fleetbox.ledger import MINUTE_US
 from fleetbox.scalars import ScalarStore
-from fleetbox_cloud.comparison import ASKED, MENDED, Stretch, short_of, stretches, wanted_of
+from fleetbox_cloud.comparison import ASKED, MENDED, NO_CHUNK, UNEXPLAINED, Stretch, short_of, stretches, wanted_of
 from fleetbox_cloud.cursor import Short
 from fleetbox_cloud.loader import Loader, buckets_of
 from fleetbox_cloud.mending import mend
 
 REST = 9.0  # times as long as an answer took: a comparison leaves InfluxDB nine tenths of its time
-NO_CHUNK = "no chunk"  # the store has let the minute's chunks go: nothing here can bring its numbers back
-UNEXPLAINED = "unexplained"  # written again from the chunks, and InfluxDB still has less
 REMEMBERED_US = 30 * 86_400_000_000  # a month: what cannot be mended is shown for as long
 
 

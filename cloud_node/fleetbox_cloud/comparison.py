@@ -10,6 +10,8 @@ from fleetbox.points import TIME_FIELD, Points, clean
 from fleetbox.tallies import Minutes
 
 DAY_US = 86_400_000_000
+NO_CHUNK = "no chunk"  # the store has let the minute's chunks go: nothing here can bring its numbers back
+UNEXPLAINED = "unexplained"  # written again from the chunks, and InfluxDB still has less
 
 
 @dataclass(frozen=True, slots=True)

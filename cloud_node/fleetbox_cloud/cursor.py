@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fleetbox.ledger import MINUTE_US
 from fleetbox.naming import split_bucket
@@ -168,6 +169,15 @@ class Cursor:
         """Return the minutes that stay short, of one stream or of all, the worst first."""
         query = "SELECT * FROM short WHERE robot = ifnull(?, robot) AND stream = ifnull(?, stream) ORDER BY n DESC"
         return [Short(*row) for row in self._db.execute(f"{query}, minute_us", (robot, stream))]
+
+    def short_streams(self) -> list[dict[str, Any]]:
+        """Return the same per robot, stream and reason: `n` values of `minutes`, from first to last; the most first."""
+        names = ("robot", "stream", "reason", "n", "minutes", "first_us", "last_us")
+        rows = self._db.execute(
+            "SELECT robot, stream, reason, sum(n), count(*), min(minute_us), max(minute_us) FROM short "
+            "GROUP BY robot, stream, reason ORDER BY sum(n) DESC"
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def forget_short(self, before_us: int) -> None:
         """Drop short minutes from before a time."""

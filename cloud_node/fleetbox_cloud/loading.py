@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from fleetbox_cloud.sweeping import Sweep
 log = structlog.get_logger()
 
 UPTIME_STEP_S = 1.2  # uptime comes in whole seconds; what starts sooner after a start is noticed with its next chunk
-SHOWN = 20  # of the streams with refusals and of the minutes that stay short: the worst are enough to act on
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +112,8 @@ class Loading:
             cursor = self._running.loader.cursor
             self._last = {
                 "robots": {robot: dict(counts) for robot, counts in cursor.counts().items()},
-                "refused": refusals(cursor)[:SHOWN],
-                "short": [asdict(one) for one in cursor.shorts()[:SHOWN]],
+                "refused": refusals(cursor),
+                "short": cursor.short_streams(),
                 "checks": self._running.checking.report(),
             }
 
