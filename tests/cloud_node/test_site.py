@@ -132,6 +132,10 @@ def test_killed_mid_flow_it_loses_nothing_and_counts_exactly(
         return bool(counts == {"chunks": 905, "points": 900 * 40 + 5, "values": 900 * 40 + 5})
 
     asyncio.run(main())
+    shown = subprocess.run([*VERB, "status", "--fleet", str(fleet)], capture_output=True, text=True, check=True).stdout
+    assert "36 005" in shown, "the books are shown to people too"
+    hours = asyncio.run(report(rig.state))["loader"]["checks"]["last_hour"]
+    assert all(row["rows"] == row["points"] and not row["short"] for row in hours)
     assert site.end(signal.SIGTERM) == 0
 
 
