@@ -89,7 +89,7 @@ class DeadLetters:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         # FULL: a letter let through stands in no other list, so that a power cut may not take it back
-        self._db = _opened(path, str(path), "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _TABLES)
+        self._db = _made(path, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _TABLES)
         self._open = int(self._db.execute("SELECT COUNT(*) FROM letters").fetchone()[0])
 
     @classmethod
@@ -205,6 +205,23 @@ def named(bucket: str, entry: str, refused: Sequence[tuple[int, int, str]], now_
     return [DeadLetter(bucket, entry, at_us, status, message, 1, now_us, now_us) for at_us, status, message in refused]
 
 
+def _made(path: Path, script: str) -> sqlite3.Connection:
+    """Open the list, or a new one where the file is damaged: the reconciler finds what an old one named anyway."""
+    try:
+        db = sqlite3.connect(path)
+        damaged = bool(db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
+        db.close()
+    except sqlite3.OperationalError:
+        damaged = False  # not there to be judged: opening it says why
+    except sqlite3.DatabaseError:
+        damaged = True
+    if damaged:
+        path.replace(path.with_suffix(".damaged"))
+        for beside in ("-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
+    return _opened(path, str(path), script)
+
+
 def _opened(path: Path, address: str, script: str) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(address, timeout=WAIT_S, check_same_thread=False, uri=address.startswith("file:"))
@@ -213,6 +230,6 @@ def _opened(path: Path, address: str, script: str) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise FleetboxError(
             f"the list of dead letters at {path} cannot be opened: {error}",
-            "see that the state folder is writable; a damaged file may be moved away, a new one is made",
+            "see that the state folder is writable",
         ) from error
     return db

@@ -14,7 +14,7 @@ from fleetbox_replication.relay.turns import Waiting, next_turn
 LARGEST_PIECE = 256 * 1024  # bytes; at 100 MB/s it is 400 turns a second, which costs next to nothing
 SMALLEST_PIECE = 4 * 1024  # bytes; below it headers outweigh bodies
 PIECE_S = 0.05  # of the cap in one piece: what goes out of turn holds up a higher class no longer than this
-CATCH_UP_S = 0.1  # of the cap that may be made good after a busy loop; more would show as a burst
+CATCH_UP_S = 0.5  # of the cap that may be made good after a busy moment: 5 % of any ten seconds
 
 
 @dataclass(eq=False, slots=True)
@@ -124,7 +124,8 @@ class Pace:
             self._timer = None
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        self._free_s = max(self._free_s, now_s - CATCH_UP_S)
+        if now_s - self._free_s > CATCH_UP_S:  # nobody had anything to send: what was not used is gone
+            self._free_s = now_s
         while self._waiting and (self._max_bytes_s is None or self._free_s <= now_s):
             taker = self._next(now_s)
             self._waiting.remove(taker)
