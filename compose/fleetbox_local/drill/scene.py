@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,7 @@ class Scene:
         self.writer = Writer(self.directory, setting.rate_hz)
         self.proxy: Spoiler | None = None
         self.expected: dict[str, int] = {}  # streams beside the writer's own: how many records each must have
+        self.beside: list[str] = []  # buckets at the edge that others than fleetbox ship to: faults meet them too
         self._held = ExitStack()
         self._loop: BackgroundLoop | None = None
 
@@ -115,6 +117,11 @@ class Scene:
         """Run asynchronous work to its end."""
         assert self._loop is not None, "use the scene in a `with` block"
         return self._loop.run(work, timeout_s)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start asynchronous work and return at once."""
+        assert self._loop is not None, "use the scene in a `with` block"
+        return self._loop.start(work)
 
     # -- processes -----------------------------------------------------------------------------------------------
 

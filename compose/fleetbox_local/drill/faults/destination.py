@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from fleetbox.blobs import BucketSpec, Store
 from fleetbox.naming import site_bucket
 from fleetbox_cloud.provision import wanted
 from fleetbox_cloud.tokens import replace_token, save_token
@@ -15,39 +16,33 @@ from fleetbox_local.drill.setting import ROBOT
 from fleetbox_local.fleet_files import at_site
 
 FULL = ("media", "log")  # scalars go on: one full bucket must not hold up the others
-LEFT_BYTES = 0
+QUOTA_BYTES = 1_000  # less than they hold
 
 
 @contextmanager
 def quota(scene: Scene) -> Iterator[None]:
     """Set a HARD quota, below what they hold, on two of the robot's buckets at the edge; then put the old one back."""
     place = scene.place("edge")
-    names = [place.bucket(ROBOT, cls) for cls in FULL]
+    names = [*(place.bucket(ROBOT, cls) for cls in FULL), *scene.beside]
 
-    async def begin() -> dict[str, object]:
+    async def begin() -> dict[str, BucketSpec]:
         async with scene.store("edge") as store:
-            before = {name: await store.bucket_spec(name) for name in names}
+            before = await _specs(store, names)
             for name, spec in before.items():
-                assert spec is not None
-                await store.ensure_bucket(name, replace(spec, quota_type="HARD", quota_bytes=1_000))
-            return dict(before)
-
-    async def end(before: dict[str, object]) -> None:
-        async with scene.store("edge") as store:
-            for name, spec in before.items():
-                await store.ensure_bucket(name, spec)  # type: ignore[arg-type]
+                await store.ensure_bucket(name, replace(spec, quota_type="HARD", quota_bytes=QUOTA_BYTES))
+            return before
 
     before = scene.run(begin())
     try:
         yield
     finally:
-        scene.run(end(before))
+        scene.run(_restore(scene, before))
 
 
 @contextmanager
 def disk_full(scene: Scene) -> Iterator[None]:
     """Fill the file system that the edge's store lies on; then free it."""
-    fill(scene.edge.data_dir, LEFT_BYTES)
+    fill(scene.edge.data_dir)
     try:
         yield
     finally:
@@ -77,20 +72,28 @@ def token_revoked(scene: Scene) -> Iterator[None]:
 @contextmanager
 def bucket_deleted(scene: Scene) -> Iterator[None]:
     """Delete one of the robot's buckets at the edge, everything in it included; then make it again, empty."""
-    name = site_bucket(ROBOT, "media")
+    names = [site_bucket(ROBOT, "media"), *scene.beside]
 
-    async def delete() -> object:
+    async def delete() -> dict[str, BucketSpec]:
         async with scene.store("edge") as store:
-            spec = await store.bucket_spec(name)
-            await store.remove_bucket(name)
-            return spec
+            before = await _specs(store, names)
+            for name in names:
+                await store.remove_bucket(name)
+            return before
 
-    async def make(spec: object) -> None:
-        async with scene.store("edge") as store:
-            await store.ensure_bucket(name, spec)  # type: ignore[arg-type]
-
-    spec = scene.run(delete())
+    before = scene.run(delete())
     try:
         yield
     finally:
-        scene.run(make(spec))
+        scene.run(_restore(scene, before))
+
+
+async def _specs(store: Store, names: Iterable[str]) -> dict[str, BucketSpec]:
+    specs = {name: await store.bucket_spec(name) for name in names}
+    return {name: spec for name, spec in specs.items() if spec is not None}
+
+
+async def _restore(scene: Scene, before: dict[str, BucketSpec]) -> None:
+    async with scene.store("edge") as store:
+        for name, spec in before.items():
+            await store.ensure_bucket(name, spec)
