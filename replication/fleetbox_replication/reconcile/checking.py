@@ -18,8 +18,8 @@ from fleetbox_replication.reconcile.hop import Hop
 from fleetbox_replication.reconcile.listing import Ends, Listed, entries_of, heads, horizon_of, list_both
 from fleetbox_replication.reconcile.means import Means
 from fleetbox_replication.reconcile.rhythm import Flow, is_due
-from fleetbox_replication.reconcile.standings import PASSING, Findings, is_clear, is_news, judge
-from fleetbox_replication.reconcile.state import PROVEN, Minute
+from fleetbox_replication.reconcile.standings import PASSING, SINGLE, Findings, is_news, judge
+from fleetbox_replication.reconcile.state import OPEN, Minute, is_clear
 
 log = structlog.get_logger()
 
@@ -97,7 +97,7 @@ class Checker:
 
     async def _begin(self, hop: Hop) -> Look:
         source, there, state = self.means.source(), self.means.there, self.means.state
-        stones = tuple(stone for stone in state.stones(hop.robot, hop.cls) if stone.site == hop.site)
+        stones = state.stones_at(hop.robot, hop.cls, hop.site)
         return Look(
             hop,
             Ends(hop.spec, source, there),
@@ -112,7 +112,7 @@ class Checker:
         """Bring what differs, unless the destination refuses the bucket just now: the task asks it every 10 s."""
         if listed.difference.clean:
             return Mended()
-        if look.refusing is not None and look.refusing not in PASSING:
+        if look.refusing is not None and look.refusing not in PASSING | SINGLE:
             return Mended(refused=[(head, look.refusing, "") for head in listed.difference.missing])
         mended = await Copier(look.ends, self.means.relay.turn).mend(listed)
         self._tell(look.hop, mended)
@@ -184,22 +184,28 @@ class Checker:
         return replace(found, saved=min(gone, len(saved)))
 
     def _note(self, minute: Minute, before: Minute) -> bool:
-        """Keep what was found and when to look again; tell whether its standing is news."""
-        rhythm, now_s = self.means.options.rhythm, self.means.options.monotonic_s()
-        where = (minute.robot, minute.key)
-        waits = (self.means.options.now_us() - minute.opened_us) / 1e6 > rhythm.waiting_s
+        """Note what was found and when to look again; tell whether its standing is news.
+
+        What is news is noted by whoever has told it: a crash in between must not leave it untold.
+        """
+        self._plan(minute)
+        waited_s = (self.means.options.now_us() - minute.opened_us) / 1e6
         standing = minute.standing
         only_waits = standing is not None and not (standing.refused or standing.lost or standing.unexplained)
-        news = is_news(before.standing, standing) and (waits or not only_waits or is_clear(standing))
+        early = only_waits and not is_clear(standing) and waited_s <= self.means.options.rhythm.waiting_s
+        if is_news(before.standing, standing) and not early:
+            return True
         with self.means.state.change():
-            self.means.state.put(minute if news else _silent(minute, before))
-        if minute.state == PROVEN:
-            self._next_s.pop(where, None)
-            return news
-        _, wait_s = self._next_s.get(where, (0.0, rhythm.again_s / 2))
-        wait_s = min(rhythm.longest_s, 2 * wait_s)
-        self._next_s[where] = now_s + wait_s, wait_s
-        return news
+            self.means.state.put(replace(minute, standing=before.standing))
+        return False
+
+    def _plan(self, minute: Minute) -> None:
+        """Look at a minute that stays open again, each time later."""
+        where, rhythm = (minute.robot, minute.key), self.means.options.rhythm
+        _, wait_s = self._next_s.pop(where, (0.0, rhythm.again_s / 2))
+        if minute.state == OPEN:
+            wait_s = min(rhythm.longest_s, 2 * wait_s)
+            self._next_s[where] = self.means.options.monotonic_s() + wait_s, wait_s
 
 
 def runs(minutes: Iterable[Minute]) -> Iterator[list[Minute]]:
@@ -232,8 +238,3 @@ def _died(look: Look, minute: Minute, known: set[int]) -> tuple[int, ...]:
         and minute_of(letter.time_us) == minute.minute_us
         and letter.time_us not in known
     )
-
-
-def _silent(minute: Minute, before: Minute) -> Minute:
-    """Return the minute with what was last said of it."""
-    return replace(minute, standing=before.standing)

@@ -9,12 +9,11 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from fleetbox.blobs import Store
 from fleetbox.errors import NotFound, StoreRefused
 from fleetbox.records import Draft, Head, Record
 from fleetbox_replication.filters import condition_of
 from fleetbox_replication.reconcile.difference import lacking
-from fleetbox_replication.reconcile.listing import Ends, Listed, entries_of
+from fleetbox_replication.reconcile.listing import Ends, Listed
 
 AT_ONCE = 80  # records in memory while they are copied: one batch of the engine
 AT_ONCE_BYTES = 8_000_000  # and one batch of its bytes
@@ -159,19 +158,6 @@ class Copier:
                 return await self._ends.source.read(self._from, head.entry, head.time_us)
         except (NotFound, StoreRefused):
             return None  # the ring has turned over it since it was listed
-
-
-async def bring_attachments(source: Store, there: Store, from_bucket: str, to_bucket: str) -> int:
-    """Copy attachments of streams that have arrived and lack them; return how many."""
-    own = await source.attachments_of(from_bucket, [info.name for info in await entries_of(source, from_bucket)])
-    arrived = {info.name for info in await entries_of(there, to_bucket)}  # the others may never be selected
-    held = await there.attachments_of(to_bucket, [entry for entry in own if entry in arrived])
-    brought = 0
-    for entry in own.keys() & arrived:
-        for key in own[entry].keys() - held.get(entry, {}).keys():
-            await there.write_attachment(to_bucket, entry, key, own[entry][key])
-            brought += 1
-    return brought
 
 
 def _batched(heads: Iterable[Head]) -> Iterator[list[Head]]:

@@ -69,7 +69,8 @@ def lacking(ours: Labels, theirs: Labels) -> Labels:
     wanted = {name: value for name, value in ours.items() if theirs.get(name) != value}
     if theirs.get("keep") == "1":
         wanted.pop("keep", None)
-        wanted.pop("policy", None)  # names the policy by which the edge promoted it
+        if "policy" in theirs:  # it names the one by which the edge promoted it
+            wanted.pop("policy", None)
     return wanted
 
 

@@ -67,7 +67,7 @@ class Follower:
             pages.append(page)
             last_us = max(last_us, time_us)
             if len(pages) == AT_ONCE:
-                await found.aclose()  # type: ignore[attr-defined]
+                await found.aclose()
                 return pages, last_us, False
         return pages, last_us, True
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from fleetbox.blobs import EntryInfo, Store, TaskSpec
 from fleetbox.errors import NotFound
 from fleetbox.records import Head
+from fleetbox_replication.census.rings import is_turning
 from fleetbox_replication.filters import SELECTED, SELECTED_FOR_CLOUD, condition_of
 from fleetbox_replication.reconcile.difference import Bounds, Difference, compare, union
 
-FULL = 0.9  # of its quota: from here on a ring may have let go of what is missing in it
-HALF = 0.5  # a ring with blocks as large as itself is never fuller than this after it let one go
 FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind an entry's newest record
 
 
@@ -75,12 +74,8 @@ async def heads(store: Store, bucket: str, stream: str, start_us: int = 0, stop_
 
 async def horizon_of(store: Store, bucket: str) -> int:
     """Return the time in µs before which a store's own ring may have turned over; 0 while it has room."""
-    spec, entries = await store.bucket_spec(bucket), await entries_of(store, bucket)
-    if spec is None or spec.quota_type != "FIFO" or not entries:
-        return 0
-    held_bytes = sum(entry.size_bytes for entry in entries)
-    after_block_bytes = max(HALF * spec.quota_bytes, FULL * spec.quota_bytes - spec.max_block_bytes)
-    if held_bytes < min(FULL * spec.quota_bytes, after_block_bytes):
+    entries = await entries_of(store, bucket)
+    if not entries or not is_turning(await store.bucket_spec(bucket), entries):
         return 0
     return min(entry.oldest_us for entry in entries)
 

@@ -42,7 +42,7 @@ async def sample(means: Means, hops: Mapping[tuple[str, str], Hop], records: int
             means.counts["not_as_proven"] += 1
             with means.state.change():
                 now_us, stop_us = means.options.now_us(), minute.minute_us + MINUTE_US
-                means.state.doubt(minute.robot, minute.cls, minute.stream, minute.minute_us, stop_us, now_us)
+                means.state.doubt(minute.robot, minute.key[:2], minute.minute_us, stop_us, now_us)
     return bad
 
 

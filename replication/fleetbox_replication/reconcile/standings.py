@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from fleetbox.ledger import Count, Standing, count_of
 from fleetbox.records import Head
-from fleetbox_replication.reconcile.state import OPEN, PROVEN, SETTLED, Minute
+from fleetbox_replication.reconcile.state import OPEN, PROVEN, SETTLED, Minute, is_clear
 
 EVICTED = "evicted before it arrived"
 SAVED = "saved in kept"  # the ring took it, the guard's copy travels under another class
@@ -19,6 +19,7 @@ _WORDS = {
     400: "quota", 401: "token", 403: "token", 404: "no bucket", 409: "conflict", 413: "too large", 422: "malformed",
     431: "labels too long", 500: "server error", 507: "disk full",
 }  # fmt: skip
+SINGLE = frozenset({409, 413, 422, 431})  # about one record: others of its bucket may well be taken
 PASSING = frozenset({0, 408, 425, 429, 502, 503, 504})  # nobody refused: it is on its way, or the link is down
 
 
@@ -56,6 +57,17 @@ def judge(minute: Minute, found: Findings, site: str) -> Minute:
     return replace(minute, told=told, state=state, once=minute.once or state == PROVEN, standing=standing)
 
 
+def waiting(minute: Minute, site: str, vouched: int, status: int | None) -> Standing:
+    """Return what to say of a minute whose ends cannot be compared; a refusal or loss that was named stays named."""
+    said = minute.standing
+    if said is not None and not is_clear(said) and not (said.waiting and is_refusal(status)):
+        return said
+    left = max(1, minute.told.records - max(vouched, minute.there.records if minute.there else 0))
+    if is_refusal(status):
+        return Standing(site, *minute.key, refused={reason(status): left})
+    return Standing(site, *minute.key, waiting=left)
+
+
 def is_refusal(status: int | None) -> bool:
     """Tell whether a status is a no, rather than an absence of answers."""
     return status is not None and status not in PASSING
@@ -64,11 +76,6 @@ def is_refusal(status: int | None) -> bool:
 def reason(status: int | None) -> str:
     """Name a refusal as the books show it: "507 disk full"."""
     return f"{status} {_WORDS.get(status or 0, 'refused')}"
-
-
-def is_clear(standing: Standing | None) -> bool:
-    """Tell whether a standing says nothing."""
-    return standing is None or not (standing.waiting or standing.refused or standing.lost or standing.unexplained)
 
 
 def is_news(before: Standing | None, now: Standing | None) -> bool:

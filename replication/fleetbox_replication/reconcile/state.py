@@ -31,6 +31,7 @@ CREATE TABLE minute (
   told_us INTEGER, there_us INTEGER,
   PRIMARY KEY (robot, cls, stream, minute_us)) WITHOUT ROWID;
 CREATE INDEX unproven ON minute (robot, cls) WHERE state = 0;
+CREATE INDEX said ON minute (robot) WHERE standing IS NOT NULL;
 CREATE TABLE told (robot TEXT, cls TEXT, stream TEXT, until_us INTEGER, PRIMARY KEY (robot, cls, stream));
 CREATE TABLE hops (robot TEXT PRIMARY KEY, signature TEXT);
 CREATE TABLE stone (robot TEXT, cls TEXT, stream TEXT, start_us INTEGER, stop_us INTEGER, by TEXT, site TEXT,
@@ -44,7 +45,8 @@ class Minute:
 
     `told` is the most the source ever selected, `last` what its last line counted, `there` what the destination told
     last, `cloud` and `cloud_there` those promoted for the cloud. `once`: all of it stood at the destination some time.
-    `standing` is what was published last; `told_us` and `there_us` are when the pages were written.
+    `standing` is what was published last, None if nothing is to be taken back; `told_us` and `there_us` are when the
+    pages were written.
     """
 
     robot: str
@@ -136,11 +138,10 @@ class State:
             robot, stone.cls, stone.stream, stone.start_us, stone.stop_us, stone.by, stone.site,
         )  # fmt: skip
 
-    def stones(self, robot: str, cls: str) -> tuple[Tombstone, ...]:
-        """Return the tombstones of a robot's class, whichever site they are of."""
-        rows = self._rows(
-            "SELECT site, cls, stream, start_us, stop_us, by FROM stone WHERE robot = ? AND cls = ?", robot, cls
-        )
+    def stones_at(self, robot: str, cls: str, site: str) -> tuple[Tombstone, ...]:
+        """Return the tombstones of a robot's class at a site."""
+        sql = "SELECT site, cls, stream, start_us, stop_us, by FROM stone WHERE robot = ? AND cls = ? AND site = ?"
+        rows = self._rows(sql, robot, cls, site)
         return tuple(Tombstone(*row) for row in rows)
 
     def start_over(self, robot: str, signature: str) -> bool:
@@ -182,17 +183,24 @@ class State:
         rows = self._rows(f"SELECT * FROM minute WHERE state = 0{where} ORDER BY minute_us", *chosen.values())
         return [minute for row in rows if (minute := _minute(row)).told.records]
 
-    def doubt(self, robot: str, cls: str, stream: str, start_us: int, stop_us: int, now_us: int) -> int:
-        """Open the proven minutes of a stream's range again; return how many."""
-        return self._db.execute(
+    def doubt(self, robot: str, stream: tuple[str, str], start_us: int, stop_us: int, now_us: int) -> int:
+        """Open the proven minutes of a (class, stream) within a range again; return how many."""
+        sql = (
             "UPDATE minute SET state = 0, opened_us = ? WHERE state = 1 AND robot = ? AND cls = ? AND stream = ?"
-            " AND minute_us >= ? AND minute_us < ?",
-            (now_us, robot, cls, stream, start_us, stop_us),
-        ).rowcount
+            " AND minute_us >= ? AND minute_us < ?"
+        )
+        return self._db.execute(sql, (now_us, robot, *stream, start_us, stop_us)).rowcount
 
-    def first_proven(self, robot: str, cls: str) -> dict[str, int]:
-        """Return per stream of a robot's class the first proven minute in µs."""
-        sql = "SELECT stream, min(minute_us) FROM minute WHERE state = 1 AND robot = ? AND cls = ? GROUP BY stream"
+    def unsaid(self, robot: str) -> list[Minute]:
+        """Return the proven minutes of a robot of which something else was said last."""
+        sql = "SELECT * FROM minute WHERE state = 1 AND standing IS NOT NULL AND robot = ?"
+        return [_minute(row) for row in self._rows(sql, robot)]
+
+    def proven_records(self, robot: str, cls: str) -> dict[str, int]:
+        """Return per stream of a robot's class how many records its proven minutes hold."""
+        sql = (
+            "SELECT stream, sum(CAST(told AS INTEGER)) FROM minute WHERE state = 1 AND robot = ? AND cls = ? GROUP BY 1"
+        )
         return dict(self._rows(sql, robot, cls))
 
     def any_proven(self, count: int) -> list[Minute]:
@@ -287,6 +295,11 @@ class StartedOver(FleetboxError):
     """Tell that what was known is gone: what was being done with it is done again."""
 
 
+def is_clear(standing: Standing | None) -> bool:
+    """Tell whether a standing says nothing."""
+    return standing is None or not (standing.waiting or standing.refused or standing.lost or standing.unexplained)
+
+
 def reopened(minute: Minute, now_us: int) -> Minute:
     """Return a minute that has to be looked at again."""
     return replace(minute, state=OPEN, opened_us=now_us)
@@ -304,7 +317,7 @@ def _count(text: str | None) -> Count | None:
 
 
 def _packed_standing(standing: Standing | None) -> str | None:
-    if standing is None:
+    if standing is None or is_clear(standing):
         return None
     return json.dumps(
         [standing.site, standing.waiting, dict(standing.refused), dict(standing.lost), standing.unexplained]

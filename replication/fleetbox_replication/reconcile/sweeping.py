@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from fleetbox.records import Head
-from fleetbox_replication.reconcile.copying import Copier, Mended, Turn, bring_attachments
+from fleetbox_replication.reconcile.attaching import bring_attachments
+from fleetbox_replication.reconcile.copying import Copier, Mended, Turn
 from fleetbox_replication.reconcile.difference import Bounds, Difference, compare
 from fleetbox_replication.reconcile.listing import (
     FOR_EVER_US,
@@ -74,7 +75,7 @@ async def sweep(
         swept.forgotten += len(difference.missing) + len(difference.wrong)
         swept.conflicts += len(difference.conflicts)
         swept.mended.add(await copier.mend(again))
-    await bring_attachments(ends.source, ends.there, ends.spec.src_bucket, ends.spec.dst_bucket)
+    await bring_attachments(ends)
     return swept
 
 
