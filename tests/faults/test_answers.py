@@ -14,5 +14,5 @@ from .conftest import cases, play
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scenario", cases("answers"))
 def test_answers(drill: Session, scenario: Scenario) -> None:
-    """Statuses that make the engine drop a batch for good: behind the relay nothing is dropped (each scenario compares record by record)."""
+    """Statuses that make the engine drop a batch for good: behind the relay nothing is dropped, record by record."""
     play(drill, scenario)

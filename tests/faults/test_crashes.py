@@ -14,5 +14,5 @@ from .conftest import cases, play
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scenario", cases("crashes"))
 def test_crashes(drill: Session, scenario: Scenario) -> None:
-    """Stores, agents and programs ended with SIGKILL, one by one and together, lose nothing (each scenario compares record by record)."""
+    """Stores, agents and programs ended with SIGKILL, one by one and together, lose nothing, record by record."""
     play(drill, scenario)

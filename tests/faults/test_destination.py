@@ -14,5 +14,5 @@ from .conftest import cases, play
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scenario", cases("destination"))
 def test_destination(drill: Session, scenario: Scenario) -> None:
-    """Full, closed or gone: whatever the destination refuses arrives once it takes records again (each scenario compares record by record)."""
+    """Full, closed or gone: whatever the destination refuses arrives once it takes records again, record by record."""
     play(drill, scenario)

@@ -14,5 +14,5 @@ from .conftest import cases, play
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scenario", cases("labels"))
 def test_labels(drill: Session, scenario: Scenario) -> None:
-    """Labels patched by strangers, marks at once, records and attachments from before their task (each scenario compares record by record)."""
+    """Labels patched by strangers, marks at once, records and attachments from before their task, record by record."""
     play(drill, scenario)

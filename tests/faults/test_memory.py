@@ -14,5 +14,5 @@ from .conftest import cases, play
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scenario", cases("memory"))
 def test_memory(drill: Session, scenario: Scenario) -> None:
-    """Replication logs deleted, corrupted or overflowed: what the engine forgot is found and brought (each scenario compares record by record)."""
+    """What the engine forgot to send is found and brought, record by record."""
     play(drill, scenario)

@@ -14,5 +14,5 @@ from .conftest import cases, play
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scenario", cases("network"))
 def test_network(drill: Session, scenario: Scenario) -> None:
-    """Resets, black holes and bad links between the robot and the edge lose nothing (each scenario compares record by record)."""
+    """Resets, black holes and bad links between the robot and the edge lose nothing, record by record."""
     play(drill, scenario)

@@ -14,5 +14,5 @@ from .conftest import cases, play
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scenario", cases("scalars"))
 def test_scalars(drill: Session, scenario: Scenario) -> None:
-    """An InfluxDB that was away for the whole run has every point afterwards (each scenario compares record by record)."""
+    """An InfluxDB that was away for the whole run has every point afterwards, record by record."""
     play(drill, scenario)
