@@ -17,7 +17,7 @@ from fleetbox_cloud.door import open_door
 from fleetbox_cloud.loading import Loading
 from fleetbox_cloud.parts import Parts, Run
 from fleetbox_cloud.provision import provision, wanted_here
-from fleetbox_cloud.state import SecretMark, pick_site, state_folder
+from fleetbox_cloud.state import pick_site, state_folder
 from fleetbox_cloud.tokens import save_token
 from fleetbox_replication.apply import apply_fleet
 from fleetbox_replication.census import Census, census_of_site, touches_in
@@ -25,6 +25,7 @@ from fleetbox_replication.labeler import Duty, Labeler
 from fleetbox_replication.onward import Onward
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.scopes import robots_at_site
+from fleetbox_replication.secret_mark import SecretMark
 
 log = structlog.get_logger()
 
@@ -85,8 +86,8 @@ class Site:
             log.info("provisioned", what=change.what, name=change.name, why=change.why)
 
     async def _tasks(self) -> None:
-        mark = SecretMark(self._state, relay_secret(self._place.current_token()))
         while True:
+            mark = SecretMark(self._state, relay_secret(self._place.current_token()))
             report = await apply_fleet(self._fleet, [self._place], renew=not mark.known)
             for error in report.failed_places.values():
                 raise error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from fleetbox.errors import InputError
@@ -23,21 +22,3 @@ def pick_site(fleet: FleetSettings, name: str | None) -> Place:
             f"{fleet.source} has {len(fleet.site)} sites: say which one", f"--site {' or '.join(fleet.site) or 'NAME'}"
         )
     return fleet.site_place(name)
-
-
-class SecretMark:
-    """Remember, as a hash, which secret the tasks were last written with: the engine never shows it."""
-
-    def __init__(self, folder: Path, secret: str) -> None:
-        self._path = folder / "tasks.mark"
-        self._mark = hashlib.sha256(secret.encode()).hexdigest()[:16]
-
-    @property
-    def known(self) -> bool:
-        """Tell whether the tasks hold this secret."""
-        return self._path.exists() and self._path.read_text() == self._mark
-
-    def keep(self) -> None:
-        """Note that they do."""
-        if not self.known:
-            self._path.write_text(self._mark)

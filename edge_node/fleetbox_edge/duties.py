@@ -16,7 +16,7 @@ from fleetbox.errors import AccessDenied, FleetboxError
 from fleetbox.naming import CLASSES
 from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
-from fleetbox_edge.guard import Guard
+from fleetbox_edge.guard import Guard, GuardOptions
 from fleetbox_replication.apply import apply_place
 from fleetbox_replication.census import Census, Touches, census_of_robot
 from fleetbox_replication.labeler import Duty, Labeler
@@ -24,6 +24,7 @@ from fleetbox_replication.onward import Onward
 from fleetbox_replication.plan import plan
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.scopes import one_robot
+from fleetbox_replication.secret_mark import SecretMark, until_changed
 from fleetbox_replication.tasks import wanted_tasks
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ class Duties:
         self.trouble: FleetboxError | None = None
         self.census = self._make_census()
         self.onward = self._make_onward()
-        self.guard = Guard(door, settings, self.onward.is_proven) if self.onward else None
+        self.guard = self._make_guard()
 
     async def run(self) -> None:
         """Wait for the lock, then serve until cancelled."""
@@ -104,21 +105,28 @@ class Duties:
         while True:
             for cls in CLASSES:
                 await self._door.ensure_bucket(cls)
-            await self._keep_tasks()
+            secret = await self._keep_tasks()
             self.settled.set()
             self.trouble = None
-            await asyncio.sleep(RENEW_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_S):
+                    await until_changed(self._door.place.current_token, secret)
+            await self._door.renew()
 
-    async def _keep_tasks(self) -> None:
+    async def _keep_tasks(self) -> str:
+        """Make the tasks as they should be; return the secret they show the relay."""
         place, settings = self._settings.place(), self._settings
+        secret = relay_secret(place.current_token())
         if place.next is None:
-            return
-        rule = settings.policy.hop_rule(place.next)
-        wanted = wanted_tasks(place, [settings.robot], rule, relay_secret(place.current_token()))
-        changes = plan(place.name, wanted, await self._door.store.tasks())
+            return secret
+        mark = SecretMark(settings.state, secret)
+        wanted = wanted_tasks(place, [settings.robot], settings.policy.hop_rule(place.next), secret)
+        changes = plan(place.name, wanted, await self._door.store.tasks(), renew=not mark.known)
         for done in await apply_place(self._door.store, place, changes, remove=True):
             if done.error is not None:
                 raise done.error
+        mark.keep()
+        return secret
 
     async def _label(self) -> None:
         await self.settled.wait()
@@ -141,6 +149,11 @@ class Duties:
         if ahead is None:
             return None
         return Onward(self._door.place, ahead, lambda: self._door.store, settings.state, settings.uplink)
+
+    def _make_guard(self) -> Guard | None:
+        if self.onward is None:
+            return None
+        return Guard(self._door, self._settings, self.onward.is_proven, GuardOptions(unproven=self.onward.unproven))
 
 
 def lock_path(state: Path) -> Path:

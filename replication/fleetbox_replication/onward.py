@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fleetbox.blobs import Store
 from fleetbox.settings import Place, Uplink
 from fleetbox_replication.dead_letters import FILE, DeadLetters
 from fleetbox_replication.reconcile import Options, Reconciler, Route
+from fleetbox_replication.reconcile.state import Minute
 from fleetbox_replication.relay import Pace, Relay, RelayOptions
 from fleetbox_replication.relay_secret import relay_secret
+from fleetbox_replication.secret_mark import while_secret
 
 
 class Onward:
@@ -25,10 +27,14 @@ class Onward:
         self._reconciler: Reconciler | None = None
 
     async def run(self) -> None:
-        """Relay and reconcile until cancelled. Raises FleetboxError when the relay's address is taken."""
+        """Relay and reconcile until cancelled, or until the place's own token is another: the tasks' secret follows it.
+
+        Raises FleetboxError when the relay's address is taken.
+        """
         letters = DeadLetters(self._state / FILE)
         options = RelayOptions(letters=letters, pace=self.pace, on_stored=self._vouched)
-        secret = relay_secret(self._place.current_token())
+        token = self._place.current_token
+        secret = relay_secret(token())
         relay = Relay(self._place.relay or "", self._ahead.url, self._ahead.current_token, secret, options)
         route = Route(self._place.name, self._ahead.name, self._state)
         self._reconciler = Reconciler(
@@ -36,13 +42,18 @@ class Onward:
         )
         await relay.start()
         try:
-            await self._reconciler.run()
+            await while_secret(token, secret, self._reconciler.run())
         finally:
             await relay.stop()
 
     def is_proven(self, bucket: str, stream: str, minute_us: int) -> bool:
         """Tell whether the next site holds all that was told of a stream's minute; False until the hop runs."""
         return self._reconciler is not None and self._reconciler.is_proven(bucket, stream, minute_us)
+
+    def unproven(self) -> Iterator[Minute]:
+        """Yield the minutes that the next site is not proven to hold, the oldest first; none until the hop runs."""
+        if self._reconciler is not None:
+            yield from self._reconciler.unproven()
 
     def _vouched(self, bucket: str, entry: str, parts: object) -> None:
         if self._reconciler is not None:
