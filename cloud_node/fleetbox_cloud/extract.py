@@ -33,7 +33,8 @@ def points(records: Sequence[Record], robot: str, site: str) -> tuple[list[Point
             continue
         tables.setdefault(found.schema, []).append(found)
     entry = records[0].entry if records else ""
-    return [_points(pa.concat_tables(alike), entry, robot, site) for alike in tables.values()], broken
+    whole = [pa.concat_tables(alike).combine_chunks() for alike in tables.values()]  # pieces cost arrow by the piece
+    return [_points(one, entry, robot, site) for one in whole], broken
 
 
 def within(found: Iterable[Points], start_us: int, stop_us: int) -> list[Points]:

@@ -73,9 +73,13 @@ def lines(points: Points) -> Lines:
         if name == TIME_FIELD:
             counting.leave_out(NAME, finite)
             continue
-        if counting.take(finite):
-            cells[name] = pc.if_else(finite, numbers, missing)
-        counting.leave_out(NAN, pc.and_not(numbers.is_valid(), finite))
+        found = counting.take(finite)
+        if found == len(numbers):  # nearly always: nothing to leave out
+            cells[name] = numbers
+        else:
+            counting.leave_out(NAN, pc.and_not(numbers.is_valid(), finite))
+            if found:
+                cells[name] = pc.if_else(finite, numbers, missing)
     times_us = pa.array(points.time_us, pa.int64())
     minutes, kept = counting.by_minute(times_us), counting.kept
     if not cells:

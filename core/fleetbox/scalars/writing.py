@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from fleetbox.points import Points, lines, slices
@@ -12,6 +12,7 @@ from fleetbox.scalars.report import ScalarReport, settled, turned_down
 from fleetbox.scalars.wire import Wire, message
 from fleetbox.tallies import merge, total
 
+IN_FLIGHT = 2  # requests at a time: InfluxDB reads one while it stores the other
 BATCH_LINES = 5_000  # the vendor's advice; larger requests gained nothing when measured
 _NOW = 1 << 62
 _CONFLICT = re.compile(r"field type conflict.*dropped=(\d+)", re.S)
@@ -27,20 +28,24 @@ class Writer:
     async def write(self, points: Iterable[Points]) -> ScalarReport:
         """Write columns; see ScalarStore.write."""
         report, pending = ScalarReport(), list[str]()
-        sending: asyncio.Task[ScalarReport] | None = None
+        on_the_way: deque[asyncio.Task[ScalarReport]] = deque()
         try:
             for part in slices(points, BATCH_LINES):
                 made = await asyncio.to_thread(lines, part)
                 merge(report.minutes, made.minutes)
                 pending += made.text
                 if len(pending) >= BATCH_LINES:  # the next lines are built while these are on their way
-                    _note(report, await sending if sending else None)
-                    sending, pending = asyncio.create_task(self.write_lines(pending)), []
-            _note(report, await sending if sending else None)
+                    on_the_way.append(asyncio.create_task(self.write_lines(pending)))
+                    pending = []
+                if len(on_the_way) == IN_FLIGHT:
+                    _note(report, await on_the_way.popleft())
             _note(report, await self.write_lines(pending))
+            while on_the_way:
+                _note(report, await on_the_way.popleft())
         finally:
-            if sending is not None:
-                await asyncio.gather(sending, return_exceptions=True)
+            for task in on_the_way:
+                task.cancel()
+            await asyncio.gather(*on_the_way, return_exceptions=True)
         sent = total(report.minutes.values())
         report.values, report.refused = sent.values, report.refused + Counter(sent.refused)
         report.minutes = settled(report.minutes, report.refusals)
@@ -86,11 +91,10 @@ class Writer:
         return await self.write_lines(text[:middle]) + await self.write_lines(text[middle:])
 
 
-def _note(report: ScalarReport, more: ScalarReport | None) -> None:
-    if more is not None:
-        report.written += more.written
-        report.refused.update(more.refused)
-        report.refusals += more.refusals
+def _note(report: ScalarReport, more: ScalarReport) -> None:
+    report.written += more.written
+    report.refused.update(more.refused)
+    report.refusals += more.refusals
 
 
 def _time_us(line: str) -> int:
