@@ -20,7 +20,7 @@ from fleetbox.naming import CLASSES
 from fleetbox.records import Draft, Head
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, load_fleet
-from fleetbox_replication.audit import Books, audit
+from fleetbox_replication.audit import Books, audit, gathering
 
 NOW_US = minute_of(1_790_000_040_000_000) + 30_000_000
 START_US = minute_of(NOW_US) - 30 * MINUTE_US
@@ -225,6 +225,24 @@ def test_when_nothing_answers_the_reason_is_raised(rig: Rig) -> None:
         (fleet.source.parent / f"{name}.token").write_text("wrong")
     with pytest.raises(AccessDenied):
         asyncio.run(audit(fleet, Selector.parse("r1/imu"), START_US, NOW_US, NOW_US))
+
+
+def test_many_robots_are_shared_out(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of their own close the same books, and name the same silent places."""
+    monkeypatch.setattr(gathering, "ROBOTS_A_PROCESS", 1)
+
+    async def told() -> list[Books]:
+        await rig.tell("r1", line("imu", 9, 10, 6), at=["edge"])
+        fleet = replace_fleet(rig, r1=GONE, cloud=GONE)
+        text = fleet.source.read_text()
+        fleet.source.write_text(text + '[[robots]]\nmatch = "r2"\nsite = "edge"\n')
+        both = load_fleet(fleet.source)
+        return [await audit(both, ALL, START_US, NOW_US, NOW_US, processes=number) for number in (1, 2)]
+
+    alone, shared = asyncio.run(told())
+    assert shared.rows == alone.rows
+    assert shared.until_us == alone.until_us
+    assert {one.place for one in shared.unreached} == {one.place for one in alone.unreached} == {"r1", "cloud"}
 
 
 def test_an_unknown_robot_is_said(rig: Rig) -> None:

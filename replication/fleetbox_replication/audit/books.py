@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleetbox.ledger import MINUTE_US, Key, Ledger, Standing, minute_of
+from fleetbox.ledger import MINUTE_US, Folded, Key, Ledger, Reach, Standing, minute_of
 from fleetbox.naming import RING_CLASSES
 from fleetbox_replication.audit.hops import Hop
 from fleetbox_replication.audit.order import Stream, gaps
@@ -36,6 +36,12 @@ class Range:
         """Tell whether a stream's minute is meant."""
         return minute_of(self.start_us) <= key[2] < self.stop_us and self.wants(key[1])
 
+    def of(self, lines: Mapping[Key, Folded]) -> dict[Key, Folded]:
+        """Return those of the lines that are meant."""
+        wanted = {stream for stream in {key[1] for key in lines} if self.wants(stream)}
+        first_us = minute_of(self.start_us)
+        return {key: it for key, it in lines.items() if key[1] in wanted and first_us <= key[2] < self.stop_us}
+
 
 def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
     """Return the rows of one robot, one per stream and hop, in no order."""
@@ -44,16 +50,20 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
     rows = []
     for step, hop in enumerate(hops):
         sums: defaultdict[Stream, Terms] = defaultdict(Terms)
-        for key, terms in minutes(ledger, hop, meant):
-            sums[key[:2]].add(terms)
+        for (cls, stream, _), recorded, selected, terms in _judged(ledger, hop, meant):
+            total = sums[cls, stream]
+            if terms is None:
+                total.add_settled(recorded, selected)
+            else:
+                total.add(terms)
         beside = _beside(ledger, meant) if step == 0 else _Beside()
         beside.gaps.update(_gaps_there(ledger, hop, meant))
         unasked = hop.site not in ledger.lines and not any(site == hop.site for site, _ in meant.listings)
         until_us = ledger.until_us.get(hop.source, 0)
         for cls, stream in sums.keys() | beside.streams:
-            terms = sums.get((cls, stream)) or Terms()
-            if terms.recorded or (cls, stream) in beside.streams:
-                rows.append(row_of(terms, beside.named(Row(
+            total = sums.get((cls, stream)) or Terms()
+            if total.recorded or (cls, stream) in beside.streams:
+                rows.append(row_of(total, beside.named(Row(
                     ledger.robot, stream, cls, hop.site, until_us=until_us, source=hop.source, step=step,
                     unasked=unasked,
                 ))))  # fmt: skip
@@ -62,26 +72,36 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
 
 def minutes(ledger: Ledger, hop: Hop, meant: Range, keys: Iterable[Key] | None = None) -> Iterator[tuple[Key, Terms]]:
     """Yield the terms of each stream's minute on a hop, of all that either end told of or of the given keys."""
-    here, there = ledger.of(hop.source), ledger.of(hop.site)
-    if keys is None:
-        keys = [*here, *(key for key in there if key not in here)]
-    for key in keys:
+    for key, recorded, selected, terms in _judged(ledger, hop, meant, keys):
+        yield key, terms or Terms(recorded, selected, selected)
+
+
+def _judged(
+    ledger: Ledger, hop: Hop, meant: Range, keys: Iterable[Key] | None = None
+) -> Iterator[tuple[Key, int, int, Terms | None]]:
+    """Yield (key, recorded, selected, terms); no terms where all that was selected has arrived: most minutes."""
+    here, there, standings = ledger.of(hop.source), ledger.of(hop.site), ledger.standings.get(hop.site, {})
+    first_us, stop_us = minute_of(meant.start_us), meant.stop_us
+    ways: dict[tuple[str, str], tuple[bool, Reach | None]] = {}  # asked once a stream and not once a minute
+    for key in keys if keys is not None else [*here, *(key for key in there if key not in here)]:
+        cls, stream, minute_us = key
+        way = ways.get((cls, stream))
+        if way is None:
+            wanted = meant.wants(stream) and hop.carries(cls, stream)
+            way = ways[cls, stream] = wanted, hop.reach(cls, stream)
+        if not way[0] or not first_us <= minute_us < stop_us:
+            continue
         source, target = here.get(key), there.get(key)
-        if (source or target) and meant.holds(key) and hop.carries(key[0], key[1]):
-            yield key, _of_minute(ledger, hop, meant, key)
-
-
-def _of_minute(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Terms:
-    source, target = ledger.of(hop.source).get(key), ledger.of(hop.site).get(key)
-    reach = hop.reach(key[0], key[1])
-    want = source.most(reach) if source and reach else NOTHING
-    have = target.held if target else NOTHING
-    standing = ledger.standings.get(hop.site, {}).get(key)
-    if want == have and standing is None:  # most minutes of most robots
-        return Terms(max(source.held.records if source else 0, want.records), want.records, want.records)
-    terms = settle(_seen(ledger, hop, meant, key), meant.now_us) if reach or have.records else Terms()
-    terms.recorded = max(source.held.records if source else 0, terms.selected)
-    return terms
+        want = source.most(way[1]) if source and way[1] else NOTHING
+        have = target.held if target else NOTHING
+        recorded = source.held.records if source else 0
+        if want == have and key not in standings:
+            yield key, recorded, want.records, None
+        elif source or target:
+            open_ = way[1] is not None or have.records
+            terms = settle(_seen(ledger, hop, meant, key), meant.now_us) if open_ else Terms()
+            terms.recorded = max(recorded, terms.selected)
+            yield key, terms.recorded, terms.selected, terms
 
 
 def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
@@ -148,7 +168,7 @@ def _beside(ledger: Ledger, meant: Range) -> _Beside:
     for drop in ledger.drops:
         if meant.holds((drop.cls, drop.stream, minute_of(drop.time_us))):
             found.dropped[drop.cls, drop.stream][drop.reason] += drop.rows
-    chosen = {key: folded for key, folded in ledger.of(ledger.robot).items() if meant.holds(key)}
+    chosen = meant.of(ledger.of(ledger.robot))
     for (cls, stream, _), folded in chosen.items():
         if folded.line.missing:
             found.missing[cls, stream] += folded.line.missing
@@ -163,16 +183,15 @@ def _gaps_there(ledger: Ledger, hop: Hop, meant: Range) -> Counter[Stream]:
     """
     if ledger.of(hop.source):
         return Counter()
-    alone = {key: it for key, it in ledger.of(hop.site).items() if meant.holds(key) and meant.always(key[1])}
-    return gaps(alone, ledger.drops, meant.start_us, meant.now_us)
+    whole = {key: folded for key, folded in meant.of(ledger.of(hop.site)).items() if meant.always(key[1])}
+    return gaps(whole, ledger.drops, meant.start_us, meant.now_us)
 
 
 def _kept_whole(ledger: Ledger, meant: Range) -> list[Row]:
     """Return the rows of a robot that reports to no site: all it recorded stays there."""
     sums: Counter[Stream] = Counter()
-    for key, folded in ledger.of(ledger.robot).items():
-        if meant.holds(key):
-            sums[key[:2]] += folded.held.records
+    for key, folded in meant.of(ledger.of(ledger.robot)).items():
+        sums[key[:2]] += folded.held.records
     beside = _beside(ledger, meant)
     until_us = ledger.until_us.get(ledger.robot, 0)
     return [

@@ -48,8 +48,10 @@ class Terms:
         self.arrived += other.arrived
         self.waiting += other.waiting
         self.unexplained += other.unexplained
-        self.refused.update(other.refused)
-        self.lost.update(other.lost)
+        if other.refused:
+            self.refused.update(other.refused)
+        if other.lost:
+            self.lost.update(other.lost)
 
     def add_settled(self, recorded: int, selected: int) -> None:
         """Add records of which all that were selected have arrived."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,10 @@ def audit(
     start_us, stop_us = _range(last, start, stop, now_us)
     fleet, chosen = find_fleet(fleet_path), Selector.parse(selector)
     with _no_collector():
-        found = asyncio.run(books.audit(fleet, chosen, start_us, stop_us, now_us, tier=tier, site=site))
+        work = books.audit(
+            fleet, chosen, start_us, stop_us, now_us, tier=tier, site=site, processes=os.cpu_count() or 1
+        )
+        found = asyncio.run(work)
     if as_json:
         emit(found.as_dict())
     else:
