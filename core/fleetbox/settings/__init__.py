@@ -2,13 +2,14 @@
 
 from fleetbox.settings.fleet import FleetSettings, find_fleet, load_fleet
 from fleetbox.settings.places import Influx, Place, Tier
-from fleetbox.settings.policy import EventRule, HopRule, Policy, Preview, StreamRule, load_policy
+from fleetbox.settings.policy import EventRule, Expect, HopRule, Policy, Preview, StreamRule, load_policy
 from fleetbox.settings.robot import RobotSettings, load_robot
 from fleetbox.settings.secrets import Secret
 from fleetbox.settings.uplink import Uplink
 
 __all__ = [
     "EventRule",
+    "Expect",
     "FleetSettings",
     "HopRule",
     "Influx",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from fleetbox.errors import SettingsError
 from fleetbox.naming import PREVIEW
-from fleetbox.selectors import matches_glob
+from fleetbox.selectors import is_glob, matches_glob
 from fleetbox.settings.files import read_toml, validate
 from fleetbox.settings.values import DurationUs, Table
 
@@ -31,6 +32,24 @@ def _size(value: Any) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Say how many rows or blobs a second a stream delivers; 0 for one that speaks when something changes."""
+
+    hz: float
+
+
+def _expect(value: Any) -> Expect | None:
+    if value is None or isinstance(value, Expect):
+        return value
+    if value == "on change":
+        return Expect(0.0)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(k?)Hz", value) if isinstance(value, str) else None
+    if match is None or not float(match[1]):
+        raise ValueError("write what is expected like '30 Hz', '0.2 Hz' or 'on change'")
+    return Expect(float(match[1]) * (1000 if match[2] else 1))
+
+
 class Preview(Table):
     """Say how small and how often the preview frames of an image stream are; size in pixels."""
 
@@ -45,6 +64,7 @@ class StreamRule(Table):
     ship: Ship = "event"  # kept on the robot until an event asks for it
     to: Reach = "cloud"  # the last tier it travels to by itself
     preview: Preview | None = None
+    expect: Annotated[Expect | None, BeforeValidator(_expect)] = None  # without, a stream may be silent or absent
 
 
 class EventRule(Table):
@@ -82,6 +102,10 @@ class Policy(Table):
         if last == PREVIEW and parent and (preview := self._match(parent).preview):
             return StreamRule(ship="always", to=preview.to)
         return self._match(stream)
+
+    def expected_by_name(self) -> dict[str, Expect]:
+        """Return what is expected of the streams named one by one: those that must exist."""
+        return {name: rule.expect for name, rule in self.stream.items() if rule.expect and not is_glob(name)}
 
     def event_rule(self, kind: str) -> EventRule:
         """Return the rule of an event kind, else the one named `default`, else the built-in one."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fleetbox.blobs import Store
-from fleetbox.ledger import MINUTE_US, Key
+from fleetbox.ledger import MINUTE_US, STREAM, Key, minute_of
 from fleetbox_replication.census.hearing import hear
 from fleetbox_replication.census.jobs import Found, Job, found_by, job_of
+from fleetbox_replication.census.judging import Judged, go_on, judge
 from fleetbox_replication.census.listing import Stream, list_minutes
 from fleetbox_replication.census.notebook import Notebook
 from fleetbox_replication.census.rhythm import Rhythm
@@ -18,8 +19,10 @@ from fleetbox_replication.census.tally import Counted
 from fleetbox_replication.census.telling import Recent
 from fleetbox_replication.census.walker import Walker
 from fleetbox_replication.census.watching import Watched, accounted_for, notice, settled
+from fleetbox_replication.expectation import expected_streams
 
 LONG_US = 120 * MINUTE_US  # of pages read at most to compare with: about 4,000 lines, 30 ms
+LATE_SETTLES = 5  # times the settling time after its end, a minute is judged without streams that still come
 
 
 class RobotCensus:
@@ -28,11 +31,13 @@ class RobotCensus:
     def __init__(
         self, connect: Callable[[], Store], scope: CensusScope, robot: str, folder: Path, now_us: Callable[[], int]
     ) -> None:
+        self._scope = scope
         self._stock = Stock(connect, scope, robot, now_us)
         self._touches = scope.touches(robot)
         self._notebook = Notebook(folder / f"{robot}.json")
         self._notes = self._notebook.load()
         self._recent, self._reminded = Recent(), False
+        self._judged: Judged | None = None
         self._walker = Walker(self._stock)
 
     @property
@@ -59,6 +64,7 @@ class RobotCensus:
         self._notes.streams = streams | {
             job.key: settled(job.watched, found[job.key].told, now_us, rhythm) for job in jobs
         }
+        written += await self._judge(now_us, rhythm)
         written += await self._walker.step(self._notes, infos, rhythm)
         self._notebook.save(self._notes)
         if self._touches:
@@ -115,6 +121,21 @@ class RobotCensus:
                 lines = await self._stock.told(first_us, last_us + MINUTE_US)
                 told |= {key: Counted(line, 0) for key, line in lines.items() if key in forgotten}
         return told
+
+    async def _judge(self, now_us: int, rhythm: Rhythm) -> int:
+        """Tell what full minutes miss; what a robot should have recorded is its own census' word."""
+        if self._stock.own != STREAM:
+            return 0
+        streams = self._notes.streams
+        expected = expected_streams(self._scope.policy(), streams)
+        standing = go_on(self._judged, streams, now_us)
+        late_us = minute_of(now_us - LATE_SETTLES * rhythm.settle_us - MINUTE_US)
+        judged, found = judge(standing, expected, streams, self._recent, late_us)
+        written = await self._stock.write([counted.line for counted in found])
+        self._judged = judged
+        for counted in found:
+            self._recent.keep(counted)
+        return written
 
     def _remember(self, jobs: Iterable[Job], found: Mapping[Stream, Found]) -> None:
         for job in jobs:
