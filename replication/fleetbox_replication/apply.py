@@ -72,6 +72,14 @@ def sources(fleet: FleetSettings) -> list[Place]:
     return [*(place for place in robots if place.next), *(place for place in fleet.places() if _passes_on(place))]
 
 
+def ahead_of(fleet: FleetSettings, place: Place) -> Place:
+    """Return the site a place passes records on to, with the token that place may use there; raise NotFound if none."""
+    ahead = fleet.site_place(place.next or "") if place.tier == "robot" else fleet.next_place(place.name)
+    if ahead is None:
+        raise NotFound(f"{place.name} passes nothing on", "fleetbox whoami shows the places and their next")
+    return ahead
+
+
 def _passes_on(place: Place) -> bool:
     return place.tier != "robot" and place.next is not None
 
@@ -166,7 +174,7 @@ async def _carry_out(store: Store, place: Place, change: Change, buckets: set[st
 async def _with_destinations(fleet: FleetSettings, place: Place, done: list[Done]) -> list[Done]:
     """Name tasks whose destination bucket is missing: their records wait at the source until it is there."""
     try:
-        target = fleet.site_place(place.next or "")
+        target = ahead_of(fleet, place)
         async with connect(target) as store:
             there = set(await store.buckets())
     except FleetboxError:

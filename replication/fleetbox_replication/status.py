@@ -12,7 +12,7 @@ import aiohttp
 from fleetbox.blobs import EntryInfo, Store, TaskInfo, TaskSpec
 from fleetbox.errors import FleetboxError, NotFound, Unreachable
 from fleetbox.settings import FleetSettings, Place
-from fleetbox_replication.apply import connect
+from fleetbox_replication.apply import ahead_of, connect
 from fleetbox_replication.filters import condition_of, lint
 from fleetbox_replication.tasks import is_ours, parse_name
 
@@ -143,7 +143,7 @@ async def _hops(
             return HopStatus(place.name, task, Lag(), error.message)
 
     try:
-        target = fleet.site_place(place.next or "")
+        target = ahead_of(fleet, place)
         both = f"{place.name} or {target.name} ({target.url})"
         async with connect(target) as destination:
             return await asyncio.gather(*(measured(task, destination) for task in tasks))

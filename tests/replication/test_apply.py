@@ -17,6 +17,7 @@ from fleetbox.settings import FleetSettings, load_fleet
 from fleetbox_replication.apply import apply_fleet, plan_fleet, sources
 from fleetbox_replication.checks import hops
 from fleetbox_replication.relay_secret import relay_secret
+from fleetbox_replication.status import status_of
 from fleetbox_replication.tasks import is_ours
 from tests.conftest import StoreServer
 from tests.replication.conftest import Robot
@@ -226,3 +227,24 @@ def test_status_measures_both_ends(stores: tuple[StoreServer, StoreServer], flee
     assert "the engine's own words" in text.stderr
     for row in answer["hops"]:
         assert "token" not in json.dumps(row)
+
+
+def test_a_site_uses_its_own_token_for_the_next(
+    stores: tuple[StoreServer, StoreServer], fleet_of: Fleet, tmp_path: Path
+) -> None:
+    """Where the next site's own token is not known here, `next_token` is enough to find its buckets and measure lag."""
+    robot, site = stores
+    asyncio.run(_provision(robot, site))
+    path = fleet_of(robot, site).source
+    cut = path.read_text().replace(
+        'relay = "http://127.0.0.1:9"\n[site.cloud]', 'next_token = { file = "n.token" }\n[site.cloud]'
+    )
+    (tmp_path / "n.token").write_text(site.token)
+    path.write_text(cut.rpartition("token")[0] + 'token = { file = "elsewhere.token" }\n')
+    fleet = load_fleet(path)
+    edge = fleet.site_place("edge-1")
+
+    report = asyncio.run(apply_fleet(fleet, [edge]))
+    assert [item.error for item in report.done] == [None] * CLASSES
+    (standing,) = asyncio.run(status_of(fleet, [edge], 0))
+    assert [hop.error for hop in standing.hops] == [None] * CLASSES

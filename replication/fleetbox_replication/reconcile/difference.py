@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetbox.labels import Labels
@@ -43,6 +43,17 @@ class Difference:
     def clean(self) -> bool:
         """Tell whether there is nothing to bring or mend."""
         return not (self.missing or self.wrong or self.conflicts or self.stale)
+
+    def all(self) -> list[Head]:
+        """Return everything that is to be brought or mended, in order of time."""
+        return sorted((*self.missing, *self.wrong, *self.conflicts, *self.stale), key=lambda head: head.time_us)
+
+    def among(self, times_us: Collection[int]) -> Difference:
+        """Return what of it lies at some times."""
+        piles = {name: getattr(self, name) for name in Difference.__slots__}
+        return Difference(**{
+            name: tuple(head for head in heads if head.time_us in times_us) for name, heads in piles.items()
+        })  # fmt: skip
 
 
 def compare(selected: Iterable[Head], there: Times, bounds: Bounds) -> Difference:

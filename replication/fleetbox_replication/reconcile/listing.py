@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from fleetbox_replication.census.rings import is_turning
 from fleetbox_replication.filters import SELECTED, SELECTED_FOR_CLOUD, condition_of
 from fleetbox_replication.reconcile.difference import Bounds, Difference, compare, union
 
+WINDOW_RECORDS = 20_000  # heads of both ends in memory at a time: 40 MB
 FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind an entry's newest record
 
 
@@ -54,6 +55,17 @@ async def list_both(ends: Ends, stream: str, start_us: int, stop_us: int, bounds
     )
     difference = compare(selected, {head.time_us: head for head in there}, bounds)
     return Listed(stream, start_us, stop_us, ends.spec, tuple(selected), tuple(there), difference)
+
+
+def windows(info: EntryInfo, start_us: int, stop_us: int) -> Iterator[tuple[int, int]]:
+    """Cut what a stream holds within a range into pieces whose heads fit in memory, evenly by time."""
+    first_us, end_us = max(start_us, info.oldest_us), min(stop_us, info.latest_us + 1)
+    if not info.records or first_us >= end_us:
+        return
+    pieces = min(end_us - first_us, -(-info.records // WINDOW_RECORDS))
+    step_us = -(-(end_us - first_us) // pieces)
+    for at_us in range(first_us, end_us, step_us):
+        yield at_us, min(end_us, at_us + step_us)
 
 
 async def selected_heads(

@@ -10,17 +10,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from fleetbox.records import Head
 from fleetbox_replication.reconcile.attaching import bring_attachments
 from fleetbox_replication.reconcile.copying import Copier, Mended, Turn
-from fleetbox_replication.reconcile.difference import Bounds, Difference, compare
+from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.listing import (
     FOR_EVER_US,
     Ends,
     Listed,
-    heads,
     horizon_of,
     list_both,
+    windows,
 )
 
 SETTLE_S = 3.0  # what was written a moment ago is still on its way, not forgotten
@@ -61,11 +60,10 @@ async def sweep(
     bounds = Bounds(horizon_us, bounds.stones if bounds else ())
     found: list[Listed] = []
     for info in here:
-        if info.records and info.latest_us >= since_us(info.name):
-            start_us = max(info.oldest_us, since_us(info.name))
-            listed = await list_both(ends, info.name, start_us, FOR_EVER_US, bounds)
+        for start_us, stop_us in windows(info, since_us(info.name), FOR_EVER_US):
+            listed = await list_both(ends, info.name, start_us, stop_us, bounds)
             if not listed.difference.clean:
-                found.append(listed)
+                found.append(replace(listed, selected=(), theirs=()))  # thousands of windows may differ
     swept, copier = Swept(), Copier(ends, turn)
     if found:
         await sleep(SETTLE_S)
@@ -80,16 +78,9 @@ async def sweep(
 
 
 async def _look_again(ends: Ends, listed: Listed, bounds: Bounds) -> Listed:
-    """List the destination once more, over what differed only."""
-    differs = _all(listed.difference)
-    first_us, last_us = differs[0].time_us, differs[-1].time_us
-    now = {head.time_us: head for head in await heads(
-        ends.there, ends.spec.dst_bucket, listed.stream, first_us, last_us + 1
-    )}  # fmt: skip
-    theirs = {**{head.time_us: head for head in listed.theirs}, **now}
-    return replace(listed, theirs=tuple(theirs.values()), difference=compare(differs, theirs, bounds))
-
-
-def _all(difference: Difference) -> list[Head]:
-    chosen = (difference.missing, difference.wrong, difference.conflicts, difference.stale)
-    return sorted((head for pile in chosen for head in pile), key=lambda head: head.time_us)
+    """List both ends once more, over what differed only."""
+    differed = listed.difference.all()
+    start_us, stop_us = differed[0].time_us, differed[-1].time_us + 1
+    again = await list_both(ends, listed.stream, start_us, stop_us, bounds)
+    before = {head.time_us for head in differed}
+    return replace(again, difference=again.difference.among(before))
