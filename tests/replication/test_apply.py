@@ -236,11 +236,10 @@ def test_a_site_uses_its_own_token_for_the_next(
     robot, site = stores
     asyncio.run(_provision(robot, site))
     path = fleet_of(robot, site).source
-    cut = path.read_text().replace(
-        'relay = "http://127.0.0.1:9"\n[site.cloud]', 'next_token = { file = "n.token" }\n[site.cloud]'
-    )
-    (tmp_path / "n.token").write_text(site.token)
-    path.write_text(cut.rpartition("token")[0] + 'token = { file = "elsewhere.token" }\n')
+    before, mark, cloud = path.read_text().partition("[site.cloud]")
+    (tmp_path / "next.token").write_text(site.token)
+    cloud = cloud.replace("site.token", "elsewhere.token")
+    path.write_text(f'{before}next_token = {{ file = "next.token" }}\n{mark}{cloud}')
     fleet = load_fleet(path)
     edge = fleet.site_place("edge-1")
 

@@ -298,11 +298,10 @@ def test_a_state_that_breaks_while_it_is_used_is_built_again(pair: Pairs, tmp_pa
             await reconciler.step()
             reconciler._means.state._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             file = tmp_path / "reconcile-cloud.sqlite"
-            size = file.stat().st_size
-            file.write_bytes(b"\xff" * size)
-            reconciler._means.state._db.execute("PRAGMA shrink_memory")
+            _damage(tmp_path, b"\xff" * 100_000)
             for _ in range(3):
                 await reconciler._attempt("a step", reconciler.step)
+            assert file.read_bytes().startswith(b"SQLite format")
             assert reconciler.is_proven(p.bucket(), "imu", BASE_US)
 
     asyncio.run(scene())
