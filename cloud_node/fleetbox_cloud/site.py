@@ -38,6 +38,7 @@ class Site:
     def __init__(self, fleet: FleetSettings, place: Place) -> None:
         self._fleet, self._place = fleet, place
         self._state = state_folder(fleet, place.name)
+        self._touches = touches_in(self._state / "touches")
         self._parts = Parts()
         self._loading = self._make_loading()
 
@@ -103,12 +104,12 @@ class Site:
 
     async def _ledger(self) -> None:
         async with self._connect() as store:
-            scope = census_of_site(self._place.name, lambda: store, touches_in(self._state / "touches"))
+            scope = census_of_site(self._place.name, lambda: store, self._touches)
             await Census(lambda: store, scope, self._state / "census").run()
 
     async def _labeler(self) -> None:
         async with self._connect() as store:
-            scopes = robots_at_site(store, self._place.name, lambda: self._fleet.policy)
+            scopes = robots_at_site(store, self._place.name, lambda: self._fleet.policy, self._touches)
             await Labeler(store, Duty(scopes, self._place.name, self._fleet.policy.hash)).run()
 
     def _make_loading(self) -> Loading | None:

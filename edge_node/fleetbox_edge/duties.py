@@ -130,7 +130,8 @@ class Duties:
 
     async def _label(self) -> None:
         await self.settled.wait()
-        find = one_robot(self._settings.robot, lambda: self._settings.policy)
+        touches = Touches(self._settings.state / "touches")
+        find = one_robot(self._settings.robot, lambda: self._settings.policy, touches)
         duty = Duty(find, policy=self._settings.policy.hash, backlog=self._backlog)
         await Labeler(self._door.store, duty).run()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from fleetbox.blobs import Store
 from fleetbox.naming import CLASSES, site_bucket, split_bucket
 from fleetbox.settings import Policy
+from fleetbox_replication.census import Touches
 from fleetbox_replication.window import Scope
 
 
@@ -20,16 +22,23 @@ def site_scope(robot: str, site: str, policy: Policy) -> Scope:
     return Scope(robot, {cls: site_bucket(robot, cls) for cls in CLASSES}, site, lambda stream: _stays(policy, stream))
 
 
-def one_robot(robot: str, policy: Callable[[], Policy]) -> Callable[[], Awaitable[list[Scope]]]:
+def one_robot(
+    robot: str, policy: Callable[[], Policy], touches: Touches | None = None
+) -> Callable[[], Awaitable[list[Scope]]]:
     """Return the finder of scopes for a robot's own store; the policy is asked for again each time."""
 
     async def find() -> list[Scope]:
-        return [robot_scope(robot, policy())]
+        return [_noted(robot_scope(robot, policy()), touches)]
 
     return find
 
 
-def robots_at_site(store: Store, site: str, policy: Callable[[], Policy]) -> Callable[[], Awaitable[list[Scope]]]:
+def robots_at_site(
+    store: Store,
+    site: str,
+    policy: Callable[[], Policy],
+    touches: Callable[[str], Touches | None] = lambda robot: None,
+) -> Callable[[], Awaitable[list[Scope]]]:
     """Return the finder of scopes for a site's store: every robot whose `meta` has arrived.
 
     None at all while the policy keeps nothing at the edge: then there is nothing to label here.
@@ -41,9 +50,13 @@ def robots_at_site(store: Store, site: str, policy: Callable[[], Policy]) -> Cal
             return []
         found = [split_bucket(bucket) for bucket in await store.buckets()]
         robots = sorted(robot for robot, cls in filter(None, found) if cls == "meta")
-        return [site_scope(robot, site, rules) for robot in robots]
+        return [_noted(site_scope(robot, site, rules), touches(robot)) for robot in robots]
 
     return find
+
+
+def _noted(scope: Scope, touches: Touches | None) -> Scope:
+    return replace(scope, touched=touches.note) if touches is not None else scope
 
 
 def _stays(policy: Policy, stream: str) -> bool:

@@ -12,6 +12,7 @@ from fleetbox.chunks import BOUND_US
 from fleetbox.errors import NotFound
 from fleetbox.events import Event
 from fleetbox.labels import Labels
+from fleetbox.ledger import minute_of
 from fleetbox.records import Head
 from fleetbox.selectors import matches_glob
 
@@ -24,13 +25,15 @@ class Scope:
     """Say where a robot's records are in one store and which of them may be labelled there.
 
     `buckets` maps class to bucket. With `site` the store is an edge site's: it turns `keep=edge` into `keep=1`;
-    without, it is the robot's own: it labels what has no `keep`. `allowed` is the policy's word on a stream.
+    without, it is the robot's own: it labels what has no `keep`. `allowed` is the policy's word on a stream, and
+    `touched` is told the class, stream and a time of each minute in which labels change: what counts it looks again.
     """
 
     robot: str
     buckets: Mapping[str, str]
     site: str = ""
     allowed: Callable[[str], bool] = lambda stream: True
+    touched: Callable[[str, str, int], None] = lambda cls, stream, time_us: None
 
 
 @dataclass(slots=True)
@@ -89,7 +92,9 @@ async def label_window(store: Store, event: Event, scope: Scope, bounds: ChunkBo
         found = await _find(store, bucket, names, event, unselected(scope), bound_us)
         if not found:
             continue
+        _tell(scope, bucket, found)  # before: whatever ends this process right after the patch, it is known
         report = await store.relabel(bucket, found, labels)
+        _tell(scope, bucket, found)  # and after: somebody may have looked in between
         refused = Counter(refusal.entry for refusal in report.refused)
         done.labelled.update({entry: len(times) - refused[entry] for entry, times in found.items()})
         done.refused += sum(refusal.status != GONE for refusal in report.refused)
@@ -137,6 +142,13 @@ def in_window(start_us: int) -> dict[str, Any]:
     begins = {"$gte": [{"$timestamp": []}, start_us]}
     reaches = {"$and": [{"$has": "t_end"}, {"&t_end": {"$gte": start_us}}]}
     return {"$or": [begins, reaches]}
+
+
+def _tell(scope: Scope, bucket: str, found: Mapping[str, Sequence[int]]) -> None:
+    cls = next(cls for cls, name in scope.buckets.items() if name == bucket)
+    for stream, times in found.items():
+        for time_us in {minute_of(time_us): time_us for time_us in times}.values():
+            scope.touched(cls, stream, time_us)
 
 
 async def _find(

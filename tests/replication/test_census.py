@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fleetbox.ledger import MINUTE_US, Count, Folded, Key, count_of, minute_of, 
 from fleetbox.naming import CLASSES, RING_CLASSES, Class
 from fleetbox.records import Draft
 from fleetbox_replication.census import Census, CensusScope, Rhythm, Touches
+from fleetbox_replication.window import label_window
 from tests.conftest import StoreServer
 from tests.replication.conftest import SECOND, Robot
 
@@ -426,3 +427,21 @@ def test_a_store_away_costs_nothing_but_time(new_store_server: Callable[..., Sto
         await here.agrees()
 
     run(server, tmp_path, scenario)
+
+
+def test_what_an_event_promotes_is_told_at_the_next_look(store_server: StoreServer, tmp_path: Path) -> None:
+    """A mark on a moment long told: the labeler's patches show in the ledger without a listing of the rest."""
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("media", "cam/front", every(NOON_US, 1, 300))
+        await here.looks(NOON_US + 30 * MINUTE_US)
+        moment_us = NOON_US + 2 * MINUTE_US
+        scope = replace(here.robot.scope(), touched=here.touches.note)
+        await label_window(here.robot.store, here.robot.event(moment_us), scope)
+        assert await here.census.look() == 2
+        await here.agrees()
+        told = await here.told()
+        kept = [told["media", "cam/front", moment_us + n * MINUTE_US].line.cloud.records for n in (-1, 0)]
+        assert kept == [10, 6]
+
+    run(store_server, tmp_path, scenario)
