@@ -66,7 +66,7 @@ async def audit(
     """
     question = Question(selector, start_us, stop_us, now_us, tier, site, live)
     async with Reached() as reached:
-        robots = await _robots(fleet, question, reached)
+        robots = await robots_of(fleet, question, reached)
         reached.require_any()
         shares = min(processes, len(robots) // ROBOTS_A_PROCESS)
         if shares <= 1:
@@ -81,7 +81,7 @@ async def _closed(fleet: FleetSettings, question: Question, reached: Reached, ro
 
     async def one(robot: str) -> _Found:
         async with turns:
-            return robot, *await _RobotBooks(fleet, question, reached, robot).closed()
+            return robot, *await RobotBooks(fleet, question, reached, robot).closed()
 
     return await asyncio.gather(*(one(robot) for robot in robots))
 
@@ -106,7 +106,7 @@ async def _close_some(
     fleet: FleetSettings, question: Question, robots: Sequence[str]
 ) -> tuple[list[_Found], list[Unreached]]:
     async with Reached() as reached:
-        await reached.reach(place for robot in robots for place in _asked(fleet, question, robot))
+        await reached.reach(place for robot in robots for place in asked_of(fleet, question, robot))
         found = await _closed(fleet, question, reached, robots)
     return found, [Unreached(one.place, _portable(one.error)) for one in reached.unreached]
 
@@ -122,7 +122,7 @@ def _bound(question: Question, found: Sequence[_Found], unreached: Sequence[Unre
     return Books(rows, question.start_us, question.stop_us, until_us, tuple(unreached))
 
 
-async def _robots(fleet: FleetSettings, question: Question, reached: Reached) -> list[str]:
+async def robots_of(fleet: FleetSettings, question: Question, reached: Reached) -> list[str]:
     """Return the selected robots: those the settings name, and those behind a glob that a site has heard of."""
     glob = question.selector.robot
     sites = [fleet.site_place(name) for name in fleet.site]
@@ -130,19 +130,19 @@ async def _robots(fleet: FleetSettings, question: Question, reached: Reached) ->
         sites = [fleet.site_place(question.site)]
     if not is_glob(glob):
         fleet.rule(glob)
-        places = _asked(fleet, question, glob)
+        places = asked_of(fleet, question, glob)
         await reached.reach(places)
         return [glob]
     await reached.reach(place for place in sites if question.tier in (None, place.tier))
     known = {robot for robot in {*fleet.known_robots, *reached.robots()} if matches_glob(glob, robot)}
-    robots = sorted(robot for robot in known if _asked(fleet, question, robot))
+    robots = sorted(robot for robot in known if asked_of(fleet, question, robot))
     if not robots and not reached.unreached:
         raise NotFound(f"no robot is known that {question.selector} chooses", "fleetbox ls shows the robots")
-    await reached.reach(place for robot in robots for place in _asked(fleet, question, robot))
+    await reached.reach(place for robot in robots for place in asked_of(fleet, question, robot))
     return robots
 
 
-def _asked(fleet: FleetSettings, question: Question, robot: str) -> list[Place]:
+def asked_of(fleet: FleetSettings, question: Question, robot: str) -> list[Place]:
     """Return the places of a robot's route that are to be asked; none for a robot that has left the fleet."""
     try:
         route = fleet.route(robot)
@@ -151,31 +151,35 @@ def _asked(fleet: FleetSettings, question: Question, robot: str) -> list[Place]:
     return [place for place in route if question.tier in (None, place.tier) and question.site in (None, place.name)]
 
 
-class _RobotBooks:
-    """Gather and close the books of one robot."""
+class RobotBooks:
+    """Gather and close the books of one robot; `ledger` holds what was read so far, `hops` and `meant` what counts."""
 
     def __init__(self, fleet: FleetSettings, question: Question, reached: Reached, robot: str) -> None:
         self._question, self._reached, self._robot = question, reached, robot
-        self._asked = _asked(fleet, question, robot)
+        self._asked = asked_of(fleet, question, robot)
         self._route = fleet.route(robot)
-        self._hops = hops_of(fleet, robot, self._last_site())
-        self._meant = Range(
+        self.hops = hops_of(fleet, robot, self._last_site())
+        self.meant = Range(
             question.start_us, question.stop_us, question.now_us,
             partial(matches_glob, question.selector.stream), partial(_ships_whole, fleet),
         )  # fmt: skip
-        self._ledger = Ledger(robot)
+        self.ledger = Ledger(robot)
+
+    async def read(self) -> None:
+        """Read the pages of every place, each from the nearest copy that can be reached."""
+        for place in dict.fromkeys([self._robot, *(hop.site for hop in self.hops)]):
+            await self._read(place)
 
     async def closed(self) -> tuple[list[Row], dict[str, int]]:
         """Return the rows, and how far each place's pages reach in µs."""
-        for place in dict.fromkeys([self._robot, *(hop.site for hop in self._hops)]):
-            await self._read(place)
-        until_us = dict(self._ledger.until_us)
+        await self.read()
+        until_us = dict(self.ledger.until_us)
         listings: Listings = {}
         if self._question.live:
             for asked in self._asked:
                 await self._list_open(asked)
-            listings = {at: found for hop in self._hops for at, found in (await self._list_differing(hop)).items()}
-        return close(self._ledger, self._hops, replace(self._meant, listings=listings)), until_us
+            listings = {at: found for hop in self.hops for at, found in (await self._list_differing(hop)).items()}
+        return close(self.ledger, self.hops, replace(self.meant, listings=listings)), until_us
 
     def _last_site(self) -> str | None:
         """Return the site that the books end at: the only one asked, else the last of the route."""
@@ -199,7 +203,7 @@ class _RobotBooks:
                 self._reached.lose(place.name, error)
                 continue
             for page in pages:
-                self._ledger.add(page)
+                self.ledger.add(page)
             return
 
     async def _list_open(self, place: Place) -> None:
@@ -208,11 +212,11 @@ class _RobotBooks:
             return
         start_us, stop_us = self._question.start_us, self._question.stop_us
         try:
-            lines = await open_lines(end, self._ledger.of(place.name), start_us, stop_us)
+            lines = await open_lines(end, self.ledger.of(place.name), start_us, stop_us)
         except FleetboxError as error:
             self._reached.lose(place.name, error)
             return
-        self._ledger.add(Page(place.name, self._robot, self._question.now_us, lines))
+        self.ledger.add(Page(place.name, self._robot, self._question.now_us, lines))
 
     async def _list_differing(self, hop: Hop) -> dict[tuple[str, Key], Listing]:
         """List both ends of a hop where they differ and no reconciler has spoken since, the newest minutes first."""
@@ -227,10 +231,10 @@ class _RobotBooks:
         return {(hop.site, key): listing for key, listing in listed.items()}
 
     def _differing(self, hop: Hop) -> list[Key]:
-        stood_us = self._ledger.stood_us.get(hop.site, {})
-        here, there = self._ledger.of(hop.source), self._ledger.of(hop.site)
+        stood_us = self.ledger.stood_us.get(hop.site, {})
+        here, there = self.ledger.of(hop.source), self.ledger.of(hop.site)
         found = []
-        for key, terms in minutes(self._ledger, hop, self._meant):
+        for key, terms in minutes(self.ledger, hop, self.meant):
             told_us = max(folded.told_us for folded in (here.get(key), there.get(key)) if folded)
             if terms.open and stood_us.get(key, -1) < told_us:
                 found.append(key)
