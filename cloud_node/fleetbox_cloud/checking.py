@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ class CheckRhythm:
     ledger_s: float = 60.0  # the ledger's own pages come once a minute
     hour_s: float = 300.0  # an hour of a 12-field 100 Hz stream costs InfluxDB 0.25 s: 0.1 % of a core each
     everything_s: float = 86_400.0  # what someone deleted by hand is back within a day
+    again_s: float = 300.0  # an InfluxDB that is started again and again is not asked for everything without end
 
 
 class Checking:
@@ -44,6 +46,7 @@ class Checking:
         self._now_us = (clock or Clock()).now_us
         self._comparer, self._unloaded = Comparer(loader), Unloaded(loader, sweep)
         self._due_s = {"ledger": 0.0, "hour": 0.0, "everything": 0.0}
+        self._began_s = -math.inf  # of the last comparison of everything
         self._started: str | None = None
         self._wake = asyncio.Event()
         self._done: dict[str, dict[str, Any]] = {}
@@ -51,8 +54,8 @@ class Checking:
         self._error: Exception | None = None
 
     def everything_soon(self) -> None:
-        """Compare everything at once: there was trouble, and nobody knows what it took."""
-        self._due_s["everything"] = 0.0
+        """Compare everything, at once or `again_s` after the last time: nobody knows what the trouble took."""
+        self._due_s["everything"] = min(self._due_s["everything"], self._began_s + self._rhythm.again_s)
         self._wake.set()
 
     async def run(self) -> None:
@@ -89,9 +92,10 @@ class Checking:
     async def _look(self) -> None:
         started = await self._loader.scalars.started()
         if started != self._started:
-            self._started, self._due_s["everything"] = started, 0.0
+            self._started = started
+            self.everything_soon()
         await self._at("ledger", self._rhythm.ledger_s, self._ledger)
-        await self._at("everything", self._rhythm.everything_s, lambda: self._compare(EVER_US, again=True))
+        await self._at("everything", self._rhythm.everything_s, self._everything)
         await self._at("hour", self._rhythm.hour_s, self._hour)
 
     async def _at(self, name: str, every_s: float, check: Callable[[], Awaitable[dict[str, Any]]]) -> None:
@@ -104,6 +108,10 @@ class Checking:
         except BaseException:
             self._due_s[name] = now_s() + min(every_s, RETRY_S)
             raise
+
+    async def _everything(self) -> dict[str, Any]:
+        self._began_s = asyncio.get_running_loop().time()
+        return await self._compare(EVER_US, again=True)
 
     async def _hour(self) -> dict[str, Any]:
         now_us = self._now_us()

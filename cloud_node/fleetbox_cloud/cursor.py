@@ -54,7 +54,8 @@ class Short:
 class Cursor:
     """Keep the loaded set and the counts in one SQLite file, changed together or not at all.
 
-    A chunk is a dozen bytes here, a stream's minute about twenty; what the store has let go goes here too.
+    A chunk is 17 bytes here, a stream's minute 25 (a robot of 31 streams: 10 MB a day of 5 s chunks); what the store
+    has let go goes here too.
     Every commit survives kill -9; a power cut may take the last ones back, then their chunks are loaded once more,
     which changes nothing in InfluxDB.
     """

@@ -41,7 +41,7 @@ class Refused:
 class Given:
     """Keep tallies by entry number and minute in a SQLite file that is somebody else's; the caller commits.
 
-    A minute takes about 20 bytes, one with refusals 20 more per reason.
+    A minute takes 25 bytes, one with refusals some 20 more per reason.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:

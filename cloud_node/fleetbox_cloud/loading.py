@@ -34,6 +34,7 @@ class Rhythm:
 
     look_s: float = 10.0  # a new robot's numbers show up within this
     sweep_s: float = 86_400.0  # a listing costs the store 30 us a chunk; nothing known makes this one needed
+    trouble_s: float = 60.0  # in less, 16,000 chunks a second would not fill the engine's log of a million
     checks: CheckRhythm = field(default_factory=CheckRhythm)
 
 
@@ -44,6 +45,7 @@ class _Running:
     loader: Loader
     sweep: Sweep
     checking: Checking
+    rhythm: Rhythm
 
 
 class Loading:
@@ -76,9 +78,9 @@ class Loading:
                 await self._ready(scalars)
                 loader = Loader(store, scalars, cursor, self._site)
                 sweep = Sweep(loader)
-                self._running = _Running(loader, sweep, Checking(loader, sweep, rhythm.checks))
+                self._running = _Running(loader, sweep, Checking(loader, sweep, rhythm.checks), rhythm)
                 self.sink.loader, self.sink.trouble = loader, None
-                await self._beside(self._running.checking.run(), self._keep(self._running, url, rhythm))
+                await self._beside(self._running.checking.run(), self._keep(self._running, url))
         except BaseException as error:
             self.sink.trouble = str(error)
             raise
@@ -133,7 +135,7 @@ class Loading:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _keep(self, running: _Running, url: str, rhythm: Rhythm) -> None:
+    async def _keep(self, running: _Running, url: str) -> None:
         loader, loop = running.loader, asyncio.get_running_loop()
         started_s, due_s = loop.time(), loop.time()
         while True:
@@ -148,10 +150,10 @@ class Loading:
             if anew or loop.time() >= due_s:
                 # A store killed at the wrong moment has taken records that it never told its tasks of.
                 fresh = set(await loader.buckets())
-                due_s = loop.time() + rhythm.sweep_s
+                due_s = loop.time() + running.rhythm.sweep_s
             for bucket in sorted(fresh):
                 await running.sweep.bucket(bucket)
-            await self._wait(rhythm.look_s)
+            await self._wait(running.rhythm.look_s)
 
     async def _wait(self, wait_s: float) -> None:
         with suppress(TimeoutError):
@@ -173,10 +175,10 @@ class Loading:
         self._anew = True
         self._wake.set()
 
-    def recovered(self) -> None:
-        """Sweep and compare everything soon: InfluxDB takes points again, and the engine's log may have run over."""
-        self.restarted()
-        if self._running is not None:
+    def recovered(self, lasted_s: float) -> None:
+        """Sweep and compare everything soon if the engine's log may have run over meanwhile."""
+        if self._running is not None and lasted_s >= self._running.rhythm.trouble_s:
+            self.restarted()
             self._running.checking.everything_soon()
 
 

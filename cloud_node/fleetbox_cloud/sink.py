@@ -7,6 +7,7 @@ entries whatever its filter says. A 503 makes it wait 5 s and send the same agai
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -36,8 +37,8 @@ class Listener(Protocol):
     def restarted(self) -> None:
         """Hear that the store was started anew since its last request."""
 
-    def recovered(self) -> None:
-        """Hear that a batch was loaded again after trouble."""
+    def recovered(self, lasted_s: float) -> None:
+        """Hear that a batch was loaded again after trouble of so many seconds."""
 
 
 class Sink:
@@ -50,6 +51,7 @@ class Sink:
         self._run: str | None = None
         self.loader: Loader | None = None  # None while InfluxDB has not been reached: the engine waits
         self.trouble: str | None = None
+        self._since_s = 0.0
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for the site's own door."""
@@ -90,7 +92,7 @@ class Sink:
         await self.loader.load(bucket, entry, records)
         if self.trouble is not None:
             self.trouble = None
-            self._listener.recovered()
+            self._listener.recovered(asyncio.get_running_loop().time() - self._since_s)
         return web.Response()
 
     def _guarded(self, handle: Callable[[web.Request], Awaitable[web.Response]]) -> Handler:
@@ -106,10 +108,16 @@ class Sink:
             try:
                 return await handle(request)
             except Exception as error:  # see above: even a fault of ours must not cost a chunk
-                self.trouble = str(error) if isinstance(error, FleetboxError) else f"{type(error).__name__}: {error}"
-                return _later(self.trouble)
+                text = str(error) if isinstance(error, FleetboxError) else f"{type(error).__name__}: {error}"
+                self._note_trouble(text)
+                return _later(text)
 
         return guarded
+
+    def _note_trouble(self, text: str) -> None:
+        if self.trouble is None:
+            self._since_s = asyncio.get_running_loop().time()
+        self.trouble = text
 
     def _note_run(self, run: str | None) -> None:
         if run is not None and self._run not in (None, run):

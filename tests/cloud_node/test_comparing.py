@@ -34,6 +34,7 @@ from fleetbox_local.processes import InfluxProcess
 SECOND_US = 1_000_000
 NOW_US = int(time.time()) * SECOND_US
 BUSY = Rhythm(look_s=0.2, checks=CheckRhythm(look_s=0.2, ledger_s=0.5, hour_s=0.5, everything_s=1.0))
+ALERT = Rhythm(look_s=0.2, trouble_s=0.0, checks=CheckRhythm(look_s=0.2, again_s=0.0))  # after trouble only
 
 
 def imu(make_chunk: Callable[..., Draft], at_s: int, rows: int = 50, entry: str = "imu") -> Draft:
@@ -330,7 +331,7 @@ def test_an_old_backup_is_filled_up(
         rig.influx = replace(rig.influx, url=own_influx.url, token=own_influx.token)
         await rig.make_buckets()
         drafts = [imu(make_chunk, at_s) for at_s in range(-400, 0)]
-        async with rig.loading(rhythm=Rhythm(0.2, checks=CheckRhythm(look_s=0.2))) as loader:
+        async with rig.loading(rhythm=ALERT) as loader:
             await rig.write(drafts[:150])
             await wait_until(lambda: rig.holds(drafts[:150]))
             await asyncio.to_thread(own_influx.stop)
@@ -384,7 +385,7 @@ def test_an_hour_without_influxdb(
         streams = ("imu", "gps")
         before = [imu(make_chunk, at_s, 10, entry) for at_s in range(-3700, -3600) for entry in streams]
         away = [imu(make_chunk, at_s, 10, entry) for at_s in range(-3600, 0, 5) for entry in streams]
-        async with rig.loading(rhythm=Rhythm(0.2, checks=CheckRhythm(look_s=0.2))) as loader:
+        async with rig.loading(rhythm=ALERT) as loader:
             await rig.write(before)
             await wait_until(lambda: rig.holds(before))
             await asyncio.to_thread(own_influx.kill)

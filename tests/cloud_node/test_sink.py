@@ -42,7 +42,7 @@ class Heard:
         """Note a restart."""
         self.calls.append("restarted")
 
-    def recovered(self) -> None:
+    def recovered(self, lasted_s: float) -> None:
         """Note a recovery."""
         self.calls.append("recovered")
 
@@ -90,6 +90,21 @@ def test_an_unforeseen_fault_costs_no_chunk(tmp_path: Path) -> None:
     headers = GOOD | {"x-reduct-time-3": "2,text/plain,rows=1"}
     assert asyncio.run(send(sink, tmp_path, "POST", "r1--sensor-points/imu/batch", headers, b"xx")) == 503
     assert "nobody foresaw this" in (sink.trouble or "")
+
+
+def test_the_end_of_trouble_is_told_once(tmp_path: Path) -> None:
+    """The first batch that is loaded after a failure tells the listener, the next one does not."""
+    sink, calls = make_sink(Broken())
+    headers = GOOD | {"x-reduct-time-3": "2,text/plain,rows=1"}
+
+    async def main() -> None:
+        await send(sink, tmp_path, "POST", "r1--sensor-points/imu/batch", headers, b"xx")
+        sink.loader = Seen()  # type: ignore[assignment]
+        for _ in range(2):
+            await send(sink, tmp_path, "POST", "r1--sensor-points/imu/batch", headers, b"xx")
+
+    asyncio.run(main())
+    assert (calls, sink.trouble) == (["recovered"], None)
 
 
 def test_without_a_loader_the_engine_waits(tmp_path: Path) -> None:
