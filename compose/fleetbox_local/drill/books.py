@@ -1,11 +1,110 @@
-"""Asks `fleetbox audit` for the books of a scene."""
+"""Asks `fleetbox audit` for the books of a scene, and holds them against what was compared record by record."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from fleetbox.errors import FleetboxError
+from fleetbox_local.drill.comparing import Difference
 from fleetbox_local.drill.outcome import Balance
 from fleetbox_local.drill.scene import Scene
+from fleetbox_local.drill.setting import ROBOT
+from fleetbox_local.fleet import MAIN
+
+LIMIT_S = 60.0  # for one answer: seconds of work
+SETTLE_S = 90.0  # for the books to close: a minute's page is written once it is over, and travels
+LOOK_S = 2.0
+DAYS_S = 2 * 86_400  # clocks that jump write into yesterday and tomorrow
+ENDED = (0, 3)  # the exit codes of an audit that came to its end
 
 
-def balance_of(scene: Scene) -> Balance | None:
-    """Return the balance, or None while there is no audit to ask."""
-    return None
+def close(scene: Scene, found: tuple[Difference, ...], loses: bool) -> tuple[Balance, list[str]]:
+    """Ask until the books close, for `SETTLE_S` at most; return the last answer and what is wrong with it.
+
+    A place tells of what came late at its next look: until then its own hop is told of too little.
+    """
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        balance = _balance(_ask(scene))
+        faults = check(balance, found, loses)
+        if not faults or time.monotonic() > deadline:
+            return balance, faults
+        time.sleep(LOOK_S)
+
+
+def check(balance: Balance, found: tuple[Difference, ...], loses: bool) -> list[str]:
+    """Say where the books do not close, or tell of other records than the comparison has seen."""
+    faults = []
+    if not balance.balanced:
+        faults.append("audit: the terms do not add up")
+    for what in ("unexplained", "waiting", "refused", "gaps"):
+        if (count := getattr(balance, what)) and not loses:
+            faults.append(f"audit: {count} {what} {balance.named.get(what, '')}".rstrip())
+    if loses:
+        return faults + _named_exactly(balance, found)
+    if balance.lost:
+        faults.append(f"audit: {balance.lost} lost {balance.named.get('lost', '')}")
+    for difference in found:
+        told = balance.arrived_at.get(difference.place, 0)
+        if told != difference.selected - len(difference.missing):
+            faults.append(f"audit: {told} arrived at {difference.place}, listed there: {difference.selected}")
+    return faults
+
+
+def _named_exactly(balance: Balance, found: tuple[Difference, ...]) -> list[str]:
+    """Say where what is lost by the books is not what is absent: one by one, of the streams that always ship."""
+    absent = found[0].absent
+    faults = []
+    for stream in absent.keys() | balance.lost_of.keys():
+        if absent.get(stream, 0) != balance.lost_of.get(stream, 0) and stream in found[0].promised:
+            faults.append(
+                f"audit: {balance.lost_of.get(stream, 0)} of {stream} lost, {absent.get(stream, 0)} numbers absent"
+            )
+    return faults
+
+
+def _ask(scene: Scene) -> dict[str, Any]:
+    now_s = int(time.time())
+    span = ("--start", "1", "--stop", str(now_s + DAYS_S))
+    argv = (sys.executable, "-c", MAIN, "audit", ROBOT, *span, "--fleet", str(scene.local.fleet_file), "--json")
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    if done.returncode not in ENDED:
+        raise FleetboxError(f"`fleetbox audit` ended with code {done.returncode}: {done.stderr.strip()[-500:]}")
+    books: dict[str, Any] = json.loads(done.stdout)
+    return books
+
+
+def _balance(books: Mapping[str, Any]) -> Balance:
+    rows: list[dict[str, Any]] = books["rows"]
+    hops: list[dict[str, Any]] = [hop for hops in books["robots"].values() for hop in hops]
+    first = [row for row in rows if row["from"] == ROBOT]
+    return Balance(
+        recorded=sum(row["recorded"] for row in first),
+        selected=sum(row["selected"] for row in rows),
+        arrived=sum(row["arrived"] for row in rows),
+        waiting=sum(row["waiting"] for row in rows),
+        refused=sum(sum(row["refused"].values()) for row in rows),
+        lost=books["lost"],
+        unexplained=books["unexplained"],
+        gaps=sum(row["gaps"] for row in rows),
+        balanced=books["balanced"],
+        arrived_at={hop["hop"]: hop["arrived"] for hop in hops},
+        lost_of={row["stream"]: sum(row["lost"].values()) for row in first if row["lost"]},
+        named={what: _named(rows, what) for what in ("waiting", "refused", "lost", "unexplained", "gaps")},
+    )
+
+
+def _named(rows: list[dict[str, Any]], what: str) -> str:
+    found: Counter[str] = Counter()
+    for row in rows:
+        terms = row[what] if isinstance(row[what], dict) else {"": row[what]}
+        for reason, count in terms.items():
+            if count:
+                found[f"{row['stream']} to {row['hop']}" + (f" ({reason})" if reason else "")] += count
+    return str(dict(found)) if found else ""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from fleetbox.blobs import Store
 from fleetbox.errors import FleetboxError
+from fleetbox.scalars import ScalarStore
 from fleetbox_local.drill.comparing import Difference, Key, compare, is_selected, keys, shelf
 from fleetbox_local.drill.scene import Scene
 from fleetbox_local.drill.setting import ROBOT
+from fleetbox_local.drill.writer import ROWS
 
 DEADLINE_S = 180.0  # a half-written record is healed after a minute, and there are two hops
 LOOK_S = 0.5
+SCALARS_S = 120.0  # the loader is one more destination of the engine's, with the engine's pauses
+FIELD = "n"
 
 
 async def arrive(scene: Scene, deadline_s: float = DEADLINE_S) -> float:
@@ -51,7 +56,7 @@ async def strange(scene: Scene) -> list[str]:
                 there = sum(key[1] == stream for key in held)
                 if there != wanted:
                     found.append(f"{place.name} holds {there} of {wanted} records of {stream}")
-    return found + await _attachments(scene)
+    return [*found, *await _attachments(scene), *await _scalars(scene)]
 
 
 async def _outstanding(scene: Scene, stores: dict[str, Store]) -> set[Key]:
@@ -62,11 +67,7 @@ async def _outstanding(scene: Scene, stores: dict[str, Store]) -> set[Key]:
     missing: set[Key] = set()
     for tier, before in (("edge", ("robot",)), ("cloud", ("robot", "edge"))):
         for source in before:
-            wanted = {
-                key
-                for key, head in held[source].items()
-                if is_selected(tier, key, head.labels) and (source == "robot" or "keep" in head.labels)
-            }
+            wanted = {key for key, head in held[source].items() if is_selected(tier, key, head.labels)}
             missing |= wanted - held[tier].keys()
     return missing
 
@@ -87,6 +88,22 @@ async def _attachments(scene: Scene) -> list[str]:
                     if lacking := given[name].keys() - held.get(name, {}).keys():
                         found.append(f"{place.name} lacks attachments of {name}: {', '.join(sorted(lacking))}")
     return found
+
+
+async def _scalars(scene: Scene) -> list[str]:
+    """Say how many of the promised rows InfluxDB lacks, if there is one, once it had time to load them."""
+    influx = scene.place("edge").influx
+    if influx is None:
+        return []
+    promised, count, deadline = scene.writer.promised(), -1, time.monotonic() + SCALARS_S
+    async with ScalarStore(influx) as scalars:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(FleetboxError):  # it has just started
+                count = await scalars.count(ROWS, FIELD, ROBOT, 0, time.time_ns() // 1000)
+            if count >= promised:
+                break
+            await asyncio.sleep(LOOK_S)
+    return [] if count == promised else [f"InfluxDB counts {count} of {promised} rows of {ROWS}"]
 
 
 async def _names(store: Store, bucket: str) -> list[str]:

@@ -57,6 +57,7 @@ class Difference:
     wrong: tuple[Key, ...] = ()
     absent: Mapping[str, int] = field(default_factory=dict)
     repeated: int = 0
+    promised: tuple[str, ...] = ()  # the streams whose numbers were looked for
 
     @property
     def clean(self) -> bool:
@@ -80,13 +81,10 @@ def is_selected(tier: str, key: Key, labels: Mapping[str, str]) -> bool:
 def compare(before: Sequence[Shelf], there: Shelf, tier: str, promised: int) -> Difference:
     """Compare what the places before a tier selected with what it holds, and the promised numbers with its own.
 
-    An event can promote at the edge what the robot had sent no further: every place before has a say.
+    Every place before has a say: a site writes events of its own, and promotes what the robot had sent no further.
     """
     selected = {
-        key: held
-        for place in before
-        for key, held in place.records.items()
-        if is_selected(tier, key, held.labels) and (place is before[0] or key[0] in RING_CLASSES)
+        key: held for place in before for key, held in place.records.items() if is_selected(tier, key, held.labels)
     }
     wrong = [
         key
@@ -97,7 +95,7 @@ def compare(before: Sequence[Shelf], there: Shelf, tier: str, promised: int) -> 
     absent = {stream: lacking for stream, wanted in streams.items() if (lacking := _lacking(wanted, there, stream))}
     repeated = sum(_repeated(there, stream) for stream in streams)
     missing = tuple(sorted(selected.keys() - there.records.keys()))
-    return Difference(there.place, len(selected), missing, tuple(sorted(wrong)), absent, repeated)
+    return Difference(there.place, len(selected), missing, tuple(sorted(wrong)), absent, repeated, tuple(streams))
 
 
 def promised_streams(promised: int, tier: str) -> dict[str, range]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from fleetbox_local.drill.symptoms import Symptom
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Hold the books of the hops as `fleetbox audit` closes them; `named` says per reason what was lost."""
+    """Hold the books of the robot's hops as `fleetbox audit` closes them, in records, summed over the hops.
+
+    `arrived_at` counts by place, `lost_of` by stream on the first hop; `named` says per term where and why.
+    """
 
     recorded: int = 0
     selected: int = 0
@@ -21,11 +25,20 @@ class Balance:
     refused: int = 0
     lost: int = 0
     unexplained: int = 0
+    gaps: int = 0
+    balanced: bool = True
+    arrived_at: Mapping[str, int] = field(default_factory=dict)
+    lost_of: Mapping[str, int] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def closed(self) -> bool:
         """Tell whether everything selected is accounted for and nothing is outstanding."""
-        return self.unexplained == 0 and self.waiting == 0
+        return self.balanced and not (self.unexplained or self.waiting or self.refused or self.gaps)
+
+    def row(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +78,10 @@ class Outcome:
             "back_s": self.back_s,
             "seconds": round(self.seconds, 1),
             "symptom": self.symptom.row() if self.symptom else None,
-            "balance": _plain(self.balance),
+            "balance": self.balance.row() if self.balance else None,
             "faults": list(self.faults),
             "skipped": self.skipped,
         }
-
-
-def _plain(balance: Balance | None) -> dict[str, int] | None:
-    if balance is None:
-        return None
-    return {name: getattr(balance, name) for name in Balance.__dataclass_fields__}
 
 
 @dataclass(slots=True)

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fleetbox.errors import FleetboxError
-from fleetbox_local.drill import closing
-from fleetbox_local.drill.books import balance_of
+from fleetbox_local.drill import books, closing
 from fleetbox_local.drill.comparing import Difference
 from fleetbox_local.drill.disks import Unplayable
 from fleetbox_local.drill.marking import wait_closed
@@ -41,10 +40,11 @@ def play(scene: Scene, scenario: Scenario, say: Say = lambda text: None) -> Outc
     scene.run(closing.arrive(scene))
     back_s = round(time.monotonic() - ended, 1)
     found = scene.run(closing.differences(scene))
-    balance = balance_of(scene)
+    faults = _faults(scene, scenario, found)
+    balance, unbalanced = books.close(scene, found, scenario.loses)
     outcome = Outcome(
         scenario.name, writer.promised(), found, back_s, time.monotonic() - started, symptom, balance,
-        tuple(_faults(scene, scenario, found)),
+        (*faults, *unbalanced),
     )  # fmt: skip
     say(f"{scenario.name}: {_verdict(outcome)}")
     return outcome
@@ -78,4 +78,7 @@ def _faults(scene: Scene, scenario: Scenario, found: tuple[Difference, ...]) -> 
 def _verdict(outcome: Outcome) -> str:
     if outcome.faults:
         return "NOT WELL: " + "; ".join(outcome.faults)
+    lost = outcome.balance.lost if outcome.balance else 0
+    if lost:
+        return f"{lost} lost, exactly what is missing, and named; the rest is everywhere"
     return f"all {outcome.promised} promised numbers are everywhere, {outcome.back_s} s after its end"

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import fleetbox as fb
+from fleetbox_local.drill.comparing import keys
 from fleetbox_local.drill.disks import fill, free
 from fleetbox_local.drill.faults.network import cut
 from fleetbox_local.drill.marking import mark
-from fleetbox_local.drill.scene import Scene
+from fleetbox_local.drill.scene import Scene, until
 
 TWINS = 20  # texts of each of two recorders, all at the same times
 TWIN_STREAM = "log/twins"
 FLUSH_S = 60.0
+DAY_US = 86_400 * 10**6
 
 
 @contextmanager
@@ -38,6 +40,13 @@ def clock_jumps(scene: Scene) -> Iterator[None]:
     scene.writer.signal(signal.SIGUSR2)
     yield
     scene.writer.signal(signal.SIGUSR1)
+    scene.run(until(lambda: _days(scene, 3), "records of yesterday, today and tomorrow"))
+
+
+async def _days(scene: Scene, count: int) -> bool:
+    """Tell whether the robot holds records of so many days: the clock was really believed."""
+    async with scene.store("robot") as store:
+        return len({key[2] // DAY_US for key in await keys(store, scene.place("robot"))}) >= count
 
 
 @contextmanager
