@@ -24,7 +24,7 @@ class Sorted:
 def refused(there: Destination, reply: Reply, method: str, parts: tuple[Part, ...]) -> Outcome:
     """Return the outcome of a request that was refused as a whole; a 401 has the token read again."""
     answer = judge_answer(method, reply.status)
-    renewed = answer is Answer.RENEW and there.renew()
+    renewed = answer is Answer.RENEW and there.renew(reply.token)
     return Outcome(parts, {}, reply.status, reply.message, parts if renewed else (), soon=answer is Answer.AGAIN)
 
 

@@ -97,7 +97,7 @@ class BatchWrite:
             return self._read(reply, group), True
         if answer is Answer.AGAIN:
             return self._again(reply, group), False
-        if answer is Answer.RENEW and self._there.renew():
+        if answer is Answer.RENEW and self._there.renew(reply.token):
             return Outcome(group, status=reply.status, message=reply.message, ready=group), False
         if len(group) == 1:
             return self._refused(reply, group[0], scouting)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
+from fleetbox.errors import AccessDenied
 from fleetbox_replication.relay.pace import Pace
 from fleetbox_replication.relay.vouching import Found
 from fleetbox_replication.wire import Part, batch_headers, label_headers, labels_of
@@ -25,9 +28,12 @@ ANSWER_S = 60.0  # after the last byte is sent; a loaded store finishes 8 MB in 
 SILENCE_MS = 30_000  # unacknowledged bytes: a black hole is noticed after it
 UNSENT_BYTES = 128 * 1024  # what the system holds back unsent of one connection: an event cannot overtake it
 HEADER_EXTRA = 4  # bytes around each header: a colon, a blank, the line's end
+TOKEN_S = 2.0  # a replaced token file is taken up within this, not only once the old token is turned away
 HEADERS = 4_096  # one error header a record may come back
 HEADER_BYTES = 65_536  # one record's labels stand in one header
 LOOKS = 8  # HEAD requests at once while healing
+
+_MADE = re.compile(r"(.+)-[0-9a-f]{32}")  # a token that the engine made up: its name, 32 random digits
 
 
 class Cut(Exception):
@@ -41,6 +47,7 @@ class Reply:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
+    token: str = field(default="", repr=False)  # what the request was sent with
 
     @property
     def message(self) -> str:
@@ -67,6 +74,7 @@ class Destination:
         self._url = url.rstrip("/")
         self._read_token = token
         self._token = ""
+        self._read_s = 0.0
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
         self._looks = asyncio.Semaphore(LOOKS)
@@ -91,12 +99,18 @@ class Destination:
         if self._session is not None:
             await self._session.close()
 
-    def renew(self) -> bool:
-        """Read the token again; tell whether it changed."""
-        token = self._read_token()
-        changed = token != self._token
-        self._token = token
-        return changed
+    @property
+    def token_name(self) -> str | None:
+        """Return the name of the token in use, which the engine puts before its value; None for one not made by it."""
+        made = _MADE.fullmatch(self._token)
+        return made[1] if made else None
+
+    def renew(self, used: str = "") -> bool:
+        """Read the token again; tell whether it is another one than was `used`."""
+        self._read_s = asyncio.get_running_loop().time()
+        with suppress(AccessDenied):  # the file is just being replaced: what we have may still do
+            self._token = self._read_token()
+        return self._token != used
 
     async def forward(
         self,
@@ -109,14 +123,17 @@ class Destination:
         """Send one request as it is and return the whole answer; one about a bucket waits for its class's turns."""
         if self._session is None:
             raise Cut("the relay is not started")
-        shown = {**headers, "Authorization": f"Bearer {self._token}"}
+        if asyncio.get_running_loop().time() - self._read_s >= TOKEN_S:
+            self.renew(self._token)
+        token = self._token
+        shown = {**headers, "Authorization": f"Bearer {token}"}
         url = URL(self._url + path, encoded=True)
         if bucket is not None:
             await self.pace.take(_size_of(path, shown), bucket)
             body = self.pace.pieces(body, bucket) if body is not None else None
         try:
             async with self._session.request(method, url, headers=shown, data=body, allow_redirects=False) as answer:
-                reply = Reply(answer.status, tuple(answer.headers.items()), await answer.read())
+                reply = Reply(answer.status, tuple(answer.headers.items()), await answer.read(), token)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self.reachable = False
             raise Cut(f"{method} {self._url}{path}: {str(error) or type(error).__name__}") from error
