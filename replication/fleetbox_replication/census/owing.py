@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,15 +36,15 @@ class Owing:
         self._look += 1
         self._changed.update(dict.fromkeys(changed, self._look))
 
-    def expect(self, page: Page, reach: Reach, held: Iterable[Stream]) -> None:
-        """Take in another place's page: what it tells more of than nothing is owed here, for streams held here.
+    def expect(self, page: Page, reach: Reach, held: Callable[[Key], int | None]) -> None:
+        """Take in another place's page: what it tells more of than is held here is owed.
 
-        A stream that is not here yet is listed from its start when it comes.
+        `held` gives the records told here of a stream's minute, 0 if that is not known, None for a stream that is not
+        here: it is listed from its start when it comes.
         """
-        streams = set(held)
         for line in page.lines:
-            records = line.selected(reach if line.cls in RING_CLASSES else "all").records
-            if records and (line.cls, line.stream) in streams:
+            records, here = line.selected(reach if line.cls in RING_CLASSES else "all").records, held(line.key)
+            if here is not None and here < records:
                 self._expect(line.key, records)
 
     def _expect(self, key: Key, records: int) -> None:
@@ -52,10 +52,10 @@ class Owing:
         known = of.get(key[2])
         if known is None:
             of[key[2]] = _Owed(records)
-        else:
-            known.records = max(known.records, records)
-        while len(of) > MOST // max(1, len(self.minutes)):
-            del of[min(of)]
+        elif known.records < records:
+            known.records, known.wait = records, 1
+        if len(of) > MOST // max(1, len(self.minutes)):
+            del of[next(iter(of))]  # pages come in the order of time: the oldest, more or less
 
     def told(self, line: Line) -> None:
         """Note what is here now: a minute that has all is owed nothing, one that got nothing waits longer."""
@@ -67,7 +67,10 @@ class Owing:
                 del self.minutes[line.cls, line.stream]
 
     def due(self, stream: Stream, until_us: int, most: int) -> list[int]:
-        """Return the oldest minutes before `until_us` that may have got something since they were listed last."""
+        """Return the oldest minutes before `until_us` that may have got something since they were listed last.
+
+        One that was never listed for this may have got it before it was known to be owed.
+        """
         changed = self._changed.get(stream, 0)
         found = (
             minute_us

@@ -55,7 +55,7 @@ class RobotCensus:
         if not self._reminded:
             self._recent, self._reminded = await stock.recent(), True
         streams = self._noticed(infos, now_us, rhythm)
-        await hear(stock.store, stock.bucket("meta"), infos["meta"], self._notes, stock.own)
+        await hear(stock, infos["meta"], self._notes, streams, self._recent)
         touched = self._touches.take() if self._touches else set()
         jobs = self._jobs(streams, touched, now_us, rhythm)
         found = await self._list(infos, jobs)

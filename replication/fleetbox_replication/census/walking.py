@@ -40,7 +40,11 @@ def next_stretch(streams: Mapping[Stream, Watched], length_us: int) -> Stretch |
     return Stretch(start_us, stop_us, ranges, max(walk.stop_us for walk in taking_part.values()))
 
 
-def stepped(streams: Mapping[Stream, Watched], stretch: Stretch, next_us: int) -> dict[Stream, Watched]:
-    """Return the streams after a step, with everything before `next_us` listed."""
+def stepped(
+    streams: Mapping[Stream, Watched], stretch: Stretch, next_us: int, gained: Mapping[Stream, int]
+) -> dict[Stream, Watched]:
+    """Return the streams after a step: everything before `next_us` is listed, so many records more are told."""
     taking_part = set(stretch.streams)
-    return {key: walked(item, next_us) if key in taking_part else item for key, item in streams.items()}
+    return {
+        key: walked(item, next_us, gained.get(key, 0)) if key in taking_part else item for key, item in streams.items()
+    }

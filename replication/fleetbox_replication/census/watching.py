@@ -64,7 +64,7 @@ def notice(old: Watched | None, info: EntryInfo, now_us: int, rhythm: Rhythm) ->
         return None
     seen = Seen(info.records, info.oldest_us, info.latest_us)
     if old is None or seen.latest_us < old.last.oldest_us:  # new here, or taken away and begun anew
-        return _begun(seen)
+        return _begun(seen, rhythm)
     if seen == old.last:
         return replace(old, quiet=old.quiet + 1)
     before = old.last
@@ -83,9 +83,9 @@ def notice(old: Watched | None, info: EntryInfo, now_us: int, rhythm: Rhythm) ->
     return _shortened(new, rhythm)
 
 
-def _begun(seen: Seen) -> Watched:
-    """Watch an entry from its newest minute on, and walk through what is older."""
-    told_us, oldest_us = minute_of(seen.latest_us), minute_of(seen.oldest_us)
+def _begun(seen: Seen, rhythm: Rhythm) -> Watched:
+    """Watch an entry from its newest minutes on, and walk through what is older."""
+    told_us, oldest_us = minute_of(max(seen.oldest_us, seen.latest_us - rhythm.settle_us)), minute_of(seen.oldest_us)
     return Watched(told_us, (seen,), walk=Walk(oldest_us, told_us) if oldest_us < told_us else None)
 
 
@@ -103,15 +103,15 @@ def walking(watched: Watched, start_us: int, stop_us: int) -> Watched:
         return watched
     walk = watched.walk
     joined = Walk(min(start_us, walk.next_us), max(stop_us, walk.stop_us)) if walk else Walk(start_us, stop_us)
-    return replace(watched, walk=joined, told=None)
+    return replace(watched, walk=joined)
 
 
-def walked(watched: Watched, until_us: int) -> Watched:
-    """Return it after its walk has listed everything before `until_us`."""
+def walked(watched: Watched, until_us: int, gained: int) -> Watched:
+    """Return it after its walk has listed everything before `until_us` and told so many records more than before."""
     if watched.walk is None:
         return watched
     left = Walk(until_us, watched.walk.stop_us) if until_us < watched.walk.stop_us else None
-    return replace(watched, walk=left, told=None)
+    return replace(watched, walk=left, told=None if watched.told is None else watched.told + gained)
 
 
 def over_us(watched: Watched, now_us: int, rhythm: Rhythm) -> int:
@@ -161,9 +161,13 @@ def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watche
     look = accounted_for(watched, new.told_us)
     if look is None or (look == watched.base and told is not None and not watched.searched):
         return new
-    looks = tuple(item for item in watched.looks if item.latest_us > look.latest_us) or (watched.last,)
-    steady = watched.base is not None and watched.base.oldest_us == look.oldest_us and watched.walk is None
-    new = replace(new, looks=looks, base=look)
+    new = replace(
+        new, looks=tuple(item for item in watched.looks if item.latest_us > look.latest_us) or (watched.last,)
+    )
+    if watched.walk is not None:
+        return new  # records are being told that were there before
+    steady = watched.base is not None and watched.base.oldest_us >= look.oldest_us
+    new = replace(new, base=look)
     if told is None or not steady:  # what is listed again in this very look may have come after `look`
         return replace(new, told=None if done.again else look.records + done.ahead, searched=False)
     if look.records <= told - done.ahead:
@@ -174,13 +178,14 @@ def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watche
 def _searching(watched: Watched, since: Seen, now_us: int, rhythm: Rhythm) -> Watched:
     """Look for records that nobody noted: first in the minutes near by, then, not too often, everywhere."""
     if not watched.searched:
-        near = _minutes(since.latest_us - rhythm.near_us, watched.told_us)
+        near_us = max(since.latest_us - rhythm.near_us, watched.told_us - rhythm.stretch_us)
+        near = _minutes(near_us, watched.told_us)
         return replace(watched, again=watched.again | near, searched=True)
     if watched.again:
         return watched
     if 0 <= now_us - watched.searched_us < rhythm.search_us:
         return watched
-    done = replace(watched, searched=False, searched_us=now_us)
+    done = replace(watched, told=None, searched=False, searched_us=now_us)
     return walking(done, minute_of(watched.last.oldest_us), watched.told_us)
 
 
