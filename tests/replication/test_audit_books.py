@@ -285,6 +285,7 @@ def test_both_equations_hold_at_any_moment(acts: list[tuple[str, int]]) -> None:
             for row in world.books(listed=listed, passed_us=number * 10_000_000):
                 assert row.balanced
                 assert min(row.arrived, row.waiting, row.unexplained, row.kept_on_robot) >= 0
+                assert type(row.waiting) is type(row.unexplained) is int
 
 
 @given(happenings)

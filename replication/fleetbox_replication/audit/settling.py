@@ -130,7 +130,7 @@ def _by_counts(minute: Minute, now_us: int) -> Terms:
     calm = now_us - max(minute.newest_us, minute.minute_us + MINUTE_US) > GRACE_US
     if have >= want:
         differs = have == want  # as many, and others
-        return _split(max(want, have), waiting=differs and not calm, odd=int(differs and calm))
+        return _split(max(want, have), waiting=int(differs and not calm), odd=int(differs and calm))
     gone = max(0, want - have - minute.still) if calm else 0
     refused, lost, odd = _gone(minute, gone, minute.turned)
     return _split(want, want - have - gone, refused, lost, odd)

@@ -1,0 +1,137 @@
+"""Write the books into InfluxDB, minute by minute, so that dashboards show what `audit` says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from fleetbox.blobs import Store
+from fleetbox.errors import NotFound
+from fleetbox.ledger import MINUTE_US
+from fleetbox.naming import split_bucket
+from fleetbox.scalars import BATCH_LINES, ScalarStore
+from fleetbox.settings import FleetSettings, Influx
+from fleetbox_cloud.books_memory import DAY_US, Memory
+from fleetbox_cloud.books_points import lines, open_keys
+from fleetbox_replication.audit.hops import Hop, hops_of
+
+log = structlog.get_logger()
+
+FILE = "books.json"  # in the site's state folder: robot -> until when its pages are in InfluxDB, in µs
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Say how often the feed looks and how much it remembers; seconds and µs."""
+
+    look_s: float = 60.0  # the ledger itself tells by the minute
+    known_us: int = 15 * MINUTE_US  # µs of settled minutes kept in memory: 50 robots of 31 streams take 70 MB
+    again_s: float = 600.0  # between two readings of a robot's older minutes: a day of them takes two seconds
+
+
+class BooksFeed:
+    """Keep the measurement `books` of a site's InfluxDB as the ledger in the site's own store tells.
+
+    A point is one stream's minute on one hop: tags robot, site (where the hop leads), stream, class; integer fields
+    recorded, selected, kept_on_robot, arrived, waiting, refused, lost, unexplained, dropped, missing. It is written
+    again when a page changes it; writing twice changes nothing. Hops that another site writes into the same bucket
+    are left to that site.
+    """
+
+    def __init__(
+        self,
+        fleet: FleetSettings,
+        site: str,
+        connect: Callable[[], Store],
+        state: Path,
+        rhythm: Rhythm | None = None,
+    ) -> None:
+        self._fleet, self._site, self._connect = fleet, site, connect
+        self._path, self._rhythm = state / FILE, rhythm or Rhythm()
+        self._robots: dict[str, Memory] = {}
+        self._again_s: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Feed until cancelled. Raises Unreachable, AccessDenied, NotFound; the next run goes on where this one was."""
+        influx = self._fleet.site_place(self._site).influx
+        if influx is None:
+            return
+        self._robots.clear()  # what was read and not written is read again
+        async with self._connect() as store, ScalarStore(influx) as scalars:
+            while True:
+                await self.feed(store, scalars, time.time_ns() // 1000)
+                await asyncio.sleep(self._rhythm.look_s)
+
+    async def feed(self, store: Store, scalars: ScalarStore, now_us: int) -> int:
+        """Write what has changed since the last look; return the number of points."""
+        written = 0
+        for robot in await self._robots_here(store):
+            hops = self._hops(robot)
+            if hops:
+                written += await self._feed(store, scalars, hops, self._memory(robot, now_us), now_us)
+        self._save()
+        return written
+
+    async def _feed(self, store: Store, scalars: ScalarStore, hops: Sequence[Hop], memory: Memory, now_us: int) -> int:
+        changed = await memory.news(store, now_us)
+        if memory.again_us is not None and self._may_read_again(memory.ledger.robot):
+            changed |= await memory.read_again(store, now_us)
+        text = [line for hop in hops for line in lines(memory.ledger, hop, changed | memory.open, now_us)]
+        for at in range(0, len(text), BATCH_LINES):
+            report = await scalars.write_lines(text[at : at + BATCH_LINES])
+            if report.refused:  # minutes older than the bucket's retention, mostly
+                log.info("InfluxDB refused points of the books", site=self._site, **report.refused)
+        memory.forget(open_keys(memory.ledger, hops, now_us), now_us - self._rhythm.known_us)
+        return len(text)
+
+    async def _robots_here(self, store: Store) -> list[str]:
+        found = (split_bucket(bucket) for bucket in await store.buckets())
+        return sorted(split[0] for split in found if split and split[1] == "meta")
+
+    def _hops(self, robot: str) -> list[Hop]:
+        """Return the hops up to this site that no other site writes into this InfluxDB."""
+        try:
+            hops = hops_of(self._fleet, robot, self._site)
+        except NotFound:
+            return []  # it has left the fleet, or reports elsewhere now
+        own = _where(self._fleet.site_place(self._site).influx)
+        return [hop for hop in hops if hop.site == self._site or _where(self._fleet.site_place(hop.site).influx) != own]
+
+    def _memory(self, robot: str, now_us: int) -> Memory:
+        known = self._robots.get(robot)
+        if known is None:
+            start_us = max(now_us - DAY_US, self._saved().get(robot, 0) - self._rhythm.known_us)
+            known = self._robots[robot] = Memory.since(robot, start_us)
+        return known
+
+    def _may_read_again(self, robot: str) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._again_s.get(robot, 0.0):
+            return False
+        self._again_s[robot] = now_s + self._rhythm.again_s
+        return True
+
+    def _saved(self) -> dict[str, int]:
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            return {robot: int(read_us) for robot, read_us in found.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}  # a day is written again
+
+    def _save(self) -> None:
+        read_us = {robot: memory.read_us for robot, memory in self._robots.items()}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_suffix(".new")
+        draft.write_text(json.dumps(read_us), encoding="utf-8")
+        os.replace(draft, self._path)  # noqa: PTH105 - the one call that replaces a file whole
+
+
+def _where(influx: Influx | None) -> tuple[str, str, str] | None:
+    return (influx.url, influx.org, influx.bucket) if influx else None

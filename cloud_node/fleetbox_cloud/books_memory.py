@@ -1,0 +1,147 @@
+"""Remember the recent books of one robot: follow its pages as they arrive, forget minutes that are old and settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from fleetbox.blobs import EntryInfo, Store
+from fleetbox.errors import NotFound
+from fleetbox.ledger import ENTRIES, MINUTE_US, Key, Ledger, Page, minute_of, read_pages
+from fleetbox.naming import site_bucket
+from fleetbox.selectors import matches_glob
+
+DAY_US = 86_400_000_000  # µs; how far back minutes are written again
+OVERLAP_US = 10_000_000  # µs; two writers of one place stamp a page and write it a moment later, in any order
+AT_ONCE = 50  # pages between two turns of the other parts of the site: 15 ms
+MOST_OPEN = 50_000  # minutes remembered because they are open: a day of 31 streams
+
+
+@dataclass(slots=True)
+class _Followed:
+    """Hold how far one entry of pages was read, and how many records it had then."""
+
+    cursor_us: int
+    records: int = -1
+    latest_us: int = 0
+    seen: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Memory:
+    """Hold every minute of a robot since `floor_us`, and those of `open` that are older.
+
+    A page that tells of any other minute makes it due to be read again: `again_us` is the oldest such minute.
+    """
+
+    ledger: Ledger
+    floor_us: int
+    open: set[Key] = field(default_factory=set)
+    again_us: int | None = None
+    _entries: dict[str, _Followed] = field(default_factory=dict)
+
+    @staticmethod
+    def since(robot: str, start_us: int) -> Memory:
+        """Remember nothing yet, and read from `start_us` on."""
+        return Memory(Ledger(robot), minute_of(start_us))
+
+    @property
+    def read_us(self) -> int:
+        """Return until when the pages of every writer were read, in µs: the one furthest behind."""
+        return min((one.cursor_us for one in self._entries.values()), default=self.floor_us)
+
+    async def news(self, store: Store, now_us: int) -> set[Key]:
+        """Fold what arrived since the last look and return the minutes it is about, but for those not known any more.
+
+        Raises Unreachable, AccessDenied.
+        """
+        changed: set[Key] = set()
+        for info in await self._changed(store):
+            followed = self._entries.setdefault(info.name, _Followed(self.floor_us))
+            number = 0
+            async for time_us, page in self._pages(store, info.name, followed.cursor_us - OVERLAP_US):
+                if time_us not in followed.seen:
+                    number += 1
+                    followed.seen.add(time_us)
+                    followed.cursor_us = max(followed.cursor_us, time_us)
+                    self.ledger.add(page)
+                    changed |= keys_of(page)
+            if 0 <= followed.records < info.records - number:  # some came late, with times behind the cursor
+                self._again(now_us - DAY_US)
+            followed.records = info.records if followed.records < 0 else max(info.records, followed.records + number)
+            followed.latest_us = info.latest_us
+            followed.seen = {at for at in followed.seen if at >= followed.cursor_us - OVERLAP_US}
+        unknown = {key for key in changed if key[2] < self.floor_us and key not in self.open}
+        if unknown:
+            self._again(min(key[2] for key in unknown))
+        return changed - unknown
+
+    async def read_again(self, store: Store, now_us: int) -> set[Key]:
+        """Read everything since the oldest minute that is due, a day at most, and return the minutes since then."""
+        start_us = minute_of(max(self.again_us or 0, now_us - DAY_US))
+        self.ledger, self.floor_us, self.again_us = Ledger(self.ledger.robot), start_us, None
+        self.open.clear()
+        for info in await self._infos(store):
+            followed = self._entries[info.name] = _Followed(start_us, info.records, info.latest_us)
+            async for time_us, page in self._pages(store, info.name, start_us):
+                followed.cursor_us = max(followed.cursor_us, time_us)
+                followed.seen.add(time_us)
+                self.ledger.add(page)
+        return {key for lines in self.ledger.lines.values() for key in lines if key[2] >= start_us}
+
+    def forget(self, open_: set[Key], before_us: int) -> None:
+        """Forget minutes before a time in µs, but for the newest of those that are open."""
+        self.open = set(sorted(open_, key=lambda key: -key[2])[:MOST_OPEN])
+        self.floor_us = max(self.floor_us, minute_of(before_us))
+        for place, lines in self.ledger.lines.items():
+            self.ledger.lines[place] = {key: folded for key, folded in lines.items() if self._knows(key)}
+        for of in (*self.ledger.standings.values(), *self.ledger.stood_us.values()):
+            for key in [key for key in of if not self._knows(key)]:
+                del of[key]
+        self.ledger.drops = [drop for drop in self.ledger.drops if drop.time_us >= before_us - DAY_US]
+
+    def _knows(self, key: Key) -> bool:
+        return key[2] >= self.floor_us or key in self.open
+
+    def _again(self, minute_us: int) -> None:
+        self.again_us = minute_us if self.again_us is None else min(self.again_us, minute_us)
+
+    async def _changed(self, store: Store) -> list[EntryInfo]:
+        """Return the entries of pages that are not as they were at the last look."""
+        return [
+            info
+            for info in await self._infos(store)
+            if (known := self._entries.get(info.name)) is None
+            or (known.records, known.latest_us) != (info.records, info.latest_us)
+        ]
+
+    async def _infos(self, store: Store) -> list[EntryInfo]:
+        try:
+            infos = await store.entries(site_bucket(self.ledger.robot, "meta"))
+        except NotFound:
+            return []
+        return [info for info in infos if any(matches_glob(glob, info.name) for glob in ENTRIES)]
+
+    async def _pages(self, store: Store, entry: str, start_us: int) -> AsyncIterator[tuple[int, Page]]:
+        bucket, number = site_bucket(self.ledger.robot, "meta"), 0
+        async for time_us, page in read_pages(store, bucket, (entry,), start_us=max(0, start_us)):
+            number += 1
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            yield time_us, page
+
+
+def keys_of(page: Page) -> set[Key]:
+    """Return the minutes that a page tells of."""
+    told = {line.key for line in page.lines}
+    told |= {(item.cls, item.stream, item.minute_us) for item in page.standings}
+    told |= {(drop.cls, drop.stream, minute_of(drop.time_us)) for drop in page.drops}
+    for stone in page.tombstones:
+        told |= {(stone.cls, stone.stream, at) for at in _minutes(stone.start_us, stone.stop_us)}
+    return told
+
+
+def _minutes(start_us: int, stop_us: int) -> range:
+    """Return the minutes of a range; of one longer than a day its last day, which is all that is written again."""
+    return range(minute_of(max(start_us, stop_us - DAY_US)), stop_us, MINUTE_US)
