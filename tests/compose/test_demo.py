@@ -77,6 +77,12 @@ def test_the_main_job_is_measured_end_to_end(tmp_path: Path) -> None:
     assert "r2--log" in fault["fleetbox"]["named"]
     assert fault["fleetbox"]["arrived"] == fault["records"] == 600
     assert held["cloud", "r2", "log/fault"]["records"] == 600
+    books = facts["books"]
+    assert (books["balanced"], books["lost"], books["unexplained"]) == (True, 0, 0)
+    for robot in ("r1", "r2"):
+        to_edge, to_cloud = books["robots"][robot]
+        assert to_edge["arrived"] == to_edge["selected"] == to_cloud["arrived"] > 500
+        assert to_edge["kept_on_robot"] > 300
     assert _left_in(folder) == []
     assert (folder / "r1" / "data").is_dir()
 

@@ -1,4 +1,4 @@
-"""The order of the acts: fleet, record, moment, ask, table, fault."""
+"""The order of the acts: fleet, record, moment, ask, table, fault, books."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fleetbox.cli.output import emit
 from fleetbox.errors import InputError
 from fleetbox.events import Event
 from fleetbox.settings import load_fleet
-from fleetbox_local.demo import ask, fault, moment, record, table
+from fleetbox_local.demo import ask, books, fault, moment, record, table
 from fleetbox_local.demo.stage import HERO, ROBOTS, SHORTEST_S, Stage
 from fleetbox_local.fleet import LocalFleet
 
@@ -24,7 +24,7 @@ def run(directory: Path, seconds: float, as_json: bool, influx: bool | None) -> 
         raise InputError(
             f"--seconds {seconds:g} is too short to show a before and an after", f"use {SHORTEST_S:g} or more"
         )
-    started = time.monotonic()
+    started, began_us = time.monotonic(), time.time_ns() // 1000
     with LocalFleet(directory, list(ROBOTS), influx=influx) as local:
         stage = Stage(directory, load_fleet(directory / "fleet.toml"), seconds, quiet=as_json)
         stage.facts["version"] = local.version
@@ -33,6 +33,7 @@ def run(directory: Path, seconds: float, as_json: bool, influx: bool | None) -> 
         ask.run(stage, asyncio.run(_play(stage)))
         asyncio.run(table.report(stage))
         fault.report(stage)
+        asyncio.run(books.report(stage, began_us))
     stage.facts |= {"seconds": round(time.monotonic() - started, 1), "directory": str(directory)}
     if as_json:
         emit(stage.facts)
