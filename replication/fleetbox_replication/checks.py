@@ -58,6 +58,7 @@ def judge(place: Place, status: PlaceStatus, wrong_tasks: int, robot: str | None
         checks.append(Check("FAIL", "relay", place.name, text, f"{place.name}'s relay down", step))
     checks += [Check("WARN", "filter", place.name, fault) for fault in status.faults]
     checks += [_refused(place, target, item) for item in _active(status.relay, chosen)]
+    checks += _letters(place, target, status.relay, chosen)
     return checks
 
 
@@ -82,6 +83,22 @@ def _active(relay: Any, hops: Iterable[HopStatus]) -> list[dict[str, Any]]:
     buckets = {hop.task.spec.dst_bucket for hop in hops}
     refused = relay.get("refused", []) if relay else []
     return [item for item in refused if item.get("active") and item.get("bucket", "") in ("", *buckets)]
+
+
+def _letters(place: Place, target: str, relay: Any, hops: Iterable[HopStatus]) -> list[Check]:
+    """Name the records that a destination would not take, one check per bucket and status."""
+    buckets = {hop.task.spec.dst_bucket for hop in hops}
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for group in (relay or {}).get("dead_letters", {}).get("groups", []):
+        if group["bucket"] in buckets:
+            groups.setdefault((group["bucket"], group["status"]), []).append(group)
+    checks = []
+    for (bucket, status), same in groups.items():
+        letters = sum(group["letters"] for group in same)
+        text = f"{target} would not take {letters} records of {bucket} ({status}): {same[0]['message']}"
+        phrase = f"{letters} dead letters of {bucket} ({status})"
+        checks.append(Check("FAIL", "dead letters", place.name, text, phrase, "fleetbox replicate dead-letters"))
+    return checks
 
 
 def _refused(place: Place, target: str, item: dict[str, Any]) -> Check:

@@ -72,3 +72,14 @@ def test_lag_is_the_age_of_the_oldest_that_waits() -> None:
     assert furthest_behind({}, 10) == Lag(0.0, 0)
     waiting = {"imu": [7_000_000, 8_000_000], "cam": [5_000_000]}
     assert furthest_behind(waiting, 10_000_000) == Lag(5.0, 3, "cam")
+
+
+def test_dead_letters_are_named_per_bucket_and_status() -> None:
+    """Records a destination would not take fail with their number and reason; other robots' are left out."""
+    group = {"bucket": "r1--media", "entry": "cam/front", "status": 413, "message": "too large", "letters": 3}
+    groups = [group, {**group, "entry": "cam/left", "letters": 4}, {**group, "bucket": "r2--media"}]
+    status = replace(_status(Lag(0.0, 0)), relay={"refused": [], "dead_letters": {"open": 10, "groups": groups}})
+    (check,) = [check for check in judge(PLACE, status, 0, None) if check.name == "dead letters"]
+    assert check.verdict == "FAIL"
+    assert check.text == "cloud would not take 7 records of r1--media (413): too large"
+    assert check.next_step == "fleetbox replicate dead-letters"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from aiohttp import ClientError, web
 
 from fleetbox.clock import Clock
@@ -26,6 +27,8 @@ IDLE_S = 86_400.0  # the engine must be the one to close: a request into a closi
 STOP_S = 10.0  # a batch on the wire may be in its 8 s of retries; stopping ends them at their next pause
 
 QUIET_S = 0.3  # a task in mid-flow sends its next batch within milliseconds; an idle one polls every 0.25 s
+
+log = structlog.get_logger()
 
 _GONE = (ConnectionError, ClientError, web.RequestPayloadError)
 _DEFAULTS = RelayOptions()
@@ -114,6 +117,7 @@ class Relay:
         """Return what passed, what was healed, what is refused and why, as plain values."""
         flow = {
             "reachable": self._there.reachable,
+            "token": self._there.token_name,
             "in_flight": self._in_flight,
             "held_bytes": self._intake.held_bytes,
             "stopping": self._stopping,
@@ -154,7 +158,7 @@ class Relay:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self._in_flight += 1
         try:
-            answer = await self._answer(request)
+            answer = await self._unharmed(request)
             if self._stopping:
                 answer.force_close()  # the engine's next request then meets a closed port, which it waits out
             await answer.prepare(request)
@@ -166,6 +170,16 @@ class Relay:
             self._in_flight -= 1
             self._last_request_s = self._timing.monotonic_s()
         return answer
+
+    async def _unharmed(self, request: web.Request) -> web.StreamResponse:
+        """Answer, and answer 503 where the relay itself is at fault: on a 500 the engine throws the batch away."""
+        try:
+            return await self._answer(request)
+        except _GONE:
+            raise
+        except Exception as error:
+            log.exception("the relay failed at a request, which is kept at the source", path=request.path)
+            return await self._intake.keep(request, 500, f"the relay itself failed: {type(error).__name__}: {error}")
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -200,7 +214,7 @@ class Relay:
         headers = {name: value for name, value in request.headers.items() if name.lower() == "content-type"}
         try:
             reply = await self._there.forward(request.method, request.raw_path, headers, once(body))
-            if reply.status in (401, 403) and self._there.renew():
+            if reply.status in (401, 403) and self._there.renew(reply.token):
                 reply = await self._there.forward(request.method, request.raw_path, headers, once(body))
         except Cut as cut:
             self._counters.refused("", "", 0, str(cut), self._clock.now_us())

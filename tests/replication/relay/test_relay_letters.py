@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from refusing_proxy import Refusal, RefusingProxy
 
+from fleetbox.errors import AccessDenied
 from fleetbox_replication.dead_letters import DeadLetters, letters_of
 from fleetbox_replication.relay import RelayOptions
 from fleetbox_replication.relay.patience import IN_A_ROW
@@ -244,5 +245,34 @@ def test_every_record_vouched_for_is_told(hop: Hops) -> None:
             await h.arrived(15)
             await h.until(lambda: {(entry, at) for _, entry, at in told} >= set(h.written))
             assert {bucket for bucket, _, _ in told} == {h.bucket}
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [AccessDenied("token file t cannot be read"), RuntimeError("a fault of ours")])
+def test_a_fault_of_the_relay_itself_keeps_the_batch(hop: Hops, fault: Exception) -> None:
+    """A token file that is gone, or a fault in the relay, is answered 503, and all arrives once it is mended."""
+    broken = False
+    token = ""
+
+    def read_token() -> str:
+        if broken:
+            raise fault
+        return token
+
+    async def run() -> None:
+        nonlocal broken, token
+        async with hop(token=read_token) as h:
+            await h.open(h.relay.url)
+            token = "revoked"
+            await h.write("cam", ticks(1, 20), 500)
+            await h.until(lambda: bool(h.relay.refusing(h.bucket)))
+            broken = True
+            await h.write("cam", ticks(20, 40), 500)
+            refusals = sum(item["count"] for item in h.shown()["refused"])
+            await h.until(lambda: sum(item["count"] for item in h.shown()["refused"]) > refusals + 1)
+            broken, token = False, h.destination.token
+            await h.arrived(25)
 
     asyncio.run(run())
