@@ -51,6 +51,7 @@ class Bookkeeper:
     def take_proofs(self, hops: Hops) -> None:
         """Close the minutes of which the relay has vouched for every record."""
         proofs, state = self._means.proofs, self._means.state
+        now_us = self._means.options.now_us()
         with state.change():
             for hop in hops:
                 for where in proofs.news(hop.spec.dst_bucket):
@@ -58,7 +59,7 @@ class Bookkeeper:
                     if minute is None or not minute.told.records:
                         continue  # not told yet: it stays news
                     proofs.heard(where)
-                    self._keep(books.vouched(minute, *proofs.count(where), hop.reach), minute, hop)
+                    self._keep(books.vouched(minute, *proofs.count(where), hop.reach, now_us), minute, hop)
 
     async def _read(self, near: bool, hops: Hops, store: Store) -> None:
         """Apply the new pages of one end, and move the cursor with them."""

@@ -31,32 +31,32 @@ def told(minute: Minute, line: Line, reach: Reach, at: Telling) -> Minute:
     )  # fmt: skip
     if (known.told, known.cloud) == (minute.told, minute.cloud):
         return known
-    return closed(reopened(replace(known, once=False), at.now_us), reach)
+    return closed(reopened(replace(known, once=False), at.now_us), reach, at.now_us)
 
 
 def arrived(minute: Minute, line: Line, reach: Reach, at: Telling) -> Minute:
     """Return a minute after its destination has told of it.
 
-    One that was proven stays so while a ring turns over it there; when the destination held more before, and no ring
-    has turned, it is open again.
+    A proven one stays so while a ring turns over it there. Where none has turned and it tells of fewer records than
+    were proven, it is open again: a store that is killed may lose what it had taken.
     """
     if at.page_us == minute.there_us:
         return minute
-    before = minute.there
-    shrunk = before is not None and line.held.records < before.records
-    if shrunk and line.partial:
+    before, held = minute.there, line.held
+    if line.partial and before is not None and held.records < before.records:
         return replace(minute, there_us=at.page_us)
-    known = replace(minute, there=line.held, cloud_there=line.cloud.records, there_us=at.page_us)
-    if minute.state == OPEN:
-        return closed(known, reach)
-    return reopened(known, at.now_us) if shrunk and not agrees(known, reach) else closed(known, reach)
+    known = replace(minute, there=held, cloud_there=line.cloud.records, there_us=at.page_us)
+    if minute.state != PROVEN or line.partial:
+        return closed(known, reach, at.now_us)
+    short = held.records < known.told.records or (held.records == known.told.records and held != known.told)
+    return reopened(known, at.now_us) if short else known
 
 
-def vouched(minute: Minute, count: Count, cloud: int, reach: Reach) -> Minute:
+def vouched(minute: Minute, count: Count, cloud: int, reach: Reach, now_us: int) -> Minute:
     """Return a minute after the relay has vouched for so many of its records, so many of them for the cloud."""
     late = reach == "keep" and cloud < minute.cloud
     if minute.state == OPEN and minute.told.records and count == minute.told and not late:
-        return replace(minute, state=PROVEN, once=True)
+        return _proven(minute, now_us)
     return minute
 
 
@@ -66,6 +66,12 @@ def agrees(minute: Minute, reach: Reach) -> bool:
     return minute.there == minute.told and not late
 
 
-def closed(minute: Minute, reach: Reach) -> Minute:
+def closed(minute: Minute, reach: Reach, now_us: int) -> Minute:
     """Return the minute as proven if both ends agree, else as it is."""
-    return replace(minute, state=PROVEN, once=True) if minute.told.records and agrees(minute, reach) else minute
+    if minute.state == PROVEN or not minute.told.records or not agrees(minute, reach):
+        return minute
+    return _proven(minute, now_us)
+
+
+def _proven(minute: Minute, now_us: int) -> Minute:
+    return replace(minute, state=PROVEN, once=True, since_us=now_us)

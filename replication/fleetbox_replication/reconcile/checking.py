@@ -72,7 +72,7 @@ class Checker:
                 hasty
                 or is_due(
                     minute.minute_us,
-                    (now_us - minute.opened_us) / 1e6,
+                    (now_us - minute.since_us) / 1e6,
                     Flow(pending, still_s, proofs.reached_us(bucket, minute.stream)),
                     self.means.options.rhythm,
                 )
@@ -82,7 +82,7 @@ class Checker:
     async def check(self, hop: Hop, minutes: Sequence[Minute]) -> list[Minute]:
         """Look at minutes of a hop; return those whose standing is news. Raises Unreachable, AccessDenied."""
         self._hasty.discard(hop.spec.name)
-        look = await self._begin(hop)
+        look, now_us = await self._begin(hop), self.means.options.now_us()
         news: list[Minute] = []
         for run in runs(minutes):
             start_us, stop_us = run[0].minute_us, run[-1].minute_us + MINUTE_US
@@ -90,7 +90,7 @@ class Checker:
             mended = await self._mend(look, listed)
             self._name_conflicts(look, listed)
             for minute in run:
-                judged = judge(minute, await self._findings(look, listed, mended, minute), hop.site)
+                judged = judge(minute, await self._findings(look, listed, mended, minute), hop.site, now_us)
                 if self._note(judged, before=minute):
                     news.append(judged)
         return news
@@ -189,7 +189,7 @@ class Checker:
         What is news is noted by whoever has told it: a crash in between must not leave it untold.
         """
         self._plan(minute)
-        waited_s = (self.means.options.now_us() - minute.opened_us) / 1e6
+        waited_s = (self.means.options.now_us() - minute.since_us) / 1e6
         standing = minute.standing
         only_waits = standing is not None and not (standing.refused or standing.lost or standing.unexplained)
         early = only_waits and not is_clear(standing) and waited_s <= self.means.options.rhythm.waiting_s

@@ -75,6 +75,11 @@ class Proofs:
         self._records -= len(tally.times) if tally else 0
         self.heard(where)
 
+    def forget(self) -> None:
+        """Forget everything: the destination was started anew and may have lost what it had taken."""
+        for where in list(self._tallies):
+            self.drop(where)
+
     def drop_before(self, bucket: str, entry: str, time_us: int) -> None:
         """Forget the minutes of an entry that lie wholly before a time in µs."""
         for where in [at for at in self._tallies if at[:2] == (bucket, entry) and at[2] + MINUTE_US <= time_us]:

@@ -19,6 +19,7 @@ from fleetbox_replication.reconcile.hop import Hop, hop_of
 from fleetbox_replication.reconcile.means import Means, Options, Passage, Route
 from fleetbox_replication.reconcile.sampling import sample
 from fleetbox_replication.reconcile.standings import is_refusal, waiting
+from fleetbox_replication.reconcile.starts import Starts
 from fleetbox_replication.reconcile.state import PROVEN, Minute, State
 from fleetbox_replication.reconcile.tending import Tender
 from fleetbox_replication.reconcile.timetable import Timetable
@@ -26,7 +27,7 @@ from fleetbox_replication.wire import Part
 
 log = structlog.get_logger()
 
-UPTIME_STEP_S = 2.0  # the store tells its uptime in whole seconds
+UNSURE_US = 600_000_000  # µs; the engine writes to its disk within a second, and we notice a restart later than that
 ROBOTS_AT_ONCE = 4  # tended side by side: a site with two hundred must not ask for all in the same moment
 HOPS_PER_S = 50  # whose pages are asked for at the source: a site with two hundred robots asks for each every 20 s
 
@@ -52,7 +53,8 @@ class Reconciler:
         self._tender = Tender(self._means, self._times)
         self._hops: dict[tuple[str, str], Hop] = {}
         self._paused: set[str] = set()
-        self._seen: tuple[int, float] | None = None  # cuts, and when the store started
+        self._starts = Starts(self._means.options.monotonic_s)
+        self._cuts: int | None = None
         self._trouble: FleetboxError | None = None  # why the destination cannot be asked in this step
         self._samples = 0
         self._turns = asyncio.Semaphore(ROBOTS_AT_ONCE)
@@ -106,7 +108,7 @@ class Reconciler:
         robots: dict[str, list[Hop]] = defaultdict(list)
         for hop in self._hops.values():
             robots[hop.robot].append(hop)
-        self._trouble = None
+        await self._attempt("the destination", self._look_there)
         await asyncio.gather(*(self._serve(hops) for hops in robots.values()))
         if self._trouble is None and self._times.is_due("sample", "", self._means.options.rhythm.sample_s):
             self._times.done("sample")
@@ -130,9 +132,26 @@ class Reconciler:
 
     async def _something_broke(self, source: Store) -> bool:
         """Tell whether a cut or a restart may have made tasks forget; the first look always does."""
-        started_s = self._means.options.monotonic_s() - (await source.info()).uptime_s
-        seen, self._seen = self._seen, (self._means.relay.cuts, started_s)
-        return seen is None or seen[0] != self._seen[0] or started_s > seen[1] + UPTIME_STEP_S
+        restarted = self._starts.note("here", (await source.info()).uptime_s)
+        before, self._cuts = self._cuts, self._means.relay.cuts
+        return restarted or before != self._cuts
+
+    async def _look_there(self) -> None:
+        """Take back what was proven lately when the destination was started anew: killed, it may have lost it."""
+        after_trouble = self._trouble is not None
+        self._trouble = None
+        if not after_trouble and not self._times.is_due("start", "", self._means.options.rhythm.start_s):
+            return
+        known = self._starts.knows("there")
+        restarted = self._starts.note("there", (await self._means.there.info()).uptime_s)
+        self._times.done("start")
+        if not known or not restarted:
+            return
+        self._means.proofs.forget()
+        now_us = self._means.options.now_us()
+        with self._means.state.change():
+            doubted = self._means.state.doubt_since(now_us - UNSURE_US, now_us)
+        log.info("the destination was started anew: looking again at what was proven lately", minutes=doubted)
 
     async def _serve(self, hops: list[Hop]) -> None:
         """Do what is due for one robot; once the destination has not answered, nobody asks it again in this step."""
@@ -181,7 +200,7 @@ class Reconciler:
             status = self._means.refusing(hop.spec.dst_bucket)
             patience_s = rhythm.grace_s if is_refusal(status) else rhythm.waiting_s
             for minute in self._means.state.open(hop.robot, hop.cls):
-                if (now_us - minute.opened_us) / 1e6 > patience_s:
+                if (now_us - minute.since_us) / 1e6 > patience_s:
                     vouched, _ = self._means.proofs.count((hop.spec.dst_bucket, minute.stream, minute.minute_us))
                     standing = waiting(minute, hop.site, vouched.records, status)
                     if standing != minute.standing:

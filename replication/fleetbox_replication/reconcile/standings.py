@@ -41,7 +41,7 @@ class Findings:
     died: tuple[int, ...] = ()
 
 
-def judge(minute: Minute, found: Findings, site: str) -> Minute:
+def judge(minute: Minute, found: Findings, site: str, now_us: int) -> Minute:
     """Return the minute with its state and, unless all is well, its standing."""
     told = _told(minute, found)
     gone = 0 if minute.once else max(0, told.records - len(found.known) - found.saved)
@@ -54,7 +54,9 @@ def judge(minute: Minute, found: Findings, site: str) -> Minute:
     )
     settled = found.beyond or found.buried or found.saved or gone
     state = OPEN if found.left else SETTLED if settled else PROVEN
-    return replace(minute, told=told, state=state, once=minute.once or state == PROVEN, standing=standing)
+    since_us = minute.since_us if state == OPEN else now_us
+    once = minute.once or state == PROVEN
+    return replace(minute, told=told, state=state, since_us=since_us, once=once, standing=standing)
 
 
 def waiting(minute: Minute, site: str, vouched: int, status: int | None) -> Standing:

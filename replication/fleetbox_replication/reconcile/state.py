@@ -26,7 +26,7 @@ OPEN, PROVEN, SETTLED = 0, 1, 2  # settled: nothing more can be done, its standi
 _TABLES = """
 CREATE TABLE cursor (side TEXT, robot TEXT, time_us INTEGER, records INTEGER, PRIMARY KEY (side, robot));
 CREATE TABLE minute (
-  robot TEXT, cls TEXT, stream TEXT, minute_us INTEGER, state INTEGER, opened_us INTEGER,
+  robot TEXT, cls TEXT, stream TEXT, minute_us INTEGER, state INTEGER, since_us INTEGER,
   told TEXT, last TEXT, partial INTEGER, cloud INTEGER, there TEXT, cloud_there INTEGER, once INTEGER, standing TEXT,
   told_us INTEGER, there_us INTEGER,
   PRIMARY KEY (robot, cls, stream, minute_us)) WITHOUT ROWID;
@@ -43,10 +43,10 @@ CREATE TABLE stone (robot TEXT, cls TEXT, stream TEXT, start_us INTEGER, stop_us
 class Minute:
     """Hold what is known of one stream's minute of a hop.
 
-    `told` is the most the source ever selected, `last` what its last line counted, `there` what the destination told
-    last, `cloud` and `cloud_there` those promoted for the cloud. `once`: all of it stood at the destination some time.
-    `standing` is what was published last, None if nothing is to be taken back; `told_us` and `there_us` are when the
-    pages were written.
+    It is in its `state` since `since_us`. `told` is the most the source ever selected, `last` what its last line
+    counted, `there` what the destination told last, `cloud` and `cloud_there` those promoted for the cloud. `once`: all
+    of it stood at the destination some time. `standing` is what was published last, None if nothing is to be taken
+    back; `told_us` and `there_us` are when the pages were written.
     """
 
     robot: str
@@ -54,7 +54,7 @@ class Minute:
     stream: str
     minute_us: int
     state: int = OPEN
-    opened_us: int = 0
+    since_us: int = 0
     told: Count = NOTHING
     last: Count = NOTHING
     partial: bool = False
@@ -186,7 +186,7 @@ class State:
     def doubt(self, robot: str, stream: tuple[str, str], start_us: int, stop_us: int, now_us: int) -> int:
         """Open the proven minutes of a (class, stream) within a range again; return how many."""
         sql = (
-            "UPDATE minute SET state = 0, opened_us = ? WHERE state = 1 AND robot = ? AND cls = ? AND stream = ?"
+            "UPDATE minute SET state = 0, since_us = ? WHERE state = 1 AND robot = ? AND cls = ? AND stream = ?"
             " AND minute_us >= ? AND minute_us < ?"
         )
         return self._db.execute(sql, (now_us, robot, *stream, start_us, stop_us)).rowcount
@@ -195,6 +195,12 @@ class State:
         """Return the proven minutes of a robot of which something else was said last."""
         sql = "SELECT * FROM minute WHERE state = 1 AND standing IS NOT NULL AND robot = ?"
         return [_minute(row) for row in self._rows(sql, robot)]
+
+    def doubt_since(self, since_us: int, now_us: int) -> int:
+        """Open again what was proven since a moment; return how many minutes."""
+        return self._db.execute(
+            "UPDATE minute SET state = 0, since_us = ? WHERE state = 1 AND since_us >= ?", (now_us, since_us)
+        ).rowcount
 
     def proven_records(self, robot: str, cls: str) -> dict[str, int]:
         """Return per stream of a robot's class how many records its proven minutes hold."""
@@ -212,7 +218,7 @@ class State:
         """Note what is known of a minute now."""
         self._do(
             "INSERT OR REPLACE INTO minute VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            minute.robot, minute.cls, minute.stream, minute.minute_us, minute.state, minute.opened_us,
+            minute.robot, minute.cls, minute.stream, minute.minute_us, minute.state, minute.since_us,
             _packed(minute.told), _packed(minute.last), minute.partial, minute.cloud,
             _packed(minute.there), minute.cloud_there, minute.once, _packed_standing(minute.standing),
             minute.told_us, minute.there_us,
@@ -302,7 +308,7 @@ def is_clear(standing: Standing | None) -> bool:
 
 def reopened(minute: Minute, now_us: int) -> Minute:
     """Return a minute that has to be looked at again."""
-    return replace(minute, state=OPEN, opened_us=now_us)
+    return replace(minute, state=OPEN, since_us=now_us)
 
 
 def _packed(count: Count | None) -> str | None:
@@ -325,14 +331,14 @@ def _packed_standing(standing: Standing | None) -> str | None:
 
 
 def _minute(row: tuple[Any, ...]) -> Minute:
-    robot, cls, stream, minute_us, state, opened_us, told, last, partial, *others = row
+    robot, cls, stream, minute_us, state, since_us, told, last, partial, *others = row
     cloud, there, cloud_there, once, shown, told_us, there_us = others
     standing = None
     if shown is not None:
         site, waiting, refused, lost, unexplained = json.loads(shown)
         standing = Standing(site, cls, stream, minute_us, waiting, refused, lost, unexplained)
     return Minute(
-        robot, cast(Class, cls), stream, minute_us, state, opened_us, _count(told) or Count(), _count(last) or Count(),
+        robot, cast(Class, cls), stream, minute_us, state, since_us, _count(told) or Count(), _count(last) or Count(),
         bool(partial), cloud, _count(there), cloud_there, bool(once), standing,
         told_us, there_us,
     )  # fmt: skip
