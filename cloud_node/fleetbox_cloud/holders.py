@@ -52,7 +52,7 @@ def robot_holder(fleet: FleetSettings, robot: str, site: str | None, config: Pat
         told = f"{settings.source} reports to {settings.site_name if secret else 'no site'}"
         raise InputError(f"{told}, {fleet.source} says {reports_to}", "give both the same site name")
     return Holder(
-        robot, place, spec, bucket, secret.file, _where(secret), f"--robot {robot}", settings.relay,
+        robot, place, spec, bucket, _file(secret), _where(secret), f"--robot {robot}", settings.relay,
         lambda: relay_secret(settings.place().current_token()),
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ def site_holder(fleet: FleetSettings, site: str, rights: TokenSpec) -> Holder:
         raise InputError(f"{site} writes to {ahead.name} with that site's own token, which is not rotated here", step)
     bucket = rights.read[0].removesuffix("--*") + "--meta" if rights.read else ""
     return Holder(
-        site, fleet.site_place(ahead.name), rights, bucket, secret.file, _where(secret), f"--site {site}", here.relay,
+        site, fleet.site_place(ahead.name), rights, bucket, _file(secret), _where(secret), f"--site {site}", here.relay,
         lambda: relay_secret(here.current_token()),
     )  # fmt: skip
 
@@ -89,5 +89,10 @@ def _settings_of(fleet: FleetSettings, robot: str, config: Path | None) -> Robot
     return own if own.robot == robot else None
 
 
+def _file(secret: Secret) -> Path | None:
+    """Return the file itself, not a link to it, so that replacing it leaves the link alone."""
+    return secret.file.resolve() if secret.file else None
+
+
 def _where(secret: Secret) -> str:
-    return str(secret.file) if secret.file else f"the environment variable {secret.env}"
+    return str(_file(secret) or f"the environment variable {secret.env}")

@@ -139,7 +139,7 @@ class Guard:
         ring = Ring(spec.quota_bytes if spec and spec.quota_type == "FIFO" else 0, tuple(entries))
         look, before = Look(ring, self._options.monotonic_s()), self._before.get(cls)
         rate = max(mean_rate(ring), growth_rate(before, look) if before else 0.0)
-        self._rates[cls] = smoothed(self._rates[cls], before, look) if before else rate
+        self._rates[cls] = smoothed(self._rates[cls], before, look) if before else mean_rate(ring)
         self._before[cls] = look
         until_us = doomed(ring, margin_bytes(ring, rate))
         if not until_us:

@@ -15,6 +15,7 @@ from fleetbox_edge.forecast import Forecast, RingOutlook, judge
 
 STREAM = "fleetbox/ring"
 EVERY_US = 600_000_000  # µs; 144 records a day of 600 bytes, in a class that never turns
+SOON_US = 60_000_000  # µs; a robot that begins to drive is told within a minute
 TYPE = "json"
 CONTENT_TYPE = "application/json"
 
@@ -37,10 +38,23 @@ class Health:
 
 
 def is_due(told: Forecast, seen: Forecast) -> bool:
-    """Tell whether a forecast has news: it is judged otherwise than the last one is by now, or that one is old."""
+    """Tell whether a forecast has news: it is judged otherwise than the last one is by now, or that one is old.
+
+    Or a ring holds twice or half as long as was told a minute ago or more.
+    """
     if not told.at_us <= seen.at_us < told.at_us + EVERY_US:
         return True
-    return [check.verdict for check in judge(told, seen.at_us)] != [check.verdict for check in judge(seen, seen.at_us)]
+    if [check.verdict for check in judge(told, seen.at_us)] != [check.verdict for check in judge(seen, seen.at_us)]:
+        return True
+    return seen.at_us >= told.at_us + SOON_US and any(
+        cls not in told.rings or _differ(told.rings[cls].holds_h, ring.holds_h) for cls, ring in seen.rings.items()
+    )
+
+
+def _differ(one: float | None, other: float | None) -> bool:
+    if not one or not other:
+        return one != other
+    return not one / 2 < other < one * 2
 
 
 def draft(seen: Forecast) -> Draft:

@@ -76,7 +76,12 @@ def growth_rate(before: Look, now: Look) -> float:
 
 
 def smoothed(rate: float, before: Look, now: Look) -> float:
-    """Return a rate that follows what is written within some minutes: chunks and batches come in jerks."""
+    """Return a rate that follows what is written within some minutes: chunks and batches come in jerks.
+
+    A ring that is younger than that has its mean.
+    """
+    if now.ring.span_s < SMOOTH_S:
+        return mean_rate(now.ring)
     share = min(1.0, (now.at_s - before.at_s) / SMOOTH_S)
     return rate + share * (growth_rate(before, now) - rate)
 

@@ -60,7 +60,7 @@ async def _live(store: Store, place: Place, told: Forecast | None, now_us: int) 
     rates = {cls: mean_rate(found) for cls, found in rings.items()}
     if told is None:
         return forecast(Seen(place.name, now_us, rings, rates))
-    rates = {cls: told.rings[cls].rate_bytes_s if cls in told.rings else rate for cls, rate in rates.items()}
+    rates |= {cls: one.rate_bytes_s for cls, one in told.rings.items() if cls in rates and one.rate_bytes_s}
     oldest_us = {cls: one.oldest_us for cls, one in told.rings.items() if one.oldest_us is not None}
     kept = await _ring(store, "kept") or Ring(0)
     seen = forecast(

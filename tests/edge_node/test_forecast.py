@@ -9,7 +9,7 @@ import pytest
 from fleetbox.blobs import EntryInfo
 from fleetbox.errors import InputError
 from fleetbox_edge.forecast import HOUR_US, Forecast, RingOutlook, Seen, forecast, judge
-from fleetbox_edge.health import EVERY_US, decode, draft, is_due
+from fleetbox_edge.health import EVERY_US, SOON_US, decode, draft, is_due
 from fleetbox_edge.horizon import Ring
 
 NOW_US = 1_700_000_000_000_000
@@ -70,6 +70,10 @@ def test_it_is_told_when_it_has_news() -> None:
     assert is_due(CALM, replace(CALM, at_us=NOW_US + EVERY_US))
     assert is_due(CALM, replace(CALM, at_us=NOW_US + 1, at_risk=1, full="kept is full"))
     assert is_due(CALM, replace(CALM, at_us=NOW_US - 1)), "the clock was set back"
+    faster = {"sensor": replace(CALM.rings["sensor"], holds_h=2.0)}
+    assert is_due(CALM, replace(CALM, at_us=NOW_US + SOON_US, rings=faster))
+    assert not is_due(CALM, replace(CALM, at_us=NOW_US + SOON_US - 1, rings=faster))
+    assert is_due(CALM, replace(CALM, at_us=NOW_US + SOON_US, rings={**CALM.rings, "media": CALM.rings["sensor"]}))
 
 
 def test_it_is_read_as_it_was_written() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from conftest import StoreServer
@@ -113,7 +114,9 @@ def test_the_rate_follows_a_burst() -> None:
     turned = Look(Ring(10_000, (entry("imu", 50_000_000, 150_000_000, 1_000, 10),)), 1.0)
     assert growth_rate(calm, turned) == pytest.approx(500)
     assert growth_rate(calm, calm) == 0
-    assert 10 < smoothed(10.0, calm, burst) < 20
+    assert smoothed(0.0, calm, burst) == pytest.approx(mean_rate(burst.ring)), "it is young"
+    old = replace(burst, ring=Ring(10_000, (entry("imu", -400_000_000, 101_000_000, 1_500, 15),)))
+    assert 10 < smoothed(10.0, replace(old, at_s=0.0, ring=calm.ring), old) < 20
 
 
 def test_the_margin_is_ten_minutes_or_a_hundredth() -> None:
