@@ -1,4 +1,4 @@
-"""Run everything one site needs in one process: provisioning, tasks, ledger, relay, labeler, loader."""
+"""Run everything one site needs in one process: provisioning, tasks, ledger, relay, labeler, loader, books."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from fleetbox.blobs import Store
 from fleetbox.settings import FleetSettings, Place
+from fleetbox_cloud.books_feed import BooksFeed
 from fleetbox_cloud.door import open_door
 from fleetbox_cloud.loading import Loading
 from fleetbox_cloud.parts import Parts, Run
@@ -41,6 +42,7 @@ class Site:
         self._touches = touches_in(self._state / "touches")
         self._parts = Parts()
         self._loading = self._make_loading()
+        self._books = BooksFeed(fleet, place.name, self._connect, self._state)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; parts that fail are started again."""
@@ -73,6 +75,7 @@ class Site:
             runs["labeler"] = self._labeler
         if (loading := self._loading) is not None:
             runs["loader"] = lambda: loading.run(url)
+            runs["books"] = self._books.run
         return runs
 
     def _connect(self) -> Store:
