@@ -105,7 +105,7 @@ class Destination:
         made = _MADE.fullmatch(self._token)
         return made[1] if made else None
 
-    def renew(self, used: str = "") -> bool:
+    def renew(self, used: str) -> bool:
         """Read the token again; tell whether it is another one than was `used`."""
         self._read_s = asyncio.get_running_loop().time()
         with suppress(AccessDenied):  # the file is just being replaced: what we have may still do
