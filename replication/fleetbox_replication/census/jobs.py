@@ -15,10 +15,14 @@ from fleetbox_replication.census.watching import Told, Watched, due_again, over_
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Say what one look lists of one stream: the minutes of [watched.told_us, until_us), and told ones `again`."""
+    """Say what one look lists of one stream: the minutes of [watched.told_us, until_us), and told ones `again`.
+
+    Those before `over_us` are over and told for good; what comes later is told once more.
+    """
 
     key: Stream
     watched: Watched
+    over_us: int
     until_us: int
     again: frozenset[int]
 
@@ -46,7 +50,8 @@ class Found:
 def job_of(key: Stream, watched: Watched, hinted: Iterable[int], now_us: int, rhythm: Rhythm) -> Job:
     """Return what to list of a stream: what is over, and the told minutes that are said to have changed since."""
     again = due_again(watched, frozenset(hinted), now_us, rhythm)
-    return Job(key, watched, max(watched.told_us, over_us(watched, now_us, rhythm)), again)
+    end_us = max(watched.told_us, over_us(watched, now_us, rhythm))
+    return Job(key, watched, end_us, max(end_us, watched.open_us) if rhythm.now else end_us, again)
 
 
 def found_by(job: Job, listed: Listed, told: Mapping[Key, Counted], gone_us: int = 0) -> Found:
@@ -67,7 +72,7 @@ def found_by(job: Job, listed: Listed, told: Mapping[Key, Counted], gone_us: int
         if line is not None:
             lines.append(line)
     ahead = listed.ahead.get(job.key, 0)
-    return Found(tuple(counted), tuple(lines), Told(job.until_us, gained, ahead, job.again))
+    return Found(tuple(counted), tuple(lines), Told(job.over_us, job.until_us, gained, ahead, job.again))
 
 
 def _compared(item: Counted | None, before: Counted | None, partial: bool) -> tuple[Counted | None, Line | None]:

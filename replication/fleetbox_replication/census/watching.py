@@ -121,8 +121,6 @@ def over_us(watched: Watched, now_us: int, rhythm: Rhythm) -> int:
     records come, the clock says nothing of the newest minute: they may be old ones on their way in.
     """
     newest_us = minute_of(watched.last.latest_us)
-    if rhythm.now:
-        return newest_us + MINUTE_US
     by_stream_us = minute_of(watched.last.latest_us - rhythm.settle_us)
     by_clock_us = min(minute_of(now_us - rhythm.settle_us), newest_us + MINUTE_US if watched.quiet else newest_us)
     by_rest_us = newest_us + MINUTE_US if watched.quiet >= rhythm.quiet_looks else 0
@@ -138,11 +136,13 @@ def due_again(watched: Watched, touched: frozenset[int], now_us: int, rhythm: Rh
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Say what a look has told of an entry: the end of the minutes told, and how many records that were not before.
+    """Say what a look has told of an entry: up to where its minutes are over, and up to where they were told.
 
-    `gained` is None when some minute's old count was not known; `ahead` are those newer than the look accounted for.
+    `gained` are the records told that were not before, None when some minute's old count was not known; `ahead` are
+    those newer than the look accounted for.
     """
 
+    over_us: int
     until_us: int
     gained: int | None = 0
     ahead: int = 0
@@ -157,22 +157,24 @@ def accounted_for(watched: Watched, until_us: int) -> Seen | None:
 def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watched:
     """Return what is known after telling, with near minutes or a walk to come if records are left unexplained."""
     told = None if watched.told is None or done.gained is None else watched.told + done.gained
-    new = replace(watched, told_us=max(watched.told_us, done.until_us), told=told, again=watched.again - done.again)
-    look = accounted_for(watched, new.told_us)
-    if look is None or (look == watched.base and told is not None and not watched.searched):
+    new = replace(watched, told_us=max(watched.told_us, done.over_us), told=told, again=watched.again - done.again)
+    look, base = accounted_for(watched, max(new.told_us, done.until_us)), watched.base
+    if look is None or (base is not None and look.latest_us < base.latest_us):
+        return new
+    if look == base and told is not None and not watched.searched:
         return new
     new = replace(
         new, looks=tuple(item for item in watched.looks if item.latest_us > look.latest_us) or (watched.last,)
     )
     if watched.walk is not None:
         return new  # records are being told that were there before
-    steady = watched.base is not None and watched.base.oldest_us >= look.oldest_us
+    steady = base is not None and base.oldest_us >= look.oldest_us
     new = replace(new, base=look)
     if told is None or not steady:  # what is listed again in this very look may have come after `look`
         return replace(new, told=None if done.again else look.records + done.ahead, searched=False)
     if look.records <= told - done.ahead:
         return replace(new, searched=False)
-    return _searching(new, watched.base or look, now_us, rhythm)
+    return _searching(new, base or look, now_us, rhythm)
 
 
 def _searching(watched: Watched, since: Seen, now_us: int, rhythm: Rhythm) -> Watched:
