@@ -82,7 +82,7 @@ def test_the_main_job_is_measured_end_to_end(tmp_path: Path) -> None:
     for robot in ("r1", "r2"):
         to_edge, to_cloud = books["robots"][robot]
         assert to_edge["arrived"] == to_edge["selected"] == to_cloud["arrived"] > 500
-        assert to_edge["kept_on_robot"] > 300
+        assert to_edge["kept_on_robot"] > 50, to_edge
     assert _left_in(folder) == []
     assert (folder / "r1" / "data").is_dir()
 
