@@ -12,9 +12,9 @@ from fleetbox.errors import FleetboxError
 from fleetbox.extras import missing_extra
 
 SECTIONS = {
-    "Look": ("status", "doctor", "ls", "query", "get", "event", "whoami"),
+    "Look": ("status", "doctor", "ls", "query", "get", "event", "audit", "whoami"),
     "Record": ("agent", "simulate", "mark", "ingest"),
-    "Run": ("demo", "up", "down", "servers", "site", "replicate", "config"),
+    "Run": ("demo", "up", "down", "servers", "site", "replicate", "tokens", "drill", "config"),
 }
 INTERRUPTED = 130
 SUMMARY_CHARS = 160  # a whole first sentence; click cuts at 45
