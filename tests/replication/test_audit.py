@@ -215,6 +215,19 @@ def test_pages_are_read_behind_a_place_that_is_away(rig: Rig) -> None:
     assert books.hops("r1")[0].arrived == 6
 
 
+def test_what_is_further_on_has_passed(rig: Rig) -> None:
+    """The edge is away with its pages: what the cloud proves to hold has arrived at the edge, too."""
+
+    async def told() -> Books:
+        await rig.tell("r1", line("imu", 9, 10, 6, 6), line("cam", 8, 5, 5, 2))
+        await rig.tell("cloud", line("imu", 9, 6, 6, 6), line("cam", 8, 2, 2, 2))
+        return await audit(replace_fleet(rig, edge=GONE), ALL, START_US, NOW_US, NOW_US)
+
+    rows = {row.stream: row for row in asyncio.run(told()).rows if row.hop == "edge" and row.cls == "sensor"}
+    assert (rows["imu"].selected, rows["imu"].arrived) == (6, 6)
+    assert (rows["cam"].selected, rows["cam"].arrived, rows["cam"].waiting) == (5, 2, 3)
+
+
 def test_when_nothing_answers_the_reason_is_raised(rig: Rig) -> None:
     """No place at all: out of reach, or a wrong token, never an empty balance."""
     away = replace_fleet(rig, r1=GONE, edge=GONE, cloud=GONE)

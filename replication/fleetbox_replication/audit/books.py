@@ -94,6 +94,8 @@ def _judged(
         source, target = here.get(key), there.get(key)
         want = source.most(way[1]) if source and way[1] else NOTHING
         have = target.held if target else NOTHING
+        if have.records < want.records and (passed := _passed(ledger, hop, key)):
+            have = passed.held
         recorded = source.held.records if source else 0
         if want == have and key not in standings:
             yield key, recorded, want.records, None
@@ -105,7 +107,7 @@ def _judged(
 
 
 def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
-    source, target = ledger.of(hop.source).get(key), ledger.of(hop.site).get(key)
+    source, target = ledger.of(hop.source).get(key), _passed(ledger, hop, key)
     rescued = ledger.of(hop.site).get(("kept", key[1], key[2])) if key[0] in RING_CLASSES else None
     chosen = hop.reach(key[0], key[1])
     standing, saved = _saved(ledger.standings.get(hop.site, {}).get(key), rescued.held.records if rescued else 0)
@@ -124,6 +126,19 @@ def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
         deleted=_deleted(ledger, hop, key),
         listing=meant.listings.get((hop.site, key)),
     )
+
+
+def _passed(ledger: Ledger, hop: Hop, key: Key) -> Folded | None:
+    """Return what tells most of a minute's arrival: the destination's line, or that of a site further on.
+
+    Whatever is there has passed the destination, also where the destination's own pages cannot be read.
+    """
+    found = ledger.of(hop.site).get(key)
+    for site in hop.own[1:]:
+        further = ledger.of(site).get(key)
+        if further is not None and (found is None or further.held.records > found.held.records):
+            found = further
+    return found
 
 
 def _saved(standing: Standing | None, rescued: int) -> tuple[Standing | None, int]:

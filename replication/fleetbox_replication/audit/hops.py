@@ -15,7 +15,7 @@ from fleetbox.settings import FleetSettings
 class Hop:
     """Name one hop of a robot's route: from a place to a site, and the stream globs it passes over.
 
-    `own` names the sites whose revisions (`events/<site>`) begin behind this hop's source: they never travel it.
+    `own` names that site and all behind it: their revisions (`events/<site>`) begin there and never travel this hop.
     """
 
     source: str

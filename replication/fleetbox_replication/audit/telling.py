@@ -73,7 +73,7 @@ def _balance(hops: list[Row], books: Books) -> str:
 
 
 def _hop(row: Row, books: Books) -> str:
-    if row.unasked and not row.arrived:
+    if row.unasked and row.arrived < row.selected:
         return f"what of {row.selected:,} arrived at {row.hop} is not known here"
     onward = f"{row.selected:,} selected to go on, " if row.step else ""
     rest = [f"{row.waiting:,} waiting{_where(row, books)}"] if row.waiting else []
@@ -99,7 +99,8 @@ def _verdict(hops: list[Row]) -> str:
     parts = [f"LOST {count:,} ({reason})" for reason, count in sorted(lost.items())]
     parts += [f"{odd:,} UNEXPLAINED"] if odd else []
     parts += [f"{gaps:,} numbers missing in the order"] if gaps else []
-    return ", ".join(parts) or "nothing lost"
+    unknown = any(row.unasked and row.arrived < row.selected for row in hops)
+    return ", ".join(parts) or ("nothing known to be lost" if unknown else "nothing lost")
 
 
 def ages(until_us: Mapping[str, int], now_us: int) -> str:

@@ -70,7 +70,7 @@ def audit(
     else:
         _show(found, everything)
     for one in found.unreached:
-        note(f"{one.place} was not asked: {one.error}")
+        note(f"{one.place} could not be read: {one.error}")
     return found.exit_code
 
 
