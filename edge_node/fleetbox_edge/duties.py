@@ -83,7 +83,7 @@ class Duties:
             if self.onward is not None:
                 group.create_task(self._insist(self.onward.run, "relay"))
             if self.guard is not None:
-                group.create_task(self._insist(self.guard.run, "guard"))
+                group.create_task(self._insist(self._guard, "guard"))
 
     async def _insist(self, duty: Callable[[], Any], name: str) -> None:
         """Do a duty for ever; what fails is said once per reason and tried again."""
@@ -138,6 +138,11 @@ class Duties:
     async def _count(self) -> None:
         await self.settled.wait()
         await self.census.run()
+
+    async def _guard(self) -> None:
+        assert self.guard is not None
+        await self.settled.wait()  # what it tells must not be older than its task
+        await self.guard.run()
 
     def _make_census(self) -> Census:
         settings = self._settings
