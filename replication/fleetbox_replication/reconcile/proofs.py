@@ -34,7 +34,8 @@ class Proofs:
 
     def add(self, bucket: str, entry: str, parts: Sequence[Part], now_s: float) -> None:
         """Take up records that are stored at the destination; a label update comes without a size."""
-        self._moved_s[bucket] = now_s
+        if parts:
+            self._moved_s[bucket] = now_s
         for part in parts:
             where = (bucket, entry, minute_of(part.time_us))
             tally = self._tallies.setdefault(where, _Tally())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -26,8 +26,12 @@ BASE_US = 1_700_000_040_000_000  # the start of a minute
 NOWHERE = "http://127.0.0.1:9"  # a task that sends nothing: what it has not sent is the reconciler's alone
 AT_ONCE = Rhythm(
     grace_s=0, again_s=0, longest_s=0, far_s=0, waiting_far_s=0, whole_s=0, letters_s=0, ledger_s=0, sample_s=1e9,
-    waiting_s=1e9, sweep_s=0,
+    waiting_s=1e9, sweep_s=0, stalled_s=-1,
 )  # fmt: skip
+
+
+async def no_wait(_seconds: float) -> None:
+    """Go on at once: nothing is on its way beside the test."""
 
 
 class Passage:
@@ -99,7 +103,7 @@ class Pair:
 
     def reconciler(self, options: Options | None = None, state: Path | None = None) -> Reconciler:
         """Return a reconciler from the edge to the cloud."""
-        chosen = options or Options(rhythm=AT_ONCE, now_us=self.tick)
+        chosen = replace(options or Options(rhythm=AT_ONCE, now_us=self.tick), sleep=no_wait)
         made = Reconciler(
             lambda: self.here,
             lambda: Store(self.far.url, self.far.token),
