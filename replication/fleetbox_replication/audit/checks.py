@@ -14,8 +14,9 @@ from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings
 from fleetbox.time import show_duration, show_time
 from fleetbox_replication.audit.books import Range, close
-from fleetbox_replication.audit.gathering import Question, RobotBooks, robots_of
+from fleetbox_replication.audit.gathering import robots_of
 from fleetbox_replication.audit.hops import Hop
+from fleetbox_replication.audit.one_robot import Question, RobotBooks
 from fleetbox_replication.audit.reaching import Reached
 from fleetbox_replication.audit.rows import Row
 from fleetbox_replication.reconcile.standings import DELETED, SAVED, TOO_OLD

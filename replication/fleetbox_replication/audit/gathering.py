@@ -6,43 +6,19 @@ import asyncio
 import gc
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing import get_context
 
 from fleetbox.errors import FleetboxError, NotFound, StoreRefused
-from fleetbox.ledger import Key, Ledger, Page, entry_of, minute_of, read_pages
-from fleetbox.naming import PREVIEW
 from fleetbox.selectors import Selector, is_glob, matches_glob
-from fleetbox.settings import FleetSettings, Place, Tier
-from fleetbox_replication.audit.books import Listings, Range, close, minutes
-from fleetbox_replication.audit.hops import Hop, hops_of
-from fleetbox_replication.audit.listing import End, list_ends, open_lines
+from fleetbox.settings import FleetSettings, Tier
+from fleetbox_replication.audit.one_robot import Question, RobotBooks, asked_of
 from fleetbox_replication.audit.reaching import Reached
 from fleetbox_replication.audit.rows import Books, Row, Unreached, worst_first
-from fleetbox_replication.audit.settling import Listing
 
-ROBOTS_AT_ONCE = 8  # a robot's day is 5 MB of pages and 150 MB of lines in memory
+ROBOTS_AT_ONCE = 2  # one is read while another is closed; a day of 31 streams takes 150 MB of memory
 ROBOTS_A_PROCESS = 4  # fewer are done before another process has started
-LISTED_MINUTES = 300  # of a hop whose ends differ and of which no reconciler has spoken: 10,000 heads or so
 
 _Found = tuple[str, list[Row], dict[str, int]]  # robot, its rows, how far each place's pages reach in µs
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Say what an audit is about: streams, times in µs, and the tier or site that alone is to be asked.
-
-    `live`: list what no page tells yet; without, the books end where the pages do, and are closed much faster.
-    """
-
-    selector: Selector
-    start_us: int
-    stop_us: int
-    now_us: int
-    tier: Tier | None = None
-    site: str | None = None
-    live: bool = True
 
 
 async def audit(
@@ -119,7 +95,7 @@ def _portable(error: FleetboxError) -> FleetboxError:
 def _bound(question: Question, found: Sequence[_Found], unreached: Sequence[Unreached]) -> Books:
     rows = worst_first(row for _, rows, _ in found for row in rows)
     until_us = {robot: until for robot, _, until in sorted(found, key=lambda item: item[0])}
-    return Books(rows, question.start_us, question.stop_us, until_us, tuple(unreached))
+    return Books(rows, question.start_us, question.stop_us, until_us, tuple(unreached), question.now_us)
 
 
 async def robots_of(fleet: FleetSettings, question: Question, reached: Reached) -> list[str]:
@@ -140,119 +116,3 @@ async def robots_of(fleet: FleetSettings, question: Question, reached: Reached) 
         raise NotFound(f"no robot is known that {question.selector} chooses", "fleetbox ls shows the robots")
     await reached.reach(place for robot in robots for place in asked_of(fleet, question, robot))
     return robots
-
-
-def asked_of(fleet: FleetSettings, question: Question, robot: str) -> list[Place]:
-    """Return the places of a robot's route that are to be asked; none for a robot that has left the fleet."""
-    try:
-        route = fleet.route(robot)
-    except NotFound:
-        return []
-    return [place for place in route if question.tier in (None, place.tier) and question.site in (None, place.name)]
-
-
-class RobotBooks:
-    """Gather and close the books of one robot; `ledger` holds what was read so far, `hops` and `meant` what counts."""
-
-    def __init__(self, fleet: FleetSettings, question: Question, reached: Reached, robot: str) -> None:
-        self._question, self._reached, self._robot = question, reached, robot
-        self._asked = asked_of(fleet, question, robot)
-        self._route = fleet.route(robot)
-        self.hops = hops_of(fleet, robot, self._last_site())
-        self.meant = Range(
-            question.start_us, question.stop_us, question.now_us,
-            partial(matches_glob, question.selector.stream), partial(_ships_whole, fleet),
-        )  # fmt: skip
-        self.ledger = Ledger(robot)
-
-    async def read(self) -> None:
-        """Read the pages of every place, each from the nearest copy that can be reached."""
-        for place in dict.fromkeys([self._robot, *(hop.site for hop in self.hops)]):
-            await self._read(place)
-
-    async def closed(self) -> tuple[list[Row], dict[str, int]]:
-        """Return the rows, and how far each place's pages reach in µs."""
-        await self.read()
-        until_us = dict(self.ledger.until_us)
-        listings: Listings = {}
-        if self._question.live:
-            for asked in self._asked:
-                await self._list_open(asked)
-            listings = {at: found for hop in self.hops for at, found in (await self._list_differing(hop)).items()}
-        return close(self.ledger, self.hops, replace(self.meant, listings=listings)), until_us
-
-    def _last_site(self) -> str | None:
-        """Return the site that the books end at: the only one asked, else the last of the route."""
-        if self._question.site is None and self._question.tier in (None, "robot"):
-            return None
-        return self._asked[-1].name if self._asked else None
-
-    async def _read(self, writer: str) -> None:
-        """Fold the pages that a place wrote, from the nearest copy that can be reached."""
-        entry, start_us = entry_of(writer, self._robot), minute_of(self._question.start_us)
-        names = [place.name for place in self._route]
-        behind = self._asked if writer == self._robot else self._asked[_position(self._asked, names, writer) :]
-        for place in behind:
-            store = self._reached.stores.get(place.name)
-            if store is None:
-                continue
-            try:
-                bucket = place.bucket(self._robot, "meta")
-                pages = [page async for _, page in read_pages(store, bucket, (entry,), start_us=start_us)]
-            except FleetboxError as error:
-                self._reached.lose(place.name, error)
-                continue
-            for page in pages:
-                self.ledger.add(page)
-            return
-
-    async def _list_open(self, place: Place) -> None:
-        end = self._end(place.name)
-        if end is None:
-            return
-        start_us, stop_us = self._question.start_us, self._question.stop_us
-        try:
-            lines = await open_lines(end, self.ledger.of(place.name), start_us, stop_us)
-        except FleetboxError as error:
-            self._reached.lose(place.name, error)
-            return
-        self.ledger.add(Page(place.name, self._robot, self._question.now_us, lines))
-
-    async def _list_differing(self, hop: Hop) -> dict[tuple[str, Key], Listing]:
-        """List both ends of a hop where they differ and no reconciler has spoken since, the newest minutes first."""
-        source, there = self._end(hop.source), self._end(hop.site)
-        if source is None or there is None:
-            return {}
-        keys = sorted(self._differing(hop), key=lambda key: -key[2])[:LISTED_MINUTES]
-        try:
-            listed = await list_ends(source, there, keys, lambda key: hop.reach(key[0], key[1]))
-        except FleetboxError:
-            return {}  # the counts stand; the place is named by whoever needs it whole
-        return {(hop.site, key): listing for key, listing in listed.items()}
-
-    def _differing(self, hop: Hop) -> list[Key]:
-        stood_us = self.ledger.stood_us.get(hop.site, {})
-        here, there = self.ledger.of(hop.source), self.ledger.of(hop.site)
-        found = []
-        for key, terms in minutes(self.ledger, hop, self.meant):
-            told_us = max(folded.told_us for folded in (here.get(key), there.get(key)) if folded)
-            if terms.open and stood_us.get(key, -1) < told_us:
-                found.append(key)
-        return found
-
-    def _end(self, name: str) -> End | None:
-        place = next((place for place in self._asked if place.name == name), None)
-        store = self._reached.stores.get(name)
-        if place is None or store is None:
-            return None
-        return End(store, partial(place.bucket, self._robot))
-
-
-def _position(asked: Sequence[Place], names: Sequence[str], writer: str) -> int:
-    """Return where in the asked places those begin that can hold a writer's pages: itself and what comes after it."""
-    first = names.index(writer)
-    return sum(names.index(place.name) < first for place in asked)
-
-
-def _ships_whole(fleet: FleetSettings, stream: str) -> bool:
-    return stream.rpartition("/")[2] != PREVIEW and fleet.policy.rule_for(stream).ship == "always"

@@ -83,7 +83,8 @@ class Unreached:
 class Books:
     """Hold the rows of [start_us, stop_us), the worst first.
 
-    `until_us` says per robot and place how far its ledger reaches; `unreached` names the places that did not answer.
+    `until_us` says per robot and place how far its ledger reaches; `unreached` names the places that did not answer;
+    `now_us` is when they were closed.
     """
 
     rows: tuple[Row, ...]
@@ -91,6 +92,7 @@ class Books:
     stop_us: int
     until_us: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unreached: tuple[Unreached, ...] = ()
+    now_us: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -118,6 +120,7 @@ class Books:
         return {
             "start_us": self.start_us,
             "stop_us": self.stop_us,
+            "now_us": self.now_us,
             "balanced": self.balanced,
             "lost": sum(sum(row.lost.values()) for row in self.rows),
             "unexplained": sum(row.unexplained for row in self.rows),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from fleetbox.time import show_duration, show_time
+from fleetbox.time import show_time
 from fleetbox_replication.audit.rows import Books, Row
 
 STALE_US = 120_000_000  # µs; a place at work writes a page a minute
@@ -85,7 +83,7 @@ def _where(row: Row, books: Books) -> str:
     """Say at which place they wait, and since when it was not heard of."""
     if not row.source:
         return ""
-    if 0 < row.until_us < books.stop_us - STALE_US:
+    if 0 < row.until_us < min(books.now_us, books.stop_us) - STALE_US:
         return f" at {row.source}, not heard since {show_time(row.until_us)}"
     return f" at {row.source}"
 
@@ -101,8 +99,3 @@ def _verdict(hops: list[Row]) -> str:
     parts += [f"{gaps:,} numbers missing in the order"] if gaps else []
     unknown = any(row.unasked and row.arrived < row.selected for row in hops)
     return ", ".join(parts) or ("nothing known to be lost" if unknown else "nothing lost")
-
-
-def ages(until_us: Mapping[str, int], now_us: int) -> str:
-    """Return how old the newest page of each place is: "r1 12 s, edge 9 s"."""
-    return ", ".join(f"{place} {show_duration(max(0, now_us - at))}" for place, at in until_us.items())
