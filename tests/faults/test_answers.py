@@ -11,7 +11,7 @@ from .conftest import cases, play
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", cases("answers"))
 def test_answers(drill: Session, scenario: Scenario) -> None:
     """Statuses that make the engine drop a batch for good: behind the relay nothing is dropped, record by record."""

@@ -11,7 +11,7 @@ from .conftest import cases, play
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", cases("crashes"))
 def test_crashes(drill: Session, scenario: Scenario) -> None:
     """Stores, agents and programs ended with SIGKILL, one by one and together, lose nothing, record by record."""

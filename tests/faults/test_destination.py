@@ -11,7 +11,7 @@ from .conftest import cases, play
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", cases("destination"))
 def test_destination(drill: Session, scenario: Scenario) -> None:
     """Full, closed or gone: whatever the destination refuses arrives once it takes records again, record by record."""

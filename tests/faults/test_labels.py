@@ -11,7 +11,7 @@ from .conftest import cases, play
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", cases("labels"))
 def test_labels(drill: Session, scenario: Scenario) -> None:
     """Labels patched by strangers, marks at once, records and attachments from before their task, record by record."""

@@ -11,7 +11,7 @@ from .conftest import cases, play
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", cases("memory"))
 def test_memory(drill: Session, scenario: Scenario) -> None:
     """What the engine forgot to send is found and brought, record by record."""

@@ -11,7 +11,7 @@ from .conftest import cases, play
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", cases("network"))
 def test_network(drill: Session, scenario: Scenario) -> None:
     """Resets, black holes and bad links between the robot and the edge lose nothing, record by record."""

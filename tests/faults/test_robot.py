@@ -11,7 +11,7 @@ from .conftest import cases, play
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", cases("robot"))
 def test_robot(drill: Session, scenario: Scenario) -> None:
     """A full disk, a clock that is set, equal times and a small ring lose nothing in silence, record by record."""

@@ -11,7 +11,7 @@ from .conftest import cases, play
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", cases("scalars"))
 def test_scalars(drill: Session, scenario: Scenario) -> None:
     """An InfluxDB that was away for the whole run has every point afterwards, record by record."""

@@ -19,6 +19,7 @@ from fleetbox_local.fleet import MAIN
 
 LIMIT_S = 60.0  # for one answer: seconds of work
 SETTLE_S = 90.0  # for the books to close: a minute's page is written once it is over, and travels
+ORDER_S = 240.0  # and for a loss that only the order of numbers shows: it is judged two minutes after its minute
 LOOK_S = 2.0
 DAYS_S = 2 * 86_400  # clocks that jump write into yesterday and tomorrow
 ENDED = (0, 3)  # the exit codes of an audit that came to its end
@@ -29,7 +30,7 @@ def close(scene: Scene, found: tuple[Difference, ...], loses: bool) -> tuple[Bal
 
     A place tells of what came late at its next look: until then its own hop is told of too little.
     """
-    deadline = time.monotonic() + SETTLE_S
+    deadline = time.monotonic() + (ORDER_S if loses else SETTLE_S)
     while True:
         balance = _balance(_ask(scene))
         faults = check(balance, found, loses)
@@ -58,7 +59,10 @@ def check(balance: Balance, found: tuple[Difference, ...], loses: bool) -> list[
 
 
 def _named_exactly(balance: Balance, found: tuple[Difference, ...]) -> list[str]:
-    """Say where what is lost by the books is not what is absent: one by one, of the streams that always ship."""
+    """Say where what the books name as lost, or as missing in the order, is not what is absent from the edge.
+
+    Only streams that always ship have numbers that can be looked for one by one; a picture is one number.
+    """
     absent = found[0].absent
     faults = []
     for stream in absent.keys() | balance.lost_of.keys():
@@ -84,6 +88,9 @@ def _balance(books: Mapping[str, Any]) -> Balance:
     rows: list[dict[str, Any]] = books["rows"]
     hops: list[dict[str, Any]] = [hop for hops in books["robots"].values() for hop in hops]
     first = [row for row in rows if row["from"] == ROBOT]
+    lost_of: Counter[str] = Counter()
+    for row in first:
+        lost_of[row["stream"]] += sum(row["lost"].values()) + row["gaps"]
     return Balance(
         recorded=sum(row["recorded"] for row in first),
         selected=sum(row["selected"] for row in rows),
@@ -95,7 +102,7 @@ def _balance(books: Mapping[str, Any]) -> Balance:
         gaps=sum(row["gaps"] for row in rows),
         balanced=books["balanced"],
         arrived_at={hop["hop"]: hop["arrived"] for hop in hops},
-        lost_of={row["stream"]: sum(row["lost"].values()) for row in first if row["lost"]},
+        lost_of=dict(+lost_of),
         named={what: _named(rows, what) for what in ("waiting", "refused", "lost", "unexplained", "gaps")},
     )
 

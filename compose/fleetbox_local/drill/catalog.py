@@ -73,7 +73,7 @@ _MEMORY = (
 )  # fmt: skip
 _ROBOT = (
     Scenario("ring-overtakes", "robot", "the ring turns over what an outage holds back, with an event marked",
-             "the link is joined; what the guard saved arrives", robot.overtaken, words=r"overtak|hours? to full|ring",
+             "the link is joined; what the guard saved arrives", robot.overtaken, words=r"overwritten|kept is full",
              setting=SMALL_RING, during=3_000, loses=True),
     Scenario("clock-jumps", "robot", "the robot's clock is set a day ahead, then a day behind", "it is right again",
              robot.clock_jumps),

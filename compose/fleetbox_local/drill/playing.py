@@ -78,7 +78,7 @@ def _faults(scene: Scene, scenario: Scenario, found: tuple[Difference, ...]) -> 
 def _verdict(outcome: Outcome) -> str:
     if outcome.faults:
         return "NOT WELL: " + "; ".join(outcome.faults)
-    lost = outcome.balance.lost if outcome.balance else 0
+    lost = sum(outcome.balance.lost_of.values()) if outcome.balance else 0
     if lost:
         return f"{lost} lost, exactly what is missing, and named; the rest is everywhere"
     return f"all {outcome.promised} promised numbers are everywhere, {outcome.back_s} s after its end"
