@@ -31,8 +31,10 @@ class Asked:
 
     @property
     def writes(self) -> bool:
-        """Tell whether it brings records or labels, rather than asking how things stand."""
-        return self.method in ("POST", "PATCH") and "/b/" in self.path and not self.path.endswith("/q")
+        """Tell whether it brings records or labels, in either version of the engine's API."""
+        one_entry = "/b/" in self.path and not self.path.endswith("/q")
+        many_entries = self.path.endswith(("/write", "/update")) and "/io/" in self.path
+        return self.method in ("POST", "PATCH") and (one_entry or many_entries)
 
 
 def every_write(asked: Asked) -> bool:

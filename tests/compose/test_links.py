@@ -161,6 +161,35 @@ def test_reset_now(echo: Echo) -> None:
             round_trip_s(again)
 
 
+def test_a_held_link_swallows_and_forgets_nothing(echo: Echo) -> None:
+    """Held, nothing passes and nothing breaks; released, what was sent meanwhile comes out whole."""
+    with Link("127.0.0.1", echo.port) as link, connect(link) as client:
+        round_trip_s(client)
+        link.hold()
+        client.sendall(b"x" * 1_000)
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        assert echo.received == 100
+        link.release()
+        client.settimeout(TIMEOUT_S)
+        got = b""
+        while len(got) < 1_000:
+            got += client.recv(1_000)
+        assert got == b"x" * 1_000
+        assert link.resets == 0
+
+
+def test_a_lossy_link_stands_still_for_a_retransmission(echo: Echo) -> None:
+    """With every packet lost once, each way costs the time of a retransmission; every byte still arrives."""
+    with Link("127.0.0.1", echo.port, loss=1.0) as link, connect(link) as client:
+        assert 0.4 <= round_trip_s(client) < 5.0  # 0.2 s each way
+        link.set_loss(0.0)
+        assert min(round_trip_s(client) for _ in range(5)) < 0.2
+        link.set_loss(0.02)
+        round_trip_s(client, 300_000)
+
+
 def test_target_down() -> None:
     """Nobody behind the link: the connection is reset, the link lives."""
     with socket.socket() as owner:

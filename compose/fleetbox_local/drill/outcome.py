@@ -15,7 +15,8 @@ from fleetbox_local.drill.symptoms import Symptom
 class Balance:
     """Hold the books of the robot's hops as `fleetbox audit` closes them, in records, summed over the hops.
 
-    `arrived_at` counts by place, `lost_of` what is lost or missing in the order by stream on the first hop; `named` says per term where and why.
+    `arrived_at` counts by place, `lost_of` by stream on the first hop what is lost or missing in the order; `named`
+    says per term where and why.
     """
 
     recorded: int = 0
