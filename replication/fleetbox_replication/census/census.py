@@ -16,6 +16,7 @@ from fleetbox_replication.census.robot import RobotCensus
 from fleetbox_replication.census.scope import CensusScope
 
 log = structlog.get_logger()
+REST = 4.0  # times as long as a look took: a site with a thousand robots looks less often, not all the time
 
 
 class Census:
@@ -46,6 +47,7 @@ class Census:
     async def run(self) -> None:
         """Look until cancelled; a store that is away is waited for. Raises AccessDenied."""
         while True:
+            began_s = time.monotonic()
             try:
                 await self.look()
                 self._said = ""
@@ -55,7 +57,8 @@ class Census:
                 if str(error) != self._said:
                     log.warning("census waits", place=self._scope.place, why=str(error))
                 self._said = str(error)
-            await asyncio.sleep(self._rhythm.look_s)
+            took_s = time.monotonic() - began_s
+            await asyncio.sleep(max(self._rhythm.look_s, took_s * REST))
 
     async def look(self) -> int:
         """Look once and tell the minutes that are over; return the number of lines written.
