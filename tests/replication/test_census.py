@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from fleetbox.blobs import BucketSpec, Store
-from fleetbox.errors import Unreachable
+from fleetbox.errors import AccessDenied, StoreRefused, Unreachable
 from fleetbox.ledger import MINUTE_US, Count, Folded, Key, count_of, minute_of, read_ledger
 from fleetbox.naming import CLASSES, RING_CLASSES, Class
 from fleetbox.records import Draft
 from fleetbox_replication.census import Census, CensusScope, Rhythm, Touches
 from fleetbox_replication.window import label_window
 from tests.conftest import StoreServer
-from tests.replication.conftest import SECOND, Robot
+from tests.replication.conftest import SECOND, Robot, until
 
 NOON_US = minute_of(1_790_000_000_000_000)
 QUICK = Rhythm(look_s=0.01)
@@ -445,3 +445,77 @@ def test_what_an_event_promotes_is_told_at_the_next_look(store_server: StoreServ
         assert kept == [10, 6]
 
     run(store_server, tmp_path, scenario)
+
+
+def test_dying_between_the_page_and_the_notes_tells_nothing_wrong(store_server: StoreServer, tmp_path: Path) -> None:
+    """Killed after its page was written, with the notes of the look before: the next one finds it told."""
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("sensor", "imu", every(NOON_US, 5, 24), session="s1")
+        await here.looks(NOON_US + MINUTE_US + 40 * SECOND)
+        (notes,) = (tmp_path / "census").glob("*.json")
+        before = notes.read_text()
+        assert await here.looks(NOON_US + 3 * MINUTE_US) == 1
+        notes.write_text(before)
+        here.restart()
+        assert await here.looks(NOON_US + 4 * MINUTE_US) == 0
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_a_full_disk_under_the_notes_does_not_stop_the_ledger(store_server: StoreServer, tmp_path: Path) -> None:
+    """Notes that cannot be written cost a listing at the next start, and no page."""
+
+    async def scenario(here: Post) -> None:
+        (tmp_path / "census").write_text("in the way")
+        await here.robot.write("sensor", "imu", every(NOON_US, 5, 12))
+        await here.looks(NOON_US + 3 * MINUTE_US)
+        await here.agrees()
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_a_bucket_that_goes_and_comes_again_is_counted_anew(store_server: StoreServer, tmp_path: Path) -> None:
+    """Somebody removes a robot's media and records go on: what is there now is told, the rest stays told."""
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("media", "cam/front", every(NOON_US, 5, 12))
+        await here.looks(NOON_US + 3 * MINUTE_US)
+        await here.robot.store.remove_bucket(here.robot.bucket("media"))
+        assert await here.looks(NOON_US + 4 * MINUTE_US) == 0
+
+        async def is_gone() -> bool:
+            try:
+                return await here.robot.store.bucket_spec(here.robot.bucket("media")) is None
+            except StoreRefused:
+                return False  # the engine is still at it
+
+        await until(is_gone)
+        await here.robot.store.ensure_bucket(here.robot.bucket("media"), BucketSpec("NONE", 0))
+        await here.robot.write("media", "cam/front", every(NOON_US + 4 * MINUTE_US, 5, 12))
+        assert await here.looks(NOON_US + 6 * MINUTE_US) == 1
+        held = [item.held.records for _, item in sorted((await here.told()).items())]
+        assert held == [12, 12]
+
+    run(store_server, tmp_path, scenario)
+
+
+def test_a_revoked_token_is_said_at_once_and_a_new_one_goes_on(
+    new_store_server: Callable[..., StoreServer], tmp_path: Path
+) -> None:
+    """Whoever runs the census has to read the token again: run() ends with the store's refusal."""
+    server = new_store_server()
+
+    async def scenario(here: Post) -> None:
+        await here.robot.write("sensor", "imu", every(NOON_US, 5, 12))
+        here.now_us = NOON_US + 3 * MINUTE_US
+        good, here.robot.store = here.robot.store, Store(server.url, "revoked")
+        with pytest.raises(AccessDenied):
+            await here.census.run()
+        await here.robot.store.close()
+        here.robot.store = good
+        await here.census.flush()
+        await here.agrees()
+
+    run(server, tmp_path, scenario)

@@ -37,9 +37,9 @@ def head(time_us: int, stream: str = "imu", **labels: str) -> Head:
     return Head("b", stream, time_us, 100, {"xxh": f"{time_us:x}", **labels}, "")
 
 
-def info(times: list[int]) -> EntryInfo:
-    """Return an entry as a store would tell of it."""
-    return EntryInfo("imu", len(times), 1, 100 * len(times), min(times, default=0), max(times, default=0))
+def info(times: list[int], torn: int = 0) -> EntryInfo:
+    """Return an entry as a store would tell of it, half-written records included."""
+    return EntryInfo("imu", len(times) + torn, 1, 100 * len(times), min(times, default=0), max(times, default=0))
 
 
 class Entry:
@@ -53,6 +53,7 @@ class Entry:
         self.recent = Recent()
         self.pages: list[Page] = []
         self.touched: set[int] = set()
+        self.torn = 0
         self.listings: Counter[int] = Counter()
 
     def write(self, *times_us: int, **labels: str) -> None:
@@ -65,7 +66,7 @@ class Entry:
 
     def look(self) -> int:
         """Look as a census does; return the lines told."""
-        self.watched = notice(self.watched, info(list(self.heads)), self.now_us, self.rhythm)
+        self.watched = notice(self.watched, info(list(self.heads), self.torn), self.now_us, self.rhythm)
         if self.watched is None:
             return 0
         job = job_of(KEY, self.watched, self.touched, self.now_us, self.rhythm)  # type: ignore[arg-type]
@@ -185,6 +186,20 @@ def test_a_leap_of_five_hundred_years_costs_a_step() -> None:
         entry.now_us += 10 * SECOND
         entry.look()
     assert entry.told() == entry.truth()
+
+
+def test_half_written_records_cost_one_search() -> None:
+    """The store counts what no listing shows: the entry is searched once, and then left alone."""
+    entry = Entry(Rhythm(search_us=0))
+    for number in range(20):
+        entry.write(*minute(number))
+        entry.torn = 3 if number > 5 else 0
+        entry.now_us = NOON_US + (number + 1) * MINUTE_US + 20 * SECOND
+        entry.look()
+    entry.rest(3)
+    assert entry.told() == entry.truth()
+    assert max(entry.listings.values()) <= 3 * 12  # as they come, near by, everywhere
+    assert entry.listings[NOON_US + 15 * MINUTE_US] == 12
 
 
 class Interleaved(RuleBasedStateMachine):

@@ -40,7 +40,7 @@ class Notebook:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._saved = ""
+        self._saved = self._said = ""
 
     def load(self) -> Notes:
         """Return what was saved last, or nothing."""
@@ -54,15 +54,21 @@ class Notebook:
         return notes
 
     def save(self, notes: Notes) -> None:
-        """Replace the file if anything has changed. Raises OSError when the disk will not take it."""
+        """Replace the file if anything has changed; a disk that will not take it costs a listing at the next start."""
         text = json.dumps(_packed(notes), separators=(",", ":"))
         if text == self._saved:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_name(f"{self._path.name}.new")
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, self._path)  # noqa: PTH105 - the one call that replaces a file whole
-        self._saved = text
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._path.with_name(f"{self._path.name}.new")
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, self._path)  # noqa: PTH105 - the one call that replaces a file whole
+        except OSError as error:
+            if str(error) != self._said:
+                log.warning("census cannot keep its notes", file=str(self._path), why=str(error))
+            self._said = str(error)
+        else:
+            self._saved, self._said = text, ""
 
 
 def _packed(notes: Notes) -> dict[str, Any]:

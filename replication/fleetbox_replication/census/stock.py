@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 
 from fleetbox.blobs import BucketSpec, EntryInfo, Store
-from fleetbox.errors import NotFound
+from fleetbox.errors import NotFound, StoreRefused
 from fleetbox.ledger import MINUTE_US, Key, Line, Page, entry_of, read_pages, write_page
 from fleetbox.naming import CLASSES, Class
 from fleetbox_replication.census.listing import Stream
@@ -19,6 +19,7 @@ from fleetbox_replication.census.telling import Recent, paged
 Infos = dict[Class, list[EntryInfo]]
 
 SPEC_S = 60.0  # how a bucket is kept changes when a person changes it
+REMOVING = 409  # what the engine says of a bucket while it removes it
 RECENT_US = 15 * MINUTE_US  # of pages read at a start: as many minutes as a census remembers, and a few to spare
 LATER_US = 3_600_000_000  # µs; pages about a minute are looked for this long after it: later ones are told once more
 
@@ -91,6 +92,10 @@ class Stock:
         try:
             return await self.store.entries(self.bucket(cls))
         except NotFound:
+            return []
+        except StoreRefused as error:
+            if error.status != REMOVING:
+                raise
             return []
 
     async def _spec(self, cls: Class) -> BucketSpec | None:

@@ -61,7 +61,8 @@ class Touches:
         """Forget what the last `take` gave: it is told now."""
         with self._lock:
             for path in self._taken:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a read-only disk: it is given again, and told again
+                    path.unlink()
             self._unwritten -= self._given
             self._taken = []
 
