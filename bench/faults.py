@@ -24,7 +24,7 @@ from fleetbox_local.drill.scenario import Scenario
 from fleetbox_local.drill.scene import Scene
 
 FAULTS = (
-    "quota", "disk-full", "token", "bucket-deleted", "answer-500", "answer-422", "resets", "edge-killed",
+    "quota", "disk-full", "token", "bucket-deleted", "answer-500", "answer-422", "resets", "edge-killed-5",
     "log-deleted", "log-overflow",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"

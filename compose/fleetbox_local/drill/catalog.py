@@ -56,6 +56,8 @@ _NETWORK = (
 _CRASHES = (
     Scenario("edge-killed", "crashes", "the edge's store is killed while it receives", "it starts again",
              crashes.edge, words="edge unreachable|nothing answers", quick=True),
+    Scenario("edge-killed-5", "crashes", "the edge's store is killed five times while it receives", "it stays up",
+             crashes.edge_often(5), during=20),
     Scenario("robot-store-killed", "crashes", "the robot's store is killed while it is written to", "it starts again",
              crashes.robot_store, words="r1 unreachable|nothing answers"),
     Scenario("agent-killed", "crashes", "the robot's agent and program are killed", "they start again",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from fleetbox_local.drill.scene import Scene
+
+BETWEEN = 60  # numbers written while the store is away, and as many while it is back
 
 
 @contextmanager
@@ -16,6 +18,20 @@ def edge(scene: Scene) -> Iterator[None]:
         yield
     finally:
         scene.restart_store("edge")
+
+
+def edge_often(count: int) -> Callable[[Scene], AbstractContextManager[None]]:
+    """Return the fault that kills the edge's store so many times in a row, each time while it receives."""
+
+    @contextmanager
+    def fault(scene: Scene) -> Iterator[None]:
+        for _ in range(count):
+            with edge(scene):
+                scene.writer.wait_for(BETWEEN)
+            scene.writer.wait_for(BETWEEN)
+        yield
+
+    return fault
 
 
 @contextmanager
