@@ -12,7 +12,7 @@ from fleetbox.ledger import MINUTE_US, Key, minute_of
 from fleetbox.naming import RING_CLASSES, site_bucket
 from fleetbox.records import Head
 from fleetbox_replication.dead_letters import DeadLetter, named
-from fleetbox_replication.reconcile.copying import Copier, Mended
+from fleetbox_replication.reconcile.copying import Mended
 from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.hop import Hop
 from fleetbox_replication.reconcile.listing import Ends, Listed, entries_of, heads, horizon_of, list_both
@@ -114,7 +114,7 @@ class Checker:
             return Mended()
         if look.refusing is not None and look.refusing not in PASSING | SINGLE:
             return Mended(refused=[(head, look.refusing, "") for head in listed.difference.missing])
-        mended = await Copier(look.ends, self.means.relay.turn).mend(listed)
+        mended = await self.means.copier(look.hop).mend(listed)
         self._tell(look.hop, mended)
         return mended
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -21,6 +21,7 @@ READERS = 8  # single records read side by side, where the missing lie far apart
 DENSE = 4  # a query that yields at most so many unwanted records for each wanted one beats single reads
 
 Turn = Callable[[str, str], AbstractAsyncContextManager[object]]
+Pay = Callable[[int, str], Awaitable[None]]
 Refused = tuple[Head, int, str]
 
 
@@ -52,12 +53,18 @@ class Copier:
     """Copy records over one hop.
 
     `turn` gives an entry of the destination to this copier alone while it writes there: healing a half-written record
-    beside a batch on its way would give that batch's records each other's bytes.
+    beside a batch on its way would give that batch's records each other's bytes. `pay` waits until so many bytes may
+    leave for a bucket.
     """
 
-    def __init__(self, ends: Ends, turn: Turn) -> None:
-        self._ends, self._turn = ends, turn
+    def __init__(self, ends: Ends, turn: Turn, pay: Pay | None = None) -> None:
+        self._ends, self._turn, self._pay = ends, turn, pay
         self._from, self._to = ends.spec.src_bucket, ends.spec.dst_bucket
+
+    @property
+    def ends(self) -> Ends:
+        """Return the two ends it copies between."""
+        return self._ends
 
     async def mend(self, listed: Listed) -> Mended:
         """Bring what is missing, replace what is wrong, add labels. Raises Unreachable, AccessDenied."""
@@ -92,6 +99,8 @@ class Copier:
         if not records:
             return []
         drafts = [Draft(item.entry, item.time_us, item.data, item.labels, item.content_type) for item in records]
+        if self._pay is not None:
+            await self._pay(sum(len(draft.data) for draft in drafts), self._to)
         async with self._turn(self._to, entry):
             report = await self._ends.there.write(self._to, drafts)
         done.brought += report.written + report.healed

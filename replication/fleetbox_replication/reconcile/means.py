@@ -13,9 +13,13 @@ from typing import Any, Protocol
 
 from fleetbox.blobs import Store
 from fleetbox_replication.dead_letters import DeadLetter, DeadLetters
+from fleetbox_replication.reconcile.copying import Copier
+from fleetbox_replication.reconcile.hop import Hop
+from fleetbox_replication.reconcile.listing import Ends
 from fleetbox_replication.reconcile.proofs import Proofs
 from fleetbox_replication.reconcile.rhythm import Rhythm
 from fleetbox_replication.reconcile.state import State
+from fleetbox_replication.relay.pace import Pace
 
 LETTERS = 10_000  # looked through at a time; what is open beyond them comes when these are settled
 
@@ -84,6 +88,18 @@ class Means:
         far, self._far = self._far, None
         if far is not None:
             await far.close()
+
+    def copier(self, hop: Hop) -> Copier:
+        """Return what copies over a hop: in turn with its task, within the cap of the uplink."""
+        return Copier(Ends(hop.spec, self.source(), self.there), self.relay.turn, self._pay)
+
+    async def _pay(self, size: int, bucket: str) -> None:
+        """Wait until so many bytes may leave, a piece at a time, so that higher classes come in between."""
+        pace: Pace | None = getattr(self.relay, "pace", None)
+        while pace is not None and size > 0:
+            piece = min(size, pace.piece_bytes)
+            await pace.take(piece, bucket)
+            size -= piece
 
     def refusing(self, bucket: str) -> int | None:
         """Return the status with which the destination refuses a bucket just now, or None."""

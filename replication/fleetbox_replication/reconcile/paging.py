@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetbox_replication.reconcile.copying import Copier, Mended
+from fleetbox_replication.reconcile.copying import Mended
 from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.hop import Hop, is_ledger
 from fleetbox_replication.reconcile.listing import Ends, entries_of, list_both, selected_heads
@@ -29,7 +29,7 @@ async def compare_pages(means: Means, hop: Hop) -> Mended:
         doubtful = [page.time_us for page in pages if not means.proofs.has(bucket, info.name, page.time_us)]
         if doubtful:
             listed = await list_both(ends, info.name, doubtful[0], doubtful[-1] + 1, Bounds())
-            done.add(await Copier(ends, means.relay.turn).mend(listed))
+            done.add(await means.copier(hop).mend(listed))
         if pages and done.clean:
             with means.state.change():
                 means.state.move(side, hop.robot, Cursor(pages[-1].time_us, info.records))

@@ -12,9 +12,7 @@ from fleetbox.ledger import minute_of
 from fleetbox.records import Head
 from fleetbox_replication.dead_letters import DeadLetter
 from fleetbox_replication.reconcile.checking import Checker
-from fleetbox_replication.reconcile.copying import Copier
 from fleetbox_replication.reconcile.hop import Hop
-from fleetbox_replication.reconcile.listing import Ends
 from fleetbox_replication.reconcile.means import Means
 from fleetbox_replication.reconcile.state import Minute
 
@@ -59,7 +57,7 @@ async def _try(
             gone.append(letter)
         else:
             found.append(head)
-    done = await Copier(Ends(hop.spec, means.source(), means.there), means.relay.turn).bring(_ordered(found))
+    done = await means.copier(hop).bring(_ordered(found))
     went = {(head.entry, head.time_us) for head in done.gone}
     refused = {(head.entry, head.time_us) for head, _, _ in done.refused}
     means.counts["brought"] += done.brought

@@ -13,7 +13,7 @@ import structlog
 from fleetbox.blobs import Store
 from fleetbox.errors import AccessDenied, FleetboxError, Unreachable
 from fleetbox.ledger import Page, Standing, write_page
-from fleetbox.naming import site_bucket, split_bucket
+from fleetbox.naming import Class, site_bucket, split_bucket
 from fleetbox_replication.reconcile.bookkeeping import Bookkeeper
 from fleetbox_replication.reconcile.hop import Hop, hop_of
 from fleetbox_replication.reconcile.means import Means, Options, Passage, Route
@@ -70,11 +70,17 @@ class Reconciler:
 
         False when nothing was told of it yet. What was selected since the last telling is not covered.
         """
-        split = split_bucket(bucket if "--" in bucket else site_bucket(self._means.route.place, bucket))
-        if split is None:
-            return False
-        known = self._means.state.minute(split[0], (split[1], stream, minute_us))
+        split = self._split(bucket)
+        known = self._means.state.minute(split[0], (split[1], stream, minute_us)) if split else None
         return known is not None and known.state == PROVEN
+
+    def proven(self, bucket: str, stream: str, start_us: int, count: int) -> list[Minute]:
+        """Return the first proven minutes of a stream from a time in µs on, in order; bucket is that of either end.
+
+        Their `told` counts exactly the records that the destination holds, `since_us` is when that was proven.
+        """
+        split = self._split(bucket)
+        return self._means.state.proven(*split, stream, start_us, count) if split else []
 
     def unproven(self) -> Iterator[Minute]:
         """Yield the open minutes, the oldest first."""
@@ -86,13 +92,19 @@ class Reconciler:
         oldest_us = waiting[0].minute_us if waiting else None
         return {"open": len(waiting), "oldest_open_us": oldest_us, "hops": len(self._hops), **self._means.counts}
 
+    def _split(self, bucket: str) -> tuple[str, Class] | None:
+        return split_bucket(bucket if "--" in bucket else site_bucket(self._means.route.place, bucket))
+
     # -- work -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Reconcile until cancelled; stores that are away are waited for."""
+        """Reconcile until cancelled; stores that are away are waited for.
+
+        Raises AccessDenied when the source turns its own place away: another token needs the source opened anew.
+        """
         try:
             while True:
-                await self._attempt("the source", self.step)
+                await self._attempt("the source", self.step, raises=(AccessDenied,))
                 await self._means.options.sleep(self._means.options.rhythm.look_s)
         finally:
             await self.close()
@@ -206,10 +218,14 @@ class Reconciler:
                     if standing != minute.standing:
                         yield replace(minute, standing=standing)
 
-    async def _attempt(self, what: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Do one piece of work; what it raises is said and holds up nothing else."""
+    async def _attempt(
+        self, what: str, work: Callable[[], Awaitable[object]], raises: tuple[type[FleetboxError], ...] = ()
+    ) -> None:
+        """Do one piece of work; what it raises is said and holds up nothing else, but for what the caller takes."""
         try:
             await work()
+        except raises:
+            raise
         except FleetboxError as error:
             log.debug("reconciler waits", what=what, why=error.message)
             if isinstance(error, Unreachable | AccessDenied):

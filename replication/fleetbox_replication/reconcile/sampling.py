@@ -11,10 +11,9 @@ import xxhash
 from fleetbox.errors import NotFound, StoreRefused
 from fleetbox.ledger import MINUTE_US
 from fleetbox.records import Head
-from fleetbox_replication.reconcile.copying import Copier
 from fleetbox_replication.reconcile.difference import Bounds, Difference, compare
 from fleetbox_replication.reconcile.hop import Hop
-from fleetbox_replication.reconcile.listing import Ends, Listed, selected_heads
+from fleetbox_replication.reconcile.listing import Listed, selected_heads
 from fleetbox_replication.reconcile.means import Means
 from fleetbox_replication.reconcile.state import Minute
 
@@ -83,8 +82,7 @@ async def _same_bytes(means: Means, hop: Hop, head: Head) -> bool:
     ours, theirs = await payload_hash(means, hop, head)
     if ours == theirs:
         return True
-    ends = Ends(hop.spec, means.source(), means.there)
     wrong = Listed(head.entry, head.time_us, head.time_us + 1, hop.spec, (head,), (), Difference(wrong=(head,)))
-    mended = await Copier(ends, means.relay.turn).mend(wrong)
+    mended = await means.copier(hop).mend(wrong)
     means.counts["mended"] += mended.mended
     return False

@@ -209,6 +209,14 @@ class State:
         )
         return dict(self._rows(sql, robot, cls))
 
+    def proven(self, robot: str, cls: str, stream: str, start_us: int, count: int) -> list[Minute]:
+        """Return the first proven minutes of a stream from a time in µs on, in order."""
+        sql = (
+            "SELECT * FROM minute WHERE state = 1 AND robot = ? AND cls = ? AND stream = ? AND minute_us >= ?"
+            " ORDER BY minute_us LIMIT ?"
+        )
+        return [_minute(row) for row in self._rows(sql, robot, cls, stream, start_us, count)]
+
     def any_proven(self, count: int) -> list[Minute]:
         """Return a few proven minutes by chance."""
         rows = self._rows("SELECT * FROM minute WHERE state = 1 ORDER BY random() LIMIT ?", count)

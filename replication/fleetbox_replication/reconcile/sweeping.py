@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from fleetbox_replication.reconcile.attaching import bring_attachments
-from fleetbox_replication.reconcile.copying import Copier, Mended, Turn
+from fleetbox_replication.reconcile.copying import Copier, Mended
 from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.listing import (
     FOR_EVER_US,
@@ -45,8 +45,7 @@ class Swept:
 
 
 async def sweep(
-    ends: Ends,
-    turn: Turn,
+    copier: Copier,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     since_us: Callable[[str], int] = lambda stream: 0,
     bounds: Bounds | None = None,
@@ -55,6 +54,7 @@ async def sweep(
 
     `since_us` gives the time in µs from which a stream is listed. Raises Unreachable, AccessDenied.
     """
+    ends = copier.ends
     here = await ends.source.entries(ends.spec.src_bucket)
     horizon_us = await horizon_of(ends.there, ends.spec.dst_bucket)
     bounds = Bounds(horizon_us, bounds.stones if bounds else ())
@@ -64,7 +64,7 @@ async def sweep(
             listed = await list_both(ends, info.name, start_us, stop_us, bounds)
             if not listed.difference.clean:
                 found.append(replace(listed, selected=(), theirs=()))  # thousands of windows may differ
-    swept, copier = Swept(), Copier(ends, turn)
+    swept = Swept()
     if found:
         await sleep(SETTLE_S)
     for listed in found:

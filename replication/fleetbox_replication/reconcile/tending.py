@@ -80,9 +80,9 @@ class Tender:
 
     async def _sweep(self, hop: Hop) -> None:
         """List what no page covers yet, after a break; the minutes that are open are looked at by themselves."""
-        ends = Ends(hop.spec, self._means.source(), self._means.there)
+        copier = self._means.copier(hop)
         bounds = Bounds(0, self._means.state.stones_at(hop.robot, hop.cls, hop.site))
-        swept = await sweep(ends, self._means.relay.turn, self._means.options.sleep, self._watermark(hop), bounds)
+        swept = await sweep(copier, self._means.options.sleep, self._watermark(hop), bounds)
         self._tell(hop, swept)
         if swept.clean:
             self._to_sweep.discard(hop.spec.name)

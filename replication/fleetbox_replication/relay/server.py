@@ -39,7 +39,7 @@ class Relay:
 
     Everything else becomes a 503: the engine keeps those records and sends them again after about 10 s. `secret` is
     what the tasks show (`relay_secret`); the destination's token is read from `destination_token`, again after a 401.
-    What a relay that is killed had on its way, a `Sweeper` brings. `pace` may be changed while it runs.
+    What a relay that is killed had on its way, a `Reconciler` brings. `pace` may be changed while it runs.
     """
 
     def __init__(

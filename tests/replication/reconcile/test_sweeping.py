@@ -15,7 +15,7 @@ from fleetbox.blobs import BucketSpec, Store, TaskSpec
 from fleetbox.errors import Unreachable
 from fleetbox.records import Draft
 from fleetbox_replication.filters import hop_filter
-from fleetbox_replication.reconcile import Ends, Options, Reconciler, Route, sweep
+from fleetbox_replication.reconcile import Copier, Ends, Options, Reconciler, Route, sweep
 
 BASE_US = 1_700_000_000_000_000
 ROUTE = Route("edge-0", "edge")
@@ -67,11 +67,11 @@ def test_missing_selected_records_are_brought_whole(store_server: object) -> Non
                 spec.src_bucket, [*drafts, *(_draft("a", 200 + number, keep=False) for number in range(20))]
             )
             await store.write(spec.dst_bucket, drafts[:50])
-            swept = await sweep(Ends(spec, store, store), _alone, _no_wait)
+            swept = await sweep(Copier(Ends(spec, store, store), _alone), _no_wait)
 
             assert (swept.forgotten, swept.brought, swept.mended.gone, swept.mended.refused) == (150, 150, [], [])
             assert await _held(store, spec.dst_bucket) == {(d.entry, d.time_us): (d.data, d.labels) for d in drafts}
-            assert (await sweep(Ends(spec, store, store), _alone, _no_wait)).forgotten == 0
+            assert (await sweep(Copier(Ends(spec, store, store), _alone), _no_wait)).forgotten == 0
 
     asyncio.run(scene())
 
@@ -83,7 +83,7 @@ def test_skipped_streams_are_not_brought(store_server: object) -> None:
     async def scene() -> None:
         async with _hop(store_server, spec) as store:
             await store.write(spec.src_bucket, [_draft("a", 1), _draft("b/c", 1)])
-            await sweep(Ends(spec, store, store), _alone, _no_wait)
+            await sweep(Copier(Ends(spec, store, store), _alone), _no_wait)
 
             assert [key[0] for key in await _held(store, spec.dst_bucket)] == ["a"]
 
@@ -101,7 +101,7 @@ def test_what_arrives_meanwhile_is_not_forgotten(store_server: object) -> None:
             async def arrive(_seconds: float) -> None:
                 await store.write(spec.dst_bucket, [_draft("a", 1)])
 
-            assert (await sweep(Ends(spec, store, store), _alone, arrive)).brought == 1
+            assert (await sweep(Copier(Ends(spec, store, store), _alone), arrive)).brought == 1
 
     asyncio.run(scene())
 
@@ -116,11 +116,11 @@ def test_beyond_the_horizon_of_a_full_destination_nothing_is_brought(store_serve
             await store.write(spec.dst_bucket, [_draft("a", number) for number in range(5, 10)])
             size = sum(info.size_bytes for info in await store.entries(spec.dst_bucket))
             await store.ensure_bucket(spec.dst_bucket, BucketSpec("FIFO", size))
-            full = await sweep(Ends(spec, store, store), _alone, _no_wait)
+            full = await sweep(Copier(Ends(spec, store, store), _alone), _no_wait)
             await store.ensure_bucket(spec.dst_bucket, BucketSpec("FIFO", 10_000_000))
 
             assert full.forgotten == 0
-            assert (await sweep(Ends(spec, store, store), _alone, _no_wait)).brought == 5
+            assert (await sweep(Copier(Ends(spec, store, store), _alone), _no_wait)).brought == 5
 
     asyncio.run(scene())
 
@@ -133,7 +133,7 @@ def test_attachments_come_along(store_server: object) -> None:
         async with _hop(store_server, spec) as store:
             await store.write(spec.src_bucket, [_draft("a", 1)])
             await store.write_attachment(spec.src_bucket, "a", "schema", {"type": "log"})
-            await sweep(Ends(spec, store, store), _alone, _no_wait)
+            await sweep(Copier(Ends(spec, store, store), _alone), _no_wait)
 
             assert await store.attachments(spec.dst_bucket, "a") == {"schema": {"type": "log"}}
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fleetbox.blobs import Store
-from fleetbox_replication.sweep import sweep
+from fleetbox_replication.reconcile import Copier, Ends, sweep
 
 Hops = Callable[..., Any]
 
@@ -63,7 +63,7 @@ def test_a_killed_relay_loses_nothing_it_had_on_its_way(hop: Hops) -> None:
                 task = (await source.tasks())[0]
                 return (
                     not task.pending
-                    and (await sweep(source, there, task.spec, lambda *_: nullcontext(), asyncio.sleep)).clean
+                    and (await sweep(Copier(Ends(task.spec, source, there), lambda *_: nullcontext()))).clean
                 )
 
             await h.until(swept, 60.0)
