@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fleetbox.blobs import Store
+from fleetbox.errors import AccessDenied
 from fleetbox.settings import Place, Uplink
 from fleetbox_replication.dead_letters import FILE, DeadLetters
 from fleetbox_replication.reconcile import Options, Reconciler, Route
@@ -13,6 +15,8 @@ from fleetbox_replication.reconcile.state import Minute
 from fleetbox_replication.relay import Pace, Relay, RelayOptions
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.secret_mark import while_secret
+
+DENIED_S = 90.0  # the relay runs on meanwhile, as tasks do not need this token; a new one is noticed within 2 s anyway
 
 
 class Onward:
@@ -29,7 +33,8 @@ class Onward:
     async def run(self) -> None:
         """Relay and reconcile until cancelled, or until the place's own token is another: the tasks' secret follows it.
 
-        Raises FleetboxError when the relay's address is taken.
+        Raises FleetboxError when the relay's address is taken, AccessDenied when the place's own store has turned it
+        away for a while: then it has to be opened again.
         """
         letters = DeadLetters(self._state / FILE)
         options = RelayOptions(letters=letters, pace=self.pace, on_stored=self._vouched)
@@ -42,9 +47,23 @@ class Onward:
         )
         await relay.start()
         try:
-            await while_secret(token, secret, self._reconciler.run())
+            await while_secret(token, secret, self._reconcile(self._reconciler))
         finally:
+            self._reconciler = None  # it has closed its state: who asks now is told nothing
             await relay.stop()
+
+    async def _reconcile(self, reconciler: Reconciler) -> None:
+        """Reconcile; once turned away, wait before saying so, since whoever hears it ends the relay as well."""
+        try:
+            await reconciler.run()
+        except AccessDenied:
+            self._reconciler = None
+            await asyncio.sleep(DENIED_S)
+            raise
+
+    def proven(self, bucket: str, stream: str, start_us: int, count: int) -> list[Minute]:
+        """Return the first proven minutes of a stream from a time in µs on, in order; none until the hop runs."""
+        return self._reconciler.proven(bucket, stream, start_us, count) if self._reconciler is not None else []
 
     def is_proven(self, bucket: str, stream: str, minute_us: int) -> bool:
         """Tell whether the next site holds all that was told of a stream's minute; False until the hop runs."""
