@@ -107,7 +107,7 @@ async def _loader(place: Influx, server: StoreProcess, state: Path) -> float:
     async with Store(server.url, server.token) as store:
         await store.ensure_bucket("r1--sensor", bucket_spec("sensor", 10_000_000_000))
         drafts = _drafts()
-        loading = Loading(lambda: Store(server.url, server.token), place, "bench", state, "secret")
+        loading = Loading(lambda: Store(server.url, server.token), place, "bench", state, lambda: "token")
         async with open_door(state, loading.sink.routes()) as url:
             work = asyncio.create_task(loading.run(url, Rhythm(look_s=0.1)))
             try:

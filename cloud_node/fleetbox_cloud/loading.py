@@ -22,6 +22,8 @@ from fleetbox_cloud.cursor import Cursor
 from fleetbox_cloud.loader import Loader
 from fleetbox_cloud.sink import Sink
 from fleetbox_cloud.sweeping import Sweep
+from fleetbox_replication.relay_secret import relay_secret
+from fleetbox_replication.secret_mark import while_secret
 
 log = structlog.get_logger()
 
@@ -51,11 +53,14 @@ class _Running:
 class Loading:
     """Run the loader of one site; `sink` is where the engine delivers.
 
-    `connect` opens the site's store, anew at every start: its token may have been replaced meanwhile.
+    `connect` opens the site's store, anew at every start and with every new token; `token` gives that token as it
+    stands: the secret that the engine's tasks show the sink follows from it.
     """
 
-    def __init__(self, connect: Callable[[], Store], influx: Influx, site: str, state: Path, secret: str) -> None:
-        self._connect, self._influx, self._site, self._secret = connect, influx, site, secret
+    def __init__(
+        self, connect: Callable[[], Store], influx: Influx, site: str, state: Path, token: Callable[[], str]
+    ) -> None:
+        self._connect, self._influx, self._site, self._token = connect, influx, site, token
         self._path = state / f"loader-{_mark(influx)}.sqlite"  # another InfluxDB begins from the first chunk
         self._gaps: set[str] = set()
         self._wake = asyncio.Event()
@@ -64,14 +69,21 @@ class Loading:
         self._swept = 0
         self._renew = False
         self._anew = False
-        self.sink = Sink(secret, self)
+        self.sink = Sink(self)
 
     async def run(self, url: str, rhythm: Rhythm | None = None) -> None:
         """Load until cancelled; `url` is how the engine reaches the sink.
 
         Raises Unreachable and AccessDenied; the engine keeps everything meanwhile.
         """
-        rhythm = rhythm or Rhythm()
+        while True:
+            secret, before = relay_secret(self._token()), self.sink.secret
+            self._renew |= before not in (None, secret)
+            self.sink.secret = secret
+            await while_secret(self._token, secret, self._load(url, rhythm or Rhythm(), secret))
+
+    async def _load(self, url: str, rhythm: Rhythm, secret: str) -> None:
+        """Load as long as the store's token is what it was."""
         cursor = Cursor(self._path)
         try:
             async with self._connect() as store, ScalarStore(self._influx) as scalars:
@@ -80,7 +92,7 @@ class Loading:
                 sweep = Sweep(loader)
                 self._running = _Running(loader, sweep, Checking(loader, sweep, rhythm.checks), rhythm)
                 self.sink.loader, self.sink.trouble = loader, None
-                await self._beside(self._running.checking.run(), self._keep(self._running, url))
+                await self._beside(self._running.checking.run(), self._keep(self._running, url, secret))
         except BaseException as error:
             self.sink.trouble = str(error)
             raise
@@ -135,7 +147,7 @@ class Loading:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _keep(self, running: _Running, url: str) -> None:
+    async def _keep(self, running: _Running, url: str, secret: str) -> None:
         loader, loop = running.loader, asyncio.get_running_loop()
         started_s, due_s = loop.time(), loop.time()
         while True:
@@ -143,7 +155,7 @@ class Loading:
                 with suppress(FleetboxError):  # the next batch tells what is still in the way
                     await self._ready(loader.scalars)  # somebody may have removed the bucket
             renew, self._renew = self._renew, False
-            fresh = set(await loader.ensure_tasks(url, self._secret, renew=renew)) | self._gaps
+            fresh = set(await loader.ensure_tasks(url, secret, renew=renew)) | self._gaps
             self._gaps.clear()
             before_s, started_s = started_s, loop.time() - (await loader.store.info()).uptime_s
             anew, self._anew = self._anew or started_s - before_s > UPTIME_STEP_S, False

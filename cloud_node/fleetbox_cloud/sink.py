@@ -44,9 +44,9 @@ class Listener(Protocol):
 class Sink:
     """Stand where the engine expects a store, and hand what comes to the loader."""
 
-    def __init__(self, secret: str, listener: Listener) -> None:
-        """`secret` is what tasks must show."""
-        self._secret = secret
+    def __init__(self, listener: Listener, secret: str | None = None) -> None:
+        """`secret` is what tasks must show; with none, none of them is let in."""
+        self.secret = secret
         self._listener = listener
         self._run: str | None = None
         self.loader: Loader | None = None  # None while InfluxDB has not been reached: the engine waits
@@ -101,7 +101,9 @@ class Sink:
         async def guarded(request: web.Request) -> web.Response:
             shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
             await request.read()  # an answer before the last byte would reach the engine as a reset
-            if not hmac.compare_digest(shown.encode(), self._secret.encode()):
+            if self.secret is None:
+                return _later("the site's own token has not been read yet")
+            if not hmac.compare_digest(shown.encode(), self.secret.encode()):
                 self._listener.stranger()
                 return _later("this door is for the site's own store")
             self._note_run(request.headers.get(RUN_HEADER))

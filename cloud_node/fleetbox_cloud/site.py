@@ -102,8 +102,9 @@ class Site:
         ahead = self._fleet.next_place(self._place.name)
         assert ahead is not None, "the relay is a part of sites that pass records on"
         uplink = self._fleet.site[self._place.name].uplink
-        async with self._connect() as store:
-            await Onward(self._place, ahead, lambda: store, self._state, uplink).run()
+        while True:  # it ends when the site's own token is another
+            async with self._connect() as store:
+                await Onward(self._place, ahead, lambda store=store: store, self._state, uplink).run()  # type: ignore[misc]
 
     async def _ledger(self) -> None:
         async with self._connect() as store:
@@ -119,7 +120,7 @@ class Site:
         place = self._place
         if place.influx is None:
             return None
-        return Loading(self._connect, place.influx, place.name, self._state, relay_secret(place.current_token()))
+        return Loading(self._connect, place.influx, place.name, self._state, place.current_token)
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.json_response(self.report())

@@ -63,6 +63,7 @@ class Rig:
 
     robot = "r1"
     bucket = "r1--sensor"
+    token = "one"  # of the site's store, as its file has it
 
     def __init__(self, store: Any, influx: Influx, state: Path) -> None:
         self.server, self.influx, self.state = store, influx, state
@@ -86,7 +87,7 @@ class Rig:
     @asynccontextmanager
     async def loading(self, **changed: Any) -> AsyncIterator[Loading]:
         """Run the loader inside the block, started again when it fails as the site process would."""
-        loader = Loading(self.store, changed.get("influx", self.influx), "edge-1", self.state, "secret")
+        loader = Loading(self.store, changed.get("influx", self.influx), "edge-1", self.state, lambda: self.token)
         async with open_door(self.state, loader.sink.routes()) as url:
             task = asyncio.create_task(self._keep(loader, url, changed.get("rhythm", QUICK)))
             try:

@@ -17,6 +17,7 @@ from fleetbox.records import Draft
 from fleetbox.scalars import ScalarStore
 from fleetbox_cloud.loader import source_bucket, task_name
 from fleetbox_local.processes import InfluxProcess
+from fleetbox_replication.relay_secret import relay_secret
 
 SECOND_US = 1_000_000
 NOW_US = int(time.time()) * SECOND_US
@@ -242,15 +243,40 @@ def test_another_secret_at_the_tasks_is_healed(rig: Any, make_chunk: Any, wait_u
     async def main() -> None:
         await rig.make_buckets()
         drafts = [imu(make_chunk, at_s) for at_s in range(-20, 0)]
-        async with rig.loading() as loader:
+        async with rig.loading():
             await rig.write(drafts[:10])
             await wait_until(lambda: rig.holds(drafts[:10]))
-            loader.sink._secret = "another"
-            loader._secret = "another"
+        rig.token = "two"
+        async with rig.loading():
             await rig.write(drafts[10:])
             await wait_until(lambda: rig.holds(drafts))
 
     asyncio.run(main())
+
+
+def test_a_new_store_token_is_followed_while_it_runs(rig: Any, make_chunk: Any, wait_until: Any) -> None:
+    """The sink's secret and the tasks follow a token that is replaced; each chunk is loaded, and once."""
+
+    async def main() -> None:
+        await rig.make_buckets()
+        drafts = [imu(make_chunk, at_s) for at_s in range(-30, 0)]
+        async with rig.loading() as loader:
+            for token in ("one", "two", "three"):
+                rig.token = token
+                await wait_until(lambda token=token: asyncio.sleep(0, loader.sink.secret == relay_secret(token)))
+                some, drafts = drafts[:10], drafts[10:]
+                await rig.write(some)
+                await wait_until(lambda some=some: _has_all(rig, some))
+            await wait_until(lambda: asyncio.sleep(0, rig.counts(loader).get("chunks") == 30))
+            assert rig.counts(loader) == {"chunks": 30, "points": 30 * 50, "values": 30 * 100}
+            assert not hasattr(loader, "failed"), "a new token is no failure"
+
+    asyncio.run(main())
+
+
+async def _has_all(rig: Any, drafts: list[Draft]) -> bool:
+    held = await rig.values("imu")
+    return all(draft.time_us in held for draft in drafts)
 
 
 def test_a_killed_store_loses_no_chunk(rig: Any, make_chunk: Any, wait_until: Any) -> None:

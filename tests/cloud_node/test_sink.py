@@ -71,7 +71,7 @@ async def send(sink: Sink, folder: Path, method: str, path: str, headers: dict[s
 
 def make_sink(loader: Any) -> tuple[Sink, list[str]]:
     """Make a sink that notes gaps and strangers."""
-    sink = Sink("secret", heard := Heard())
+    sink = Sink(heard := Heard(), "secret")
     sink.loader = loader
     return sink, heard.calls
 
@@ -122,6 +122,14 @@ def test_strangers_are_turned_away(tmp_path: Path) -> None:
     headers = {"Authorization": "Bearer other", "x-reduct-time-3": "2,text/plain,rows=1"}
     assert asyncio.run(send(sink, tmp_path, "POST", "r1--sensor-points/imu/batch", headers, b"xx")) == 503
     assert (seen.records, calls) == ([], ["stranger"])
+
+
+def test_without_a_secret_nobody_is_let_in(tmp_path: Path) -> None:
+    """Before the site's own token was read, the engine waits and no task is called a stranger."""
+    sink, calls = make_sink(seen := Seen())
+    sink.secret = None
+    assert asyncio.run(send(sink, tmp_path, "POST", "r1--sensor-points/imu/batch", GOOD, b"xx")) == 503
+    assert (seen.records, calls) == ([], [])
 
 
 def test_an_unreadable_batch_is_swept_instead(tmp_path: Path) -> None:
