@@ -13,7 +13,7 @@ from fleetbox_replication.reconcile import books
 from fleetbox_replication.reconcile.following import Follower, ReadAgain
 from fleetbox_replication.reconcile.hop import Hop
 from fleetbox_replication.reconcile.means import Means
-from fleetbox_replication.reconcile.state import PROVEN, Minute, is_clear
+from fleetbox_replication.reconcile.minute import PROVEN, Minute, is_clear
 
 Hops = Sequence[Hop]  # those of one robot
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fleetbox.ledger import Count, Line, Reach, ever
-from fleetbox_replication.reconcile.state import OPEN, PROVEN, Minute, reopened
+from fleetbox_replication.reconcile.minute import OPEN, PROVEN, Minute, reopened
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.hop import Hop
 from fleetbox_replication.reconcile.listing import Ends, Listed, entries_of, heads, horizon_of, list_both
 from fleetbox_replication.reconcile.means import Means
+from fleetbox_replication.reconcile.minute import OPEN, Minute, is_clear
 from fleetbox_replication.reconcile.rhythm import Flow, is_due
 from fleetbox_replication.reconcile.standings import PASSING, SINGLE, Findings, is_news, judge
-from fleetbox_replication.reconcile.state import OPEN, Minute, is_clear
 
 log = structlog.get_logger()
 

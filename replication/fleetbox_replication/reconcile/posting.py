@@ -14,7 +14,7 @@ from fleetbox_replication.dead_letters import DeadLetter
 from fleetbox_replication.reconcile.checking import Checker
 from fleetbox_replication.reconcile.hop import Hop
 from fleetbox_replication.reconcile.means import Means
-from fleetbox_replication.reconcile.state import Minute
+from fleetbox_replication.reconcile.minute import Minute
 
 log = structlog.get_logger()
 

@@ -17,10 +17,11 @@ from fleetbox.naming import Class, site_bucket, split_bucket
 from fleetbox_replication.reconcile.bookkeeping import Bookkeeper
 from fleetbox_replication.reconcile.hop import Hop, hop_of
 from fleetbox_replication.reconcile.means import Means, Options, Passage, Route
+from fleetbox_replication.reconcile.minute import PROVEN, Minute
 from fleetbox_replication.reconcile.sampling import sample
 from fleetbox_replication.reconcile.standings import is_refusal, waiting
 from fleetbox_replication.reconcile.starts import Starts
-from fleetbox_replication.reconcile.state import PROVEN, Minute, State
+from fleetbox_replication.reconcile.state import State
 from fleetbox_replication.reconcile.tending import Tender
 from fleetbox_replication.reconcile.timetable import Timetable
 from fleetbox_replication.wire import Part

@@ -15,7 +15,7 @@ from fleetbox_replication.reconcile.difference import Bounds, Difference, compar
 from fleetbox_replication.reconcile.hop import Hop
 from fleetbox_replication.reconcile.listing import Listed, selected_heads
 from fleetbox_replication.reconcile.means import Means
-from fleetbox_replication.reconcile.state import Minute
+from fleetbox_replication.reconcile.minute import Minute
 
 log = structlog.get_logger()
 

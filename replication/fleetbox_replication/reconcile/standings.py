@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from fleetbox.ledger import Count, Standing, count_of
 from fleetbox.records import Head
-from fleetbox_replication.reconcile.state import OPEN, PROVEN, SETTLED, Minute, is_clear
+from fleetbox_replication.reconcile.minute import OPEN, PROVEN, SETTLED, Minute, is_clear
 
 EVICTED = "evicted before it arrived"
 SAVED = "saved in kept"  # the ring took it, the guard's copy travels under another class

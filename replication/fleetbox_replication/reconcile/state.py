@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import structlog
 
 from fleetbox.errors import FleetboxError
-from fleetbox.ledger import Count, Key, Standing, Tombstone
-from fleetbox.naming import Class
+from fleetbox.ledger import Key, Tombstone
+from fleetbox_replication.reconcile.minute import Minute, from_row, to_row
 
 log = structlog.get_logger()
 
 VERSION = 1  # of the tables; another one is started over
 REMEMBERED = 500_000  # proven minutes: ten days of 31 streams, 60 MB; the oldest are forgotten, which proves nothing
-NOTHING = Count()
-OPEN, PROVEN, SETTLED = 0, 1, 2  # settled: nothing more can be done, its standing says why
 
 _TABLES = """
 CREATE TABLE cursor (side TEXT, robot TEXT, time_us INTEGER, records INTEGER, PRIMARY KEY (side, robot));
@@ -37,39 +34,6 @@ CREATE TABLE hops (robot TEXT PRIMARY KEY, signature TEXT);
 CREATE TABLE stone (robot TEXT, cls TEXT, stream TEXT, start_us INTEGER, stop_us INTEGER, by TEXT, site TEXT,
   PRIMARY KEY (robot, cls, stream, start_us, stop_us, site));
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Minute:
-    """Hold what is known of one stream's minute of a hop.
-
-    It is in its `state` since `since_us`. `told` is the most the source ever selected, `last` what its last line
-    counted, `there` what the destination told last, `cloud` and `cloud_there` those promoted for the cloud. `once`: all
-    of it stood at the destination some time. `standing` is what was published last, None if nothing is to be taken
-    back; `told_us` and `there_us` are when the pages were written.
-    """
-
-    robot: str
-    cls: Class
-    stream: str
-    minute_us: int
-    state: int = OPEN
-    since_us: int = 0
-    told: Count = NOTHING
-    last: Count = NOTHING
-    partial: bool = False
-    cloud: int = 0
-    there: Count | None = None
-    cloud_there: int = 0
-    once: bool = False
-    standing: Standing | None = None
-    told_us: int = 0
-    there_us: int = 0
-
-    @property
-    def key(self) -> Key:
-        """Return what identifies the minute of a robot."""
-        return self.cls, self.stream, self.minute_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +137,7 @@ class State:
         rows = self._rows(
             "SELECT * FROM minute WHERE robot = ? AND cls = ? AND stream = ? AND minute_us = ?", robot, *key
         )
-        return _minute(rows[0]) if rows else None
+        return from_row(rows[0]) if rows else None
 
     def open(self, robot: str | None = None, cls: str | None = None) -> list[Minute]:
         """Return the open minutes of a robot's class, or all, the oldest first."""
@@ -181,7 +145,7 @@ class State:
         chosen = {name: value for name, value in asked.items() if value is not None}
         where = "".join(f" AND {name} = ?" for name in chosen)
         rows = self._rows(f"SELECT * FROM minute WHERE state = 0{where} ORDER BY minute_us", *chosen.values())
-        return [minute for row in rows if (minute := _minute(row)).told.records]
+        return [minute for row in rows if (minute := from_row(row)).told.records]
 
     def doubt(self, robot: str, stream: tuple[str, str], start_us: int, stop_us: int, now_us: int) -> int:
         """Open the proven minutes of a (class, stream) within a range again; return how many."""
@@ -194,7 +158,7 @@ class State:
     def unsaid(self, robot: str) -> list[Minute]:
         """Return the proven minutes of a robot of which something else was said last."""
         sql = "SELECT * FROM minute WHERE state = 1 AND standing IS NOT NULL AND robot = ?"
-        return [_minute(row) for row in self._rows(sql, robot)]
+        return [from_row(row) for row in self._rows(sql, robot)]
 
     def doubt_since(self, since_us: int, now_us: int) -> int:
         """Open again what was proven since a moment; return how many minutes."""
@@ -215,22 +179,17 @@ class State:
             "SELECT * FROM minute WHERE state = 1 AND robot = ? AND cls = ? AND stream = ? AND minute_us >= ?"
             " ORDER BY minute_us LIMIT ?"
         )
-        return [_minute(row) for row in self._rows(sql, robot, cls, stream, start_us, count)]
+        return [from_row(row) for row in self._rows(sql, robot, cls, stream, start_us, count)]
 
     def any_proven(self, count: int) -> list[Minute]:
         """Return a few proven minutes by chance."""
         rows = self._rows("SELECT * FROM minute WHERE state = 1 ORDER BY random() LIMIT ?", count)
-        return [_minute(row) for row in rows]
+        return [from_row(row) for row in rows]
 
     def put(self, minute: Minute) -> None:
         """Note what is known of a minute now."""
-        self._do(
-            "INSERT OR REPLACE INTO minute VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            minute.robot, minute.cls, minute.stream, minute.minute_us, minute.state, minute.since_us,
-            _packed(minute.told), _packed(minute.last), minute.partial, minute.cloud,
-            _packed(minute.there), minute.cloud_there, minute.once, _packed_standing(minute.standing),
-            minute.told_us, minute.there_us,
-        )  # fmt: skip
+        row = to_row(minute)
+        self._do(f"INSERT OR REPLACE INTO minute VALUES ({', '.join('?' * len(row))})", *row)
 
     def forget(self) -> None:
         """Let the oldest proven minutes go when there are too many."""
@@ -307,46 +266,3 @@ class State:
 
 class StartedOver(FleetboxError):
     """Tell that what was known is gone: what was being done with it is done again."""
-
-
-def is_clear(standing: Standing | None) -> bool:
-    """Tell whether a standing says nothing."""
-    return standing is None or not (standing.waiting or standing.refused or standing.lost or standing.unexplained)
-
-
-def reopened(minute: Minute, now_us: int) -> Minute:
-    """Return a minute that has to be looked at again."""
-    return replace(minute, state=OPEN, since_us=now_us)
-
-
-def _packed(count: Count | None) -> str | None:
-    return None if count is None else f"{count.records} {count.bytes} {count.digest:x}"
-
-
-def _count(text: str | None) -> Count | None:
-    if text is None:
-        return None
-    records, size, digest = text.split()
-    return Count(int(records), int(size), int(digest, 16))
-
-
-def _packed_standing(standing: Standing | None) -> str | None:
-    if standing is None or is_clear(standing):
-        return None
-    return json.dumps(
-        [standing.site, standing.waiting, dict(standing.refused), dict(standing.lost), standing.unexplained]
-    )
-
-
-def _minute(row: tuple[Any, ...]) -> Minute:
-    robot, cls, stream, minute_us, state, since_us, told, last, partial, *others = row
-    cloud, there, cloud_there, once, shown, told_us, there_us = others
-    standing = None
-    if shown is not None:
-        site, waiting, refused, lost, unexplained = json.loads(shown)
-        standing = Standing(site, cls, stream, minute_us, waiting, refused, lost, unexplained)
-    return Minute(
-        robot, cast(Class, cls), stream, minute_us, state, since_us, _count(told) or Count(), _count(last) or Count(),
-        bool(partial), cloud, _count(there), cloud_there, bool(once), standing,
-        told_us, there_us,
-    )  # fmt: skip

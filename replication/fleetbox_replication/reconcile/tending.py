@@ -13,9 +13,9 @@ from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.hop import Hop, is_ledger
 from fleetbox_replication.reconcile.listing import FOR_EVER_US, Ends, entries_of, horizon_of
 from fleetbox_replication.reconcile.means import Means
+from fleetbox_replication.reconcile.minute import Minute
 from fleetbox_replication.reconcile.paging import compare_pages
 from fleetbox_replication.reconcile.posting import post
-from fleetbox_replication.reconcile.state import Minute
 from fleetbox_replication.reconcile.sweeping import Swept, sweep
 from fleetbox_replication.reconcile.timetable import Timetable
 

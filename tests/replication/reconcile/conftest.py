@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from fleetbox.blobs import BucketSpec, Store, TaskSpec
+from fleetbox.blobs import BucketSpec, Store, TaskSpec, TokenSpec
 from fleetbox.errors import StoreRefused
 from fleetbox.ledger import MINUTE_US, Line, Page, Standing, count_of, minute_of, read_ledger, write_page
 from fleetbox.naming import CLASSES, RING_CLASSES, Class
@@ -62,6 +62,7 @@ class Pair:
     here: Store
     there: Store
     far: StoreServer
+    token: str = ""  # a hop's own, for this robot's buckets alone
     robot: str = field(default_factory=lambda: f"r{uuid.uuid4().hex[:8]}")
     passage: Passage = field(default_factory=Passage)
     now_us: int = BASE_US + 100 * MINUTE_US
@@ -76,6 +77,8 @@ class Pair:
         for store in (self.here, self.there):
             for cls in CLASSES:
                 await store.ensure_bucket(self.bucket(cls), BucketSpec("NONE", 0))
+        own = (f"{self.robot}--*",)
+        self.token = await self.there.ensure_token(TokenSpec(self.robot, own, own)) or ""
 
     async def remake(self) -> None:
         """Remove a bucket at the destination and make it anew, as soon as the engine is done removing it."""
@@ -106,7 +109,7 @@ class Pair:
         chosen = replace(options or Options(rhythm=AT_ONCE, now_us=self.tick), sleep=no_wait)
         made = Reconciler(
             lambda: self.here,
-            lambda: Store(self.far.url, self.far.token),
+            lambda: Store(self.far.url, self.token),
             self.passage,
             Route("edge-1", "cloud", state),
             chosen,

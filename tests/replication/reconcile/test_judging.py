@@ -12,10 +12,10 @@ from fleetbox_replication.reconcile import books
 from fleetbox_replication.reconcile.books import Telling
 from fleetbox_replication.reconcile.checking import runs
 from fleetbox_replication.reconcile.difference import Bounds, compare, lacking
+from fleetbox_replication.reconcile.minute import OPEN, PROVEN, SETTLED, Minute
 from fleetbox_replication.reconcile.proofs import Proofs
 from fleetbox_replication.reconcile.rhythm import Flow, Rhythm, is_due
 from fleetbox_replication.reconcile.standings import Findings, is_news, judge, waiting
-from fleetbox_replication.reconcile.state import OPEN, PROVEN, SETTLED, Minute
 from fleetbox_replication.wire import make_part
 from tests.replication.reconcile.conftest import BASE_US, draft, drafts, line_of
 

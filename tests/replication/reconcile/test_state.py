@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fleetbox.ledger import Count, Standing, Tombstone
-from fleetbox_replication.reconcile.state import PROVEN, SETTLED, Cursor, Minute, State
+from fleetbox_replication.reconcile.minute import PROVEN, SETTLED, Minute
+from fleetbox_replication.reconcile.state import Cursor, State
 from tests.replication.reconcile.conftest import BASE_US
 
 MINUTE = Minute(
