@@ -159,7 +159,9 @@ class Duties:
     def _make_guard(self) -> Guard | None:
         if self.onward is None:
             return None
-        return Guard(self._door, self._settings, self.onward.is_proven, GuardOptions(unproven=self.onward.unproven))
+        onward, touches = self.onward, Touches(self._settings.state / "touches")
+        options = GuardOptions(unproven=onward.unproven, proven=onward.proven, touch=touches.note)
+        return Guard(self._door, self._settings, onward.is_proven, options)
 
 
 def lock_path(state: Path) -> Path:

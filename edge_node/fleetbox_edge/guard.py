@@ -1,6 +1,7 @@
 """Save what was promoted and would be overwritten before its site has it: copy it from the ring to `kept`.
 
 Nothing else is copied: what no policy selected turns over freely, and what the site has proven to hold needs no saving.
+Once the site holds what was saved, it leaves `kept` again as soon as that is half full.
 What is foreseen of rings, disk and `kept` is told in passing (`Health`).
 """
 
@@ -11,7 +12,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,8 @@ from fleetbox.settings import RobotSettings
 from fleetbox_edge.forecast import Forecast, Seen, forecast
 from fleetbox_edge.health import Health
 from fleetbox_edge.horizon import Look, Ring, doomed, growth_rate, margin_bytes, mean_rate, smoothed
-from fleetbox_edge.rescue import KEPT, Due, IsProven, NoRoom, Rescue, Room
+from fleetbox_edge.release import KEPT, Calm, FindProven, Moment, Release, Touch
+from fleetbox_edge.rescue import Due, IsProven, NoRoom, Rescue, Room
 from fleetbox_edge.writer import Door
 
 log = structlog.get_logger()
@@ -40,11 +42,13 @@ FULL_WAIT_S = 60.0  # while nothing can be saved: soon enough after somebody mad
 class Guarded:
     """Count what the guard did since it began, in records; `full` says why it cannot save what is due, else None.
 
-    `at_risk` are the records that were due at the last look and could not be saved.
+    `released` were saved, are proven at the site and were taken out of `kept` again; `at_risk` were due at the last
+    look and could not be saved.
     """
 
     saved: int = 0
     saved_bytes: int = 0
+    released: int = 0
     at_risk: int = 0
     full: str | None = None
 
@@ -57,15 +61,26 @@ class Minute(Protocol):
         """Return the class."""
 
     @property
+    def stream(self) -> str:
+        """Return the stream."""
+
+    @property
     def minute_us(self) -> int:
         """Return its start in µs."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardOptions:
-    """Bring in time, disk and what waits: `unproven` yields the minutes not proven at the site, the oldest first."""
+    """Bring in time, disk, and what the site holds.
+
+    `unproven` yields the minutes not proven there, the oldest first; `proven` finds those of a stream that are;
+    `touch` tells the ledger which minutes to count again.
+    """
 
     unproven: Callable[[], Iterable[Minute]] = tuple
+    proven: FindProven = lambda bucket, stream, start_us, count: ()
+    touch: Touch = lambda cls, stream, time_us: None
+    calm: Calm = field(default_factory=Calm)
     free_bytes: Callable[[], int] | None = None  # of the disk that the robot's state is on, which its store shares
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     monotonic_s: Callable[[], float] = time.monotonic
@@ -83,7 +98,8 @@ class Guard:
         self, door: Door, settings: RobotSettings, is_proven: IsProven, options: GuardOptions | None = None
     ) -> None:
         self._door, self._settings, self._options = door, settings, options or GuardOptions()
-        self._rescue = Rescue(door, is_proven)
+        self._rescue = Rescue(door, is_proven, self._options.touch)
+        self._release = Release(door, self._options.proven, self._options.touch, self._options.calm)
         self._health = Health(lambda: door.store)
         self._before: dict[str, Look] = {}
         self._rates: dict[str, float] = {}  # smoothed, for the forecast
@@ -111,7 +127,8 @@ class Guard:
         counts, before = self.counts, self.counts.saved
         self._wait_s, counts.at_risk = LOOK_S, 0
         dues = [due for cls in RING_CLASSES if (due := await self._due(cls))]
-        kept, spare_bytes = await self._kept(), self._free_bytes() - self._settings.ring.leave_free
+        kept = await self._make_room(await self._kept())
+        spare_bytes = self._free_bytes() - self._settings.ring.leave_free
         room, full = _room(kept, spare_bytes), None
         for due, stream in [(ring, stream) for ring in dues for stream in ring.until_us]:
             try:
@@ -154,6 +171,21 @@ class Guard:
         await self._door.ensure_bucket(KEPT)
         spec, entries = await store.bucket_spec(KEPT), await store.entries(KEPT)
         return Ring(spec.quota_bytes if spec and spec.quota_type == "HARD" else 0, tuple(entries))
+
+    async def _make_room(self, kept: Ring) -> Ring:
+        """Let go of what the site holds; return `kept` as it stands then."""
+        at_s = self._options.monotonic_s()
+        if not self._release.is_due(at_s):
+            return kept
+        waiting = {minute.stream for minute in self._options.unproven() if minute.cls == KEPT}
+        rings = {cls: look.ring for cls, look in self._before.items()}
+        try:
+            freed = await self._release.make_room(kept, Moment(at_s, self._options.now_us(), rings, waiting))
+        except StoreRefused as refusal:  # saving goes on with the room there is
+            log.warning("the guard cannot make room in kept", robot=self._settings.robot, why=refusal.message)
+            return kept
+        self.counts.released += freed.records
+        return await self._kept() if freed.records else kept
 
     def _free_bytes(self) -> int:
         return self._options.free_bytes() if self._options.free_bytes else free_bytes_of(self._settings.state)

@@ -12,6 +12,7 @@ from fleetbox.errors import NotFound, StoreRefused
 from fleetbox.ledger import MINUTE_US
 from fleetbox.records import Draft, Head, Record
 from fleetbox_edge.horizon import minutes
+from fleetbox_edge.release import KEPT, Touch
 from fleetbox_edge.schemas import KEY, grown
 from fleetbox_edge.writer import Door
 from fleetbox_replication.filters import SELECTED, When
@@ -20,7 +21,6 @@ log = structlog.get_logger()
 
 IsProven = Callable[[str, str, int], bool]  # bucket, stream, minute in µs: the site holds all that is selected of it
 
-KEPT = "kept"
 AGAIN_S = 300.0  # an old minute is listed anew: an event may have reached back into it; half the guard's margin
 AGAINS_A_TURN = 20  # and more often in a ring that turns sooner
 SETTLED_US = 2 * MINUTE_US  # until a minute is that far behind, records of it may still be on their way
@@ -98,8 +98,8 @@ class _Batch:
 class Rescue:
     """Save streams one at a time; remember which minutes were saved whole, so that they are not listed each time."""
 
-    def __init__(self, door: Door, is_proven: IsProven) -> None:
-        self._door, self._is_proven = door, is_proven
+    def __init__(self, door: Door, is_proven: IsProven, touch: Touch = lambda cls, stream, time_us: None) -> None:
+        self._door, self._is_proven, self._touch = door, is_proven, touch
         self._saved_s: dict[tuple[str, str], dict[int, float]] = {}
         self._schemas_s: dict[tuple[str, str], float] = {}
 
@@ -181,7 +181,10 @@ class Rescue:
         report = await self._door.store.write(KEPT, batch.drafts)
         refused = {id(draft) for draft, _, _ in report.refused}
         done.saved += len(batch.drafts) - len(refused)
-        done.saved_bytes += sum(len(draft.data) for draft in batch.drafts if id(draft) not in refused)
+        for draft in batch.drafts:
+            if id(draft) not in refused:
+                done.saved_bytes += len(draft.data)
+                self._touch(KEPT, draft.entry, draft.time_us)
         for _, status, message in report.refused:
             if status in FULL:
                 raise NoRoom(message)
