@@ -286,6 +286,25 @@ def test_late_records_that_nobody_noted_are_found(store_server: StoreServer, tmp
     run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=20, walk_share=1.0))
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_records_removed_behind_its_back_are_missed(store_server: StoreServer, tmp_path: Path, goes_on: bool) -> None:
+    """A minute that lost records is told again with fewer, whether its stream still records or not."""
+
+    async def scenario(here: Post) -> None:
+        times = [at for minute in range(6) for at in every(NOON_US + minute * MINUTE_US, 5, 12)]
+        await here.robot.write("sensor", "imu", times)
+        await here.looks(NOON_US + 9 * MINUTE_US)
+        gone = times[14:17]
+        assert await here.robot.store.delete(here.robot.bucket("sensor"), "imu", gone) == len(gone)
+        if goes_on:
+            await here.robot.write("sensor", "imu", every(NOON_US + 9 * MINUTE_US, 5, 12))
+        await here.looks(NOON_US + 13 * MINUTE_US)
+        folded = (await here.told())["sensor", "imu", NOON_US + MINUTE_US]
+        assert (folded.line.held.records, folded.held.records) == (9, 12)
+
+    run(store_server, tmp_path, scenario, rhythm=Rhythm(look_s=20, walk_share=1.0))
+
+
 def test_older_records_than_there_ever_were_are_found_at_once(store_server: StoreServer, tmp_path: Path) -> None:
     """A moment of the past that is asked for later lies before everything else of its stream."""
 

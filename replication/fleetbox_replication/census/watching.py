@@ -155,7 +155,7 @@ def accounted_for(watched: Watched, until_us: int) -> Seen | None:
 
 
 def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watched:
-    """Return what is known after telling, with near minutes or a walk to come if records are left unexplained."""
+    """Return what is known after telling, with near minutes or a walk to come if its number of records is unexplained."""
     told = None if watched.told is None or done.gained is None else watched.told + done.gained
     new = replace(watched, told_us=max(watched.told_us, done.over_us), told=told, again=watched.again - done.again)
     look, base = accounted_for(watched, max(new.told_us, done.until_us)), watched.base
@@ -170,15 +170,17 @@ def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watche
         return new  # records are being told that were there before
     steady = base is not None and base.oldest_us >= look.oldest_us
     new = replace(new, base=look)
+    if told is None and steady and watched.searched:  # the near minutes were told too long ago to say what changed
+        return _searching(new, watched.base or look, now_us, rhythm)
     if told is None or not steady:  # what is listed again in this very look may have come after `look`
         return replace(new, told=None if done.again else look.records + done.ahead, searched=False)
-    if look.records <= told - done.ahead:
+    if look.records == told - done.ahead:
         return replace(new, searched=False)
     return _searching(new, base or look, now_us, rhythm)
 
 
 def _searching(watched: Watched, since: Seen, now_us: int, rhythm: Rhythm) -> Watched:
-    """Look for records that nobody noted: first in the minutes near by, then, not too often, everywhere."""
+    """Look for what came or went unnoted: first in the minutes near by, then, not too often, everywhere."""
     if not watched.searched:
         near_us = max(since.latest_us - rhythm.near_us, watched.told_us - rhythm.stretch_us)
         near = _minutes(near_us, watched.told_us)
