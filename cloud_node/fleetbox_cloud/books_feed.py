@@ -19,7 +19,7 @@ from fleetbox.naming import split_bucket
 from fleetbox.scalars import BATCH_LINES, ScalarStore
 from fleetbox.settings import FleetSettings, Influx
 from fleetbox_cloud.books_memory import DAY_US, Memory
-from fleetbox_cloud.books_points import lines, open_keys
+from fleetbox_cloud.books_points import View, lines, open_keys, untold
 from fleetbox_replication.audit.hops import Hop, hops_of
 
 log = structlog.get_logger()
@@ -83,13 +83,20 @@ class BooksFeed:
         changed = await memory.news(store, now_us)
         if memory.again_us is not None and self._may_read_again(memory.ledger.robot):
             changed |= await memory.read_again(store, now_us)
-        text = [line for hop in hops for line in lines(memory.ledger, hop, changed | memory.open, now_us)]
+        view = View(now_us, memory.floor_us, self._ships_whole)
+        fresh = untold(memory.ledger, hops[0], view) if hops[0].first else {}
+        memory.untold |= fresh
+        keys = changed | memory.open | fresh.keys()
+        text = [line for hop in hops for line in lines(memory.ledger, hop, keys, memory.untold, view)]
         for at in range(0, len(text), BATCH_LINES):
             report = await scalars.write_lines(text[at : at + BATCH_LINES])
             if report.refused:  # minutes older than the bucket's retention, mostly
                 log.info("InfluxDB refused points of the books", site=self._site, **report.refused)
-        memory.forget(open_keys(memory.ledger, hops, now_us), now_us - self._rhythm.known_us)
+        memory.forget(open_keys(memory.ledger, hops, view), now_us - self._rhythm.known_us)
         return len(text)
+
+    def _ships_whole(self, stream: str) -> bool:
+        return self._fleet.policy.rule_for(stream).ship == "always"
 
     async def _robots_here(self, store: Store) -> list[str]:
         found = (split_bucket(bucket) for bucket in await store.buckets())

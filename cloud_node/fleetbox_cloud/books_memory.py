@@ -11,8 +11,10 @@ from fleetbox.errors import NotFound
 from fleetbox.ledger import ENTRIES, MINUTE_US, Key, Ledger, Page, minute_of, read_pages
 from fleetbox.naming import site_bucket
 from fleetbox.selectors import matches_glob
+from fleetbox_replication.audit.terms import Terms
 
 DAY_US = 86_400_000_000  # µs; how far back minutes are written again
+BEFORE_US = 10 * MINUTE_US  # µs read before what is written again: the numbers of a stream's minute follow another's
 OVERLAP_US = 10_000_000  # µs; two writers of one place stamp a page and write it a moment later, in any order
 AT_ONCE = 50  # pages between two turns of the other parts of the site: 15 ms
 MOST_OPEN = 50_000  # minutes remembered because they are open: a day of 31 streams
@@ -32,19 +34,23 @@ class _Followed:
 class Memory:
     """Hold every minute of a robot since `floor_us`, and those of `open` that are older.
 
-    A page that tells of any other minute makes it due to be read again: `again_us` is the oldest such minute.
+    A page that tells of any other minute makes it due to be read again: `again_us` is the oldest such minute. Minutes
+    before `from_us` are read only for the order of what follows them. `untold` is what a ring took before any page
+    told of it, by minute: found once, it stays, also when what led to it is forgotten.
     """
 
     ledger: Ledger
     floor_us: int
+    from_us: int = 0
+    untold: dict[Key, Terms] = field(default_factory=dict)
     open: set[Key] = field(default_factory=set)
     again_us: int | None = None
     _entries: dict[str, _Followed] = field(default_factory=dict)
 
     @staticmethod
     def since(robot: str, start_us: int) -> Memory:
-        """Remember nothing yet, and read from `start_us` on."""
-        return Memory(Ledger(robot), minute_of(start_us))
+        """Remember nothing yet, and tell of the minutes from `start_us` on."""
+        return Memory(Ledger(robot), minute_of(start_us) - BEFORE_US, minute_of(start_us))
 
     @property
     def read_us(self) -> int:
@@ -75,11 +81,11 @@ class Memory:
         unknown = {key for key in changed if key[2] < self.floor_us and key not in self.open}
         if unknown:
             self._again(min(key[2] for key in unknown))
-        return changed - unknown
+        return {key for key in changed - unknown if key[2] >= self.from_us}
 
     async def read_again(self, store: Store, now_us: int) -> set[Key]:
-        """Read everything since the oldest minute that is due, a day at most, and return the minutes since then."""
-        start_us = minute_of(max(self.again_us or 0, now_us - DAY_US))
+        """Read the last day anew and return its minutes since the oldest one that is due."""
+        due_us, start_us = self.again_us or 0, minute_of(now_us - DAY_US)
         self.ledger, self.floor_us, self.again_us = Ledger(self.ledger.robot), start_us, None
         self.open.clear()
         for info in await self._infos(store):
@@ -88,7 +94,8 @@ class Memory:
                 followed.cursor_us = max(followed.cursor_us, time_us)
                 followed.seen.add(time_us)
                 self.ledger.add(page)
-        return {key for lines in self.ledger.lines.values() for key in lines if key[2] >= start_us}
+        since_us = max(due_us, start_us)
+        return {key for lines in self.ledger.lines.values() for key in lines if key[2] >= since_us}
 
     def forget(self, open_: set[Key], before_us: int) -> None:
         """Forget minutes before a time in µs, but for the newest of those that are open."""
@@ -99,6 +106,7 @@ class Memory:
         for of in (*self.ledger.standings.values(), *self.ledger.stood_us.values()):
             for key in [key for key in of if not self._knows(key)]:
                 del of[key]
+        self.untold = {key: terms for key, terms in self.untold.items() if self._knows(key)}
         self.ledger.drops = [drop for drop in self.ledger.drops if drop.time_us >= before_us - DAY_US]
 
     def _knows(self, key: Key) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from fleetbox.ledger import Key, Ledger, minute_of
 from fleetbox_replication.audit.books import Range, minutes
 from fleetbox_replication.audit.hops import Hop
+from fleetbox_replication.audit.order import holes
+from fleetbox_replication.audit.overrun import overrun
 from fleetbox_replication.audit.terms import Terms
 
 MEASUREMENT = "books"
@@ -16,14 +19,30 @@ EVER_US = 1 << 62
 _TAG = re.compile(r"([,= \\])")  # what line protocol wants escaped; names of streams have none of it, foreign ones may
 
 
-def lines(ledger: Ledger, hop: Hop, keys: Iterable[Key], now_us: int) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class View:
+    """Say how a ledger is looked at: now, whole since a minute, in µs, and with which streams shipping whole."""
+
+    now_us: int
+    floor_us: int = 0
+    always: Callable[[str], bool] = lambda stream: False
+
+    @property
+    def range(self) -> Range:
+        """Return every minute, judged now."""
+        return Range(0, EVER_US, self.now_us)
+
+
+def lines(ledger: Ledger, hop: Hop, keys: Iterable[Key], untold: Mapping[Key, Terms], view: View) -> Iterator[str]:
     """Yield line protocol, a point per stream's minute on a hop, for those of the keys that hold anything.
 
-    Samples dropped and missing stand with the first hop, where they were to begin.
+    Samples dropped and missing stand with the first hop, where they were to begin, as does what a ring took untold.
     """
     dropped = _dropped(ledger) if hop.first else Counter[Key]()
     own = ledger.of(ledger.robot) if hop.first else {}
-    for key, terms in minutes(ledger, hop, Range(0, EVER_US, now_us), keys):
+    for key, terms in minutes(ledger, hop, view.range, keys):
+        if hop.first and key in untold:
+            terms.add(untold[key])
         missing = own[key].line.missing if key in own else 0
         if terms.recorded or missing or dropped[key]:
             yield line(ledger.robot, hop.site, key, {**fields(terms), "dropped": dropped[key], "missing": missing})
@@ -50,15 +69,23 @@ def line(robot: str, site: str, key: Key, values: dict[str, int]) -> str:
     return f"{MEASUREMENT},{tags} {','.join(f'{name}={value}i' for name, value in values.items())} {minute_us}"
 
 
-def open_keys(ledger: Ledger, hops: Iterable[Hop], now_us: int) -> set[Key]:
+def open_keys(ledger: Ledger, hops: Iterable[Hop], view: View) -> set[Key]:
     """Return the minutes of which something is on its way still or refused: time and pages may change them."""
-    meant = Range(0, EVER_US, now_us)
     return {
         key
         for hop in hops
-        for key, terms in minutes(ledger, hop, meant)
+        for key, terms in minutes(ledger, hop, view.range)
         if terms.waiting or terms.refused or terms.unexplained
     }
+
+
+def untold(ledger: Ledger, hop: Hop, view: View) -> dict[Key, Terms]:
+    """Return per minute what the robot's ring took before any page told of it; see `overrun`."""
+    whole = {key: folded for key, folded in ledger.of(ledger.robot).items() if key[2] >= view.floor_us}
+    found: dict[Key, Terms] = {}
+    for key, terms in overrun(ledger, hop, holes(whole, view.floor_us), view.always) if hop.first else ():
+        found.setdefault(key, Terms()).add(terms)
+    return found
 
 
 def _dropped(ledger: Ledger) -> Counter[Key]:

@@ -13,7 +13,7 @@ import pytest
 from conftest import StoreServer
 
 from fleetbox.blobs import BucketSpec, Store
-from fleetbox.ledger import MINUTE_US, Count, Drop, Line, Page, Standing, minute_of, write_page
+from fleetbox.ledger import MINUTE_US, Count, Drop, Line, Page, Span, Standing, minute_of, write_page
 from fleetbox.scalars import ScalarStore
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, Influx, load_fleet
@@ -41,8 +41,9 @@ class Rig:
         of = '[site.{}.influx]\nurl = "{}"\norg = "{}"\nbucket = "{}"\ntoken = {{ file = "influx.token" }}\n'
         sites = ("cloud", "edge") if (self.folder / "shared").exists() else ("cloud",)
         tables = "".join(of.format(site, self.influx.url, self.influx.org, self.influx.bucket) for site in sites)
+        policy = 'policy = "policy.toml"\n' if (self.folder / "policy.toml").exists() else ""
         (self.folder / "fleet.toml").write_text(
-            '[[robots]]\nmatch = "r*"\nsite = "edge"\n'
+            f'{policy}[[robots]]\nmatch = "r*"\nsite = "edge"\n'
             '[site.edge]\nstore = "http://127.0.0.1:9"\ntoken = { file = "cloud.token" }\nnext = "cloud"\n'
             f'[site.cloud]\nstore = "{self.server.url}"\ntoken = {{ file = "cloud.token" }}\n{tables}'
         )
@@ -123,6 +124,29 @@ def test_a_panel_shows_what_the_audit_says(rig: Rig) -> None:
             "dropped": sum(row.dropped.values()), "missing": row.missing,
         }  # fmt: skip
     assert asyncio.run(rig.sums("edge"))["lost"] == 1
+
+
+def test_what_a_ring_took_untold_is_lost_here_too(rig: Rig) -> None:
+    """Numbers that are missing before a minute that the ring had turned into count as in the audit."""
+    (rig.folder / "policy.toml").write_text('[stream.cam]\nship = "always"\n')
+
+    async def told() -> dict[str, int]:
+        session = "20260921t140000-abcd"
+        turned = line("cam", 5, (4, 4, 4), spans=(Span(session, 6, 10, 4),), partial=True)
+        await rig.tell("r1", turned)
+        await rig.tell("edge", line("cam", 5, (4, 4, 4), spans=(Span(session, 6, 10, 4),)))
+        feed = rig.feed()
+        await rig.look(feed)
+        await rig.look(feed, NOW_US + 8 * MINUTE_US)
+        await rig.tell("r1", turned, at_us=NOW_US + 9 * MINUTE_US)  # by now the session's beginning is forgotten
+        await rig.look(feed, NOW_US + 9 * MINUTE_US)
+        return await rig.sums("edge")
+
+    shown = asyncio.run(told())
+    books = asyncio.run(audit(rig.fleet, Selector.parse("r1"), NOW_US - HOUR_US, NOW_US, NOW_US, site="cloud"))
+    (row,) = [row for row in books.hops("r1") if row.hop == "edge"]
+    assert (shown["recorded"], shown["arrived"], shown["lost"]) == (10, 4, 6)
+    assert (row.recorded, row.arrived, sum(row.lost.values())) == (10, 4, 6)
 
 
 def test_what_arrives_later_corrects_its_minute(rig: Rig) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from fleetbox.ledger import MINUTE_US, Folded, Key, Ledger, Reach, Standing, minute_of
 from fleetbox.naming import RING_CLASSES
 from fleetbox_replication.audit.hops import Hop
-from fleetbox_replication.audit.order import Stream, gaps
+from fleetbox_replication.audit.order import Hole, Stream, gaps, holes
+from fleetbox_replication.audit.overrun import overrun
 from fleetbox_replication.audit.rows import Row, row_of
 from fleetbox_replication.audit.settling import NOTHING, Listing, Minute, settle
 from fleetbox_replication.audit.terms import Terms
@@ -48,6 +49,7 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
     if not hops:
         return _kept_whole(ledger, meant)
     rows = []
+    order = list(holes(meant.of(ledger.of(ledger.robot)), meant.start_us))
     for step, hop in enumerate(hops):
         sums: defaultdict[Stream, Terms] = defaultdict(Terms)
         for (cls, stream, _), recorded, selected, terms in _judged(ledger, hop, meant):
@@ -56,7 +58,9 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
                 total.add_settled(recorded, selected)
             else:
                 total.add(terms)
-        beside = _beside(ledger, meant) if step == 0 else _Beside()
+        for key, untold in overrun(ledger, hop, order, meant.always):
+            sums[key[:2]].add(untold)
+        beside = _beside(ledger, order, meant) if step == 0 else _Beside()
         beside.gaps.update(_gaps_there(ledger, hop, meant))
         unasked = hop.site not in ledger.lines and not any(site == hop.site for site, _ in meant.listings)
         until_us = ledger.until_us.get(hop.source, 0)
@@ -177,17 +181,16 @@ class _Beside:
         return replace(row, dropped=dropped, missing=self.missing[stream], gaps=self.gaps[stream])
 
 
-def _beside(ledger: Ledger, meant: Range) -> _Beside:
+def _beside(ledger: Ledger, order: Iterable[Hole], meant: Range) -> _Beside:
     """Count drops, missing samples and holes in the order, as the robot's own ledger has them."""
     found = _Beside()
     for drop in ledger.drops:
         if meant.holds((drop.cls, drop.stream, minute_of(drop.time_us))):
             found.dropped[drop.cls, drop.stream][drop.reason] += drop.rows
-    chosen = meant.of(ledger.of(ledger.robot))
-    for (cls, stream, _), folded in chosen.items():
+    for (cls, stream, _), folded in meant.of(ledger.of(ledger.robot)).items():
         if folded.line.missing:
             found.missing[cls, stream] += folded.line.missing
-    found.gaps = gaps(chosen, ledger.drops, meant.start_us, meant.now_us)
+    found.gaps = gaps(order, ledger.drops, meant.now_us)
     return found
 
 
@@ -199,15 +202,16 @@ def _gaps_there(ledger: Ledger, hop: Hop, meant: Range) -> Counter[Stream]:
     if ledger.of(hop.source):
         return Counter()
     whole = {key: folded for key, folded in meant.of(ledger.of(hop.site)).items() if meant.always(key[1])}
-    return gaps(whole, ledger.drops, meant.start_us, meant.now_us)
+    return gaps(holes(whole, meant.start_us), ledger.drops, meant.now_us)
 
 
 def _kept_whole(ledger: Ledger, meant: Range) -> list[Row]:
     """Return the rows of a robot that reports to no site: all it recorded stays there."""
     sums: Counter[Stream] = Counter()
-    for key, folded in meant.of(ledger.of(ledger.robot)).items():
+    own = meant.of(ledger.of(ledger.robot))
+    for key, folded in own.items():
         sums[key[:2]] += folded.held.records
-    beside = _beside(ledger, meant)
+    beside = _beside(ledger, holes(own, meant.start_us), meant)
     until_us = ledger.until_us.get(ledger.robot, 0)
     return [
         row_of(Terms(sums[cls, stream]), beside.named(Row(ledger.robot, stream, cls, "", until_us=until_us)))

@@ -8,7 +8,6 @@ from functools import partial
 
 from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.ledger import Key, Ledger, Page, entry_of, minute_of, read_pages
-from fleetbox.naming import PREVIEW
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Place, Tier
 from fleetbox_replication.audit.books import Listings, Range, close, minutes
@@ -141,7 +140,7 @@ def _position(asked: Sequence[Place], names: Sequence[str], writer: str) -> int:
 
 
 def _ships_whole(fleet: FleetSettings, stream: str) -> bool:
-    return stream.rpartition("/")[2] != PREVIEW and fleet.policy.rule_for(stream).ship == "always"
+    return fleet.policy.rule_for(stream).ship == "always"
 
 
 def asked_of(fleet: FleetSettings, question: Question, robot: str) -> list[Place]:
