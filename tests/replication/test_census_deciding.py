@@ -202,6 +202,27 @@ def test_half_written_records_cost_one_search() -> None:
     assert entry.listings[NOON_US + 15 * MINUTE_US] == 12
 
 
+def test_a_replay_beside_a_live_stream_is_no_reason_to_search_everywhere() -> None:
+    """Late records come with their notes for ten minutes: told minutes that they don't belong to are left alone."""
+    entry = Entry(Rhythm(search_us=0))
+    for number in range(60):
+        entry.write(*minute(number))
+        entry.now_us = NOON_US + (number + 1) * MINUTE_US
+        entry.look()
+    entry.rest(1)
+    calm = entry.listings[NOON_US + 3 * MINUTE_US]
+    for step in range(60):
+        entry.write(NOON_US + (61 + step // 6) * MINUTE_US + step % 6 * 10 * SECOND)
+        late_us = NOON_US + 20 * MINUTE_US + step * 10 * SECOND + 7
+        entry.write(late_us)
+        entry.touched.add(minute_of(late_us))
+        entry.now_us += 10 * SECOND
+        entry.look()
+    entry.rest(2)
+    assert entry.told() == entry.truth()
+    assert entry.listings[NOON_US + 3 * MINUTE_US] == calm
+
+
 class Interleaved(RuleBasedStateMachine):
     """Write, note, promote, look, flush, restart, evict and let time pass in any order: the fold tells the truth.
 

@@ -155,7 +155,7 @@ def accounted_for(watched: Watched, until_us: int) -> Seen | None:
 
 
 def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watched:
-    """Return what is known after telling, with near minutes or a walk to come if its number of records is unexplained."""
+    """Return what is known after telling; near minutes or a walk are to come if its number is unexplained."""
     told = None if watched.told is None or done.gained is None else watched.told + done.gained
     new = replace(watched, told_us=max(watched.told_us, done.over_us), told=told, again=watched.again - done.again)
     look, base = accounted_for(watched, max(new.told_us, done.until_us)), watched.base
@@ -176,6 +176,8 @@ def settled(watched: Watched, done: Told, now_us: int, rhythm: Rhythm) -> Watche
         return replace(new, told=None if done.again else look.records + done.ahead, searched=False)
     if look.records == told - done.ahead:
         return replace(new, searched=False)
+    if look.records < told - done.ahead and done.again:
+        return new  # fewer than told: what was listed again in this very look came after `look`, as a replay does
     return _searching(new, base or look, now_us, rhythm)
 
 
