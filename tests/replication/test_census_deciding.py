@@ -73,6 +73,9 @@ class Entry:
         snapshot = accounted_for(job.watched, job.until_us)
         listed = self._list(list(job.ranges()), snapshot.latest_us if snapshot else None)
         told = {(*KEY, at): item for at in job.minutes() if (item := self.recent.get(KEY, at))}
+        if job.again:
+            pages = {key: Counted(item.line, 0) for key, item in fold("r1", self.pages).of("r1").items()}
+            told = {key: item for key, item in pages.items() if key[2] in job.again} | told
         found = found_by(job, listed, told, self._gone_us())  # type: ignore[arg-type]
         self._tell(found.lines)
         for counted in found.counted:
