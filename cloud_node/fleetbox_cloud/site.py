@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -26,7 +27,7 @@ from fleetbox_replication.labeler import Duty, Labeler
 from fleetbox_replication.onward import Onward
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.scopes import robots_at_site
-from fleetbox_replication.secret_mark import SecretMark
+from fleetbox_replication.secret_mark import SecretMark, until_changed
 
 log = structlog.get_logger()
 
@@ -91,12 +92,15 @@ class Site:
 
     async def _tasks(self) -> None:
         while True:
-            mark = SecretMark(self._state, relay_secret(self._place.current_token()))
+            secret = relay_secret(self._place.current_token())
+            mark = SecretMark(self._state, secret)
             report = await apply_fleet(self._fleet, [self._place], renew=not mark.known)
             for error in report.failed_places.values():
                 raise error
             mark.keep()
-            await asyncio.sleep(TASKS_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TASKS_EVERY_S):
+                    await until_changed(self._place.current_token, secret)
 
     async def _relay(self) -> None:
         ahead = self._fleet.next_place(self._place.name)

@@ -212,6 +212,54 @@ def test_after_a_new_store_token_records_still_travel(
     asyncio.run(main())
 
 
+def test_a_new_store_token_is_followed_while_it_runs(
+    new_store_server: Any, influx: Influx, make_chunk: Any, wait_until: Any, run_site: Any, tmp_path: Path
+) -> None:
+    """With its token replaced and the old one revoked, a running site goes on relaying and loading by itself."""
+    stores = {"edge-1": new_store_server(), "cloud": new_store_server()}
+    fleet = write_fleet(tmp_path, stores, influx)
+    file, folder = tmp_path / "edge-1.token", tmp_path / "state" / "edge-1"
+
+    async def parts() -> Any:
+        return (await report(folder)).get("parts", {})
+
+    async def main() -> None:
+        async with (
+            Store(stores["edge-1"].url, stores["edge-1"].token) as edge,
+            Store(stores["cloud"].url, stores["cloud"].token) as cloud,
+        ):
+            await asyncio.to_thread(file.write_text, str(await edge.ensure_token(TokenSpec("one", full=True))))
+            run_site(fleet, "edge-1")
+            run_site(fleet, "cloud")
+
+            async def travels(time_us: int) -> None:
+                chosen = make_chunk("imu", [time_us], {"v": [1.0]}, {"keep": "1", "policy": "0" * 8})
+                await edge.write("r1--sensor", [chosen])
+                before = ((await report(folder)).get("loader") or {}).get("robots", {}).get("r1", {}).get("chunks", 0)
+
+                async def arrived() -> bool:
+                    loader = (await report(folder)).get("loader") or {}
+                    loaded = loader.get("robots", {}).get("r1", {}).get("chunks", 0) > before
+                    return loaded and time_us in [head.time_us async for head in cloud.query("r1--sensor", head=True)]
+
+                await wait_until(arrived)
+
+            await wait_until(lambda: _has(cloud, "r1--sensor"))
+            await wait_until(lambda: _has(edge, "r1--sensor"))
+            await travels(NOW_US)
+            mark = (folder / "tasks.mark").read_text()
+            value = await edge.ensure_token(TokenSpec("two", full=True))
+            await asyncio.to_thread(file.write_text, str(value))
+            await wait_until(lambda: asyncio.sleep(0, (folder / "tasks.mark").read_text() not in ("", mark)))
+            await edge.remove_token("one")
+            await travels(NOW_US + 1)
+            found = await parts()
+            assert found["relay"]["state"] == "running", found
+            assert found["loader"]["state"] == "running", found
+
+    asyncio.run(main())
+
+
 async def _tasks(store: Store) -> bool:
     return len(await store.tasks()) == 10
 
