@@ -1,7 +1,7 @@
 """Take out of `kept` again what the guard saved there and the site is proven to hold, so that the next outage fits in.
 
 A record goes only with its whole minute, and only if what stands in `kept` of that minute is what was proven, by its
-digest: the robot's ledger may have told of fewer. Ingested recordings carry no `keep` and stay.
+digest: the robot's ledger may have told of fewer. Ingested recordings stay, known by their session.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ log = structlog.get_logger()
 
 KEPT = "kept"
 SHARE = 0.5  # of its quota may stay: people find the last outages on the robot, and the next has the other half
-OURS = frozenset({"keep", "policy", "session", "seq"})  # an ingest may not write `keep`: users' labels are checked
+SAVED = frozenset({"keep", "policy", "session", "seq"})  # what the guard copies was recorded here and promoted
+INGESTED = "mcap-"  # begins the sessions of ingested recordings, which an event may have promoted where they stand
 MINUTES = 200  # of a stream that are looked through at a time, some ms each
 
 
@@ -162,7 +163,7 @@ class Release:
             heads = await self._heads(stream, minute.minute_us)
             if not heads or count_of(heads) != minute.told:
                 return
-            ours = [head for head in heads if head.labels.keys() >= OURS]
+            ours = [head for head in heads if was_saved(head.labels)]
         if not ours:
             return
         self._begun[where] = ours
@@ -180,6 +181,11 @@ class Release:
             return [head async for head in query]
         except NotFound:
             return []
+
+
+def was_saved(labels: Mapping[str, str]) -> bool:
+    """Tell by its labels whether a record of `kept` is a copy of one that the agent recorded."""
+    return labels.keys() >= SAVED and not labels["session"].startswith(INGESTED)
 
 
 def is_in(ring: Ring, stream: str, minute_us: int) -> bool:

@@ -156,10 +156,14 @@ def test_only_what_is_proven_and_was_saved_goes(shelf: Callable[[], Shelf]) -> N
             await it.prove(stream)
         late = [draft("imu", A_MINUTE + 50, "1")]
         await it.store.write("kept", late)
+        bag = draft("bag", 2 * A_MINUTE, "1")
+        ingested.append(replace(bag, labels={**bag.labels, "session": "mcap-1234"}))  # promoted by an event
+        await it.store.write("kept", ingested[-1:])
         ingested += [draft("imu", 77)]
         await it.store.write("kept", ingested[-1:])
         release = it.release()
         assert await it.look(release) == Freed(), "the ingested record stands in the minute, and was not proven"
+        await it.prove("bag")
         await it.prove("imu")
         it.held["imu"][1] = replace(it.held["imu"][1], told=count_of(()))
         assert (await it.look(release)).records == 10

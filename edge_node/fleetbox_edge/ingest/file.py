@@ -24,6 +24,7 @@ from fleetbox_edge.ingest.mcap import Item, McapFile, Oversized, check_is_mcap
 from fleetbox_edge.ingest.report import IngestReport, StreamCount
 from fleetbox_edge.ingest.stamps import Stamps
 from fleetbox_edge.ingest.writing import Full, KeptWriter
+from fleetbox_edge.release import INGESTED
 
 ATTACHMENTS = "mcap/attachments"
 METADATA = "mcap/metadata"
@@ -57,7 +58,7 @@ async def ingest_file(
     user_labels = check_user_labels(labels or {})
     if clock not in ("log", "header"):
         raise InputError(f"clock {clock!r} is not known", "use 'log' or 'header'")
-    session = f"mcap-{_content_hash(path)}" + ("-header" if clock == "header" else "")
+    session = f"{INGESTED}{_content_hash(path)}" + ("-header" if clock == "header" else "")
     source = Source(check_robot(robot), session, clock, user_labels)
     report = IngestReport(path.name, robot, bucket, session, clock)
     with McapFile(path) as file:
