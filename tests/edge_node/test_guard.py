@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import xxhash
 from conftest import StoreServer
+from structlog.testing import capture_logs
 
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.ledger import minute_of
@@ -147,7 +147,7 @@ def test_what_the_site_holds_is_not_saved(robot: Robot) -> None:
     asyncio.run(main())
 
 
-def test_a_full_kept_saves_the_oldest_and_says_so(robot: Robot, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_kept_saves_the_oldest_and_says_so(robot: Robot) -> None:
     """When `kept` is full the rest is overwritten: counted, said once, raised never; room given is used again."""
     robot.write(RING % "20 kB")
 
@@ -164,8 +164,9 @@ def test_a_full_kept_saves_the_oldest_and_says_so(robot: Robot, capsys: pytest.C
                 assert await roomy.guard.look() == rig.guard.counts.at_risk
                 assert roomy.guard.counts.full is None
 
-    asyncio.run(main())
-    assert capsys.readouterr().out.count("kept takes no more") == 1
+    with capture_logs() as said:
+        asyncio.run(main())
+    assert sum(line["event"].startswith("kept takes no more") for line in said) == 1
 
 
 def test_the_disk_keeps_its_floor(robot: Robot) -> None:
