@@ -167,6 +167,19 @@ def test_the_open_minute_is_listed_where_a_store_can_be_reached(rig: Rig) -> Non
     assert books.exit_code == 0
 
 
+def test_a_clock_that_ran_ahead_hides_nothing_of_now(rig: Rig) -> None:
+    """A page tells of tomorrow already: what is written now is listed all the same."""
+
+    async def told() -> Books:
+        await rig.tell("r1", line("imu", -1440, 3, 3))
+        await rig.write("r1", "imu", [minute_of(NOW_US) + 1440 * MINUTE_US + at for at in range(3)], "1")
+        await rig.write("r1", "imu", [minute_of(NOW_US) + at for at in range(4)], "1")
+        return await audit(rig.fleet, Selector.parse("r1/imu"), START_US, NOW_US + 1500 * MINUTE_US, NOW_US)
+
+    edge = asyncio.run(told()).hops("r1")[0]
+    assert (edge.recorded, edge.selected, edge.waiting) == (7, 7, 7)
+
+
 def test_a_minute_that_differs_is_listed_at_both_ends(rig: Rig) -> None:
     """What the source still holds waits; what is gone from a store whose ring never turned is unexplained."""
 

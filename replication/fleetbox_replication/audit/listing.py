@@ -17,6 +17,7 @@ from fleetbox_replication.census.rings import is_turning
 from fleetbox_replication.census.scope import is_counted
 
 BucketOf = Callable[[Class], str]
+NEAR_US = 2 * MINUTE_US  # µs; a minute is told at most so long after it began
 FOR_EVER_US = 1 << 62  # later than any record: an entry that is gone altogether has been turned over
 
 
@@ -28,10 +29,14 @@ class End:
     bucket_of: BucketOf
 
 
-async def open_lines(end: End, told: Mapping[Key, Folded], start_us: int, stop_us: int) -> tuple[Line, ...]:
+async def open_lines(
+    end: End, told: Mapping[Key, Folded], start_us: int, stop_us: int, now_us: int
+) -> tuple[Line, ...]:
     """Return lines of the minutes within [start_us, stop_us) that no page of the place tells of yet.
 
-    A place that has never written a page is listed whole: about 40 µs a record. Raises Unreachable, AccessDenied.
+    Those are the minutes after the last one told and, where a clock that ran ahead has told of times to come, those
+    just now. A place that has never written a page is listed whole: about 40 µs a record. Raises Unreachable,
+    AccessDenied.
     """
     newest: dict[tuple[Class, str], Folded] = {}
     for key, folded in told.items():
@@ -39,6 +44,10 @@ async def open_lines(end: End, told: Mapping[Key, Folded], start_us: int, stop_u
         if known is None or known.line.minute_us < key[2]:
             newest[key[:2]] = folded
     wanted = [item async for item in _untold(end, newest, minute_of(start_us), stop_us)]
+    just_now = range(max(minute_of(start_us), minute_of(now_us) - NEAR_US), min(stop_us, now_us), MINUTE_US)
+    ahead = [stream for stream, folded in newest.items() if folded.line.minute_us > now_us]
+    for stream in ahead:
+        wanted += ranges(*stream, [minute_us for minute_us in just_now if (*stream, minute_us) not in told])
     if not wanted:
         return ()
     listed = await list_minutes(end.store, end.bucket_of, wanted)

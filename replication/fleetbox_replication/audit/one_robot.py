@@ -95,9 +95,9 @@ class RobotBooks:
         end = self._end(place.name)
         if end is None:
             return
-        start_us, stop_us = self._question.start_us, self._question.stop_us
+        asked = self._question
         try:
-            lines = await open_lines(end, self.ledger.of(place.name), start_us, stop_us)
+            lines = await open_lines(end, self.ledger.of(place.name), asked.start_us, asked.stop_us, asked.now_us)
         except FleetboxError as error:
             self._reached.lose(place.name, error)
             return
