@@ -26,6 +26,14 @@ class Folded:
     spans: tuple[Span, ...] = ()
     told_us: int = 0
 
+    @property
+    def proven(self) -> Count:
+        """Return the count that this place vouches for: its last word, or all it ever held if its ring has turned.
+
+        A record that is missing from a full listing, although no ring took it, was removed and proves nothing.
+        """
+        return self.held if self.line.partial else self.line.held
+
     def most(self, reach: Reach) -> Count:
         """Return the largest count ever told of the records that a hop of this reach selects."""
         return {"all": self.held, "keep": self.keep, "cloud": self.cloud}[reach]

@@ -97,9 +97,9 @@ def _judged(
             continue
         source, target = here.get(key), there.get(key)
         want = source.most(way[1]) if source and way[1] else NOTHING
-        have = target.held if target else NOTHING
+        have = target.proven if target else NOTHING
         if have.records < want.records and (passed := _passed(ledger, hop, key)):
-            have = passed.held
+            have = passed.proven
         recorded = source.held.records if source else 0
         if want == have and key not in standings:
             yield key, recorded, want.records, None
@@ -121,7 +121,7 @@ def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
         still=source.line.selected(chosen).records if source and chosen else 0,
         turned=source.line.partial if source else False,
         told_us=source.told_us if source else 0,
-        have=target.held if target else NOTHING,
+        have=target.proven if target else NOTHING,
         have_told_us=target.told_us if target else 0,
         rescued=rescued.held if rescued else NOTHING,
         saved=saved,
@@ -140,7 +140,7 @@ def _passed(ledger: Ledger, hop: Hop, key: Key) -> Folded | None:
     found = ledger.of(hop.site).get(key)
     for site in hop.own[1:]:
         further = ledger.of(site).get(key)
-        if further is not None and (found is None or further.held.records > found.held.records):
+        if further is not None and (found is None or further.proven.records > found.proven.records):
             found = further
     return found
 
