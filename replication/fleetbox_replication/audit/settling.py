@@ -32,8 +32,8 @@ class Minute:
     """Hold what the places tell of one stream's minute on one hop.
 
     `want` counts everything the source ever told to be selected, `still` is what its last line told; `have` counts
-    what the destination vouches for (`Folded.proven`), `rescued` what came there through `kept`; `saved` says how many of the
-    selected did so for sure. Times in µs; 0 = never told.
+    what the destination vouches for (`Folded.proven`), `rescued` what came there through `kept`; `saved` says how many
+    of the selected did so for sure. Times in µs; 0 = never told.
     """
 
     minute_us: int
