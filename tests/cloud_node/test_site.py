@@ -246,6 +246,7 @@ def test_a_new_store_token_is_followed_while_it_runs(
 
             await wait_until(lambda: _has(cloud, "r1--sensor"))
             await wait_until(lambda: _has(edge, "r1--sensor"))
+            await wait_until(lambda: _ships(edge, "r1--sensor"))
             await travels(NOW_US)
             mark = (folder / "tasks.mark").read_text()
             value = await edge.ensure_token(TokenSpec("two", full=True))
@@ -262,6 +263,11 @@ def test_a_new_store_token_is_followed_while_it_runs(
 
 async def _tasks(store: Store) -> bool:
     return len(await store.tasks()) == 10
+
+
+async def _ships(store: Store, bucket: str) -> bool:
+    """Tell whether a bucket's tasks stand, onward and to the loader: what comes before them waits for a look."""
+    return len([task for task in await store.tasks() if task.spec.src_bucket == bucket]) == 2
 
 
 async def _has(store: Store, bucket: str) -> bool:
