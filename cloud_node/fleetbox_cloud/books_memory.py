@@ -103,9 +103,10 @@ class Memory:
         self.floor_us = max(self.floor_us, minute_of(before_us))
         for place, lines in self.ledger.lines.items():
             self.ledger.lines[place] = {key: folded for key, folded in lines.items() if self._knows(key)}
-        for of in (*self.ledger.standings.values(), *self.ledger.stood_us.values()):
-            for key in [key for key in of if not self._knows(key)]:
-                del of[key]
+        for site, standings in self.ledger.standings.items():
+            self.ledger.standings[site] = {key: item for key, item in standings.items() if self._knows(key)}
+        for site, stood_us in self.ledger.stood_us.items():
+            self.ledger.stood_us[site] = {key: at_us for key, at_us in stood_us.items() if self._knows(key)}
         self.untold = {key: terms for key, terms in self.untold.items() if self._knows(key)}
         self.ledger.drops = [drop for drop in self.ledger.drops if drop.time_us >= before_us - DAY_US]
 

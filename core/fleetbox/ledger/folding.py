@@ -97,7 +97,7 @@ def _joined(old: Folded | None, line: Line, told_us: int) -> Folded:
         ever(old.keep, last.keep, line.keep, (last.partial, line.partial)),
         ever(old.cloud, last.cloud, line.cloud, (last.partial, line.partial)),
     )
-    same = (held, keep, cloud) == (old.held, old.keep, old.cloud)
+    same = (held, keep, cloud) == (old.held, old.keep, old.cloud) and (line.partial or line.held == last.held)
     fuller = line.rows >= old.rows
     return Folded(
         replace(line, missing=last.missing) if line.partial else line,
