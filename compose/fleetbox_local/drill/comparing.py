@@ -125,6 +125,7 @@ async def shelf(store: Store, place: Place) -> Shelf:
     """Read everything that a place holds of the robot, payloads included."""
     records: dict[Key, Held] = {}
     numbers: dict[str, Counter[int]] = {}
+    seen: set[tuple[str, int]] = set()
     for cls in CLASSES:
         try:
             async for record in store.query(place.bucket(ROBOT, cls)):
@@ -132,7 +133,9 @@ async def shelf(store: Store, place: Place) -> Shelf:
                     continue
                 xxh = xxhash.xxh3_64_hexdigest(record.data)
                 records[cls, record.entry, record.time_us] = Held(len(record.data), xxh, record.labels)
-                numbers.setdefault(record.entry, Counter()).update(_numbers(record))
+                if (record.entry, record.time_us) not in seen:  # a copy rescued in `kept` is no second number
+                    numbers.setdefault(record.entry, Counter()).update(_numbers(record))
+                seen.add((record.entry, record.time_us))
         except NotFound:
             continue
     return Shelf(place.name, records, numbers)
