@@ -46,8 +46,18 @@ async def differences(scene: Scene) -> tuple[Difference, ...]:
     return compare([robot], edge, "edge", promised), compare([robot, edge], cloud, "cloud", promised)
 
 
+async def settled(scene: Scene, deadline_s: float = DEADLINE_S) -> list[str]:
+    """Wait until nothing is strange any more; return what still is at the deadline."""
+    started = time.monotonic()
+    while found := await strange(scene):
+        if time.monotonic() - started > deadline_s:
+            break
+        await asyncio.sleep(LOOK_S)
+    return [*found, *await _scalars(scene)]
+
+
 async def strange(scene: Scene) -> list[str]:
-    """Compare what is not a record: the streams beside the writer's, and the attachments of every stream."""
+    """Compare what the writer did not write: streams beside its own, and the attachments of every stream."""
     found = []
     for place in scene.places:
         async with Store.at(place) as store:
@@ -56,7 +66,7 @@ async def strange(scene: Scene) -> list[str]:
                 there = sum(key[1] == stream for key in held)
                 if there != wanted:
                     found.append(f"{place.name} holds {there} of {wanted} records of {stream}")
-    return [*found, *await _attachments(scene), *await _scalars(scene)]
+    return [*found, *await _attachments(scene)]
 
 
 async def _outstanding(scene: Scene, stores: dict[str, Store]) -> set[Key]:

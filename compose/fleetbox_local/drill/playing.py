@@ -69,7 +69,7 @@ def _faults(scene: Scene, scenario: Scenario, found: tuple[Difference, ...]) -> 
         if difference.repeated > scene.writer.kills * 5
     ]
     try:
-        faults += scene.run(closing.strange(scene))
+        faults += scene.run(closing.settled(scene))
     except FleetboxError as error:
         faults.append(error.message)
     return faults
