@@ -6,9 +6,9 @@ _OTHERWISE = "read the destination's log; the records stay queued at the source"
 _NEXT_STEPS = {
     0: "see that the destination is up and reachable; nothing is lost meanwhile",
     400: "raise the quota of bucket {bucket} at the destination or free space in it",
-    401: "put a valid token where the relay reads it; it is taken up without a restart",
+    401: "make a token the destination takes: fleetbox tokens rotate (--robot R, or --site S for a site's own)",
     403: "give the relay's token read and write on bucket {bucket} at the destination",
-    404: "create bucket {bucket} at the destination (fleetbox replicate apply does)",
+    404: "make bucket {bucket} at the destination again: fleetbox site provision --site S, S being that site",
     409: "look at both records of that time, delete the one that is wrong; each stays where it is until then",
     413: "let the destination, or the proxy before it, accept larger bodies",
     422: "one record's labels or size are refused; the destination's message names it",

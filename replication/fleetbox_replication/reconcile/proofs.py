@@ -76,9 +76,9 @@ class Proofs:
         self._records -= len(tally.times) if tally else 0
         self.heard(where)
 
-    def forget(self) -> None:
-        """Forget everything: the destination was started anew and may have lost what it had taken."""
-        for where in list(self._tallies):
+    def forget(self, bucket: str | None = None) -> None:
+        """Forget everything, or all of a bucket: the destination may have lost what it had taken."""
+        for where in [at for at in self._tallies if bucket in (None, at[0])]:
             self.drop(where)
 
     def drop_before(self, bucket: str, entry: str, time_us: int) -> None:

@@ -115,6 +115,7 @@ class Tender:
         name = hop.spec.name
         if self._means.refusing(hop.spec.dst_bucket) == 404:
             self._missing.add(name)
+            self._means.proofs.forget(hop.spec.dst_bucket)  # gone with the bucket before their minute was told
         elif name in self._missing:
             self._missing.discard(name)
             self._times.hasten("whole", name)
@@ -138,6 +139,7 @@ class Tender:
             start_us = here[stream].oldest_us - here[stream].oldest_us % MINUTE_US
             with state.change():
                 opened = state.doubt(hop.robot, (hop.cls, stream), start_us, FOR_EVER_US, now_us)
+            self._means.proofs.drop_before(spec.dst_bucket, stream, FOR_EVER_US)  # what came since is told by pages
             if opened:
                 log.warning("proven records are not at the destination any more", task=spec.name, stream=stream)
                 self._checker.hasten(hop)

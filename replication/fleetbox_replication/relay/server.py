@@ -220,6 +220,8 @@ class Relay:
             self._counters.refused("", "", 0, str(cut), self._clock.now_us())
             return refusal(503, str(cut))
         if reply.status >= 400 and not (request.method == "GET" and reply.status == 404):  # a 404 asks for a bucket
-            bucket = probed_bucket(request.raw_path)
-            self._counters.refused(bucket, "", reply.status, reply.message, self._clock.now_us())
+            bucket, status, message = probed_bucket(request.raw_path), reply.status, reply.message
+            if bucket and request.method == "POST" and status == 403:  # asked only after a 404: that is what holds it
+                status, message = 404, f"there is no bucket {bucket}, and the relay's token may not make it"
+            self._counters.refused(bucket, "", status, message, self._clock.now_us())
         return passed_back(reply)

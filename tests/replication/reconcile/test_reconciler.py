@@ -256,6 +256,26 @@ def test_a_wiped_entry_and_a_bucket_made_anew_are_filled_again(pair: Pairs) -> N
     asyncio.run(scene())
 
 
+def test_what_was_vouched_for_before_its_bucket_was_deleted_proves_nothing(pair: Pairs) -> None:
+    """Records stored, and deleted with their bucket before their minute is told, are brought again."""
+
+    async def scene() -> None:
+        async with pair() as p:
+            some = drafts(30)
+            await p.here.write(p.bucket(), some)
+            await p.make_tasks()
+            reconciler = p.reconciler()
+            reconciler.vouched(p.bucket(), "imu", _parts(some))
+            p.passage.refused[p.bucket()] = DeadLetter(p.bucket(), "imu", 0, 404, "no bucket", 1, 0, 0)
+            await reconciler.step()
+            p.passage.refused.clear()
+            await p.tell(p.here)
+            await reconciler.step()
+            assert await p.held(p.there) == _kept(p, some)
+
+    asyncio.run(scene())
+
+
 def test_a_lost_or_damaged_state_is_built_again(pair: Pairs, tmp_path: Path) -> None:
     """Without its file, or with rubbish in it, the pages of both ends tell everything once more, standings too."""
 
