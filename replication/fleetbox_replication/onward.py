@@ -11,7 +11,7 @@ from fleetbox.errors import AccessDenied
 from fleetbox.settings import Place, Uplink
 from fleetbox_replication.dead_letters import FILE, DeadLetters
 from fleetbox_replication.reconcile import Options, Reconciler, Route
-from fleetbox_replication.reconcile.state import Minute
+from fleetbox_replication.reconcile.minute import Minute
 from fleetbox_replication.relay import Pace, Relay, RelayOptions
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.secret_mark import while_secret
