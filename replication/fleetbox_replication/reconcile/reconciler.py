@@ -161,6 +161,8 @@ class Reconciler:
         if not known or not restarted:
             return
         self._means.proofs.forget()
+        for hop in self._hops.values():
+            self._times.hasten("whole", hop.spec.name)  # started on an empty disk, nothing old is left either
         now_us = self._means.options.now_us()
         with self._means.state.change():
             doubted = self._means.state.doubt_since(now_us - UNSURE_US, now_us)
