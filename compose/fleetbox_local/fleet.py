@@ -102,7 +102,9 @@ class LocalFleet:
             with _loop() as loop:
                 loop.run(provision_sites(settings, self._secrets))
                 if self._with_nodes:
-                    self._start_nodes()
+                    self._start_sites()
+                    loop.run(wait_for_tasks(settings, NODE_READY_S, sites_only=True))
+                    self._start_agents()  # last: what comes to a site before its task stands is passed on late
                     loop.run(wait_for_tasks(settings, NODE_READY_S))
             self._require_nodes()
         except BaseException:
@@ -172,16 +174,21 @@ class LocalFleet:
         for server in servers:
             server.wait_ready()
 
-    def _start_nodes(self) -> None:
+    def _start_sites(self) -> None:
         assert self.seating is not None
-        fleet = ("--fleet", str(self.fleet_file))
+        for site in (self.seating.edge, self.seating.cloud):
+            verb = ("site", "run", "--fleet", str(self.fleet_file), "--site", site.name)
+            self._node(f"{site.name} site", site.directory / "site.log", *verb)
+        self._wait_relays({f"{self.seating.edge.name} site": self.seating.edge.relay_port})
+
+    def _start_agents(self) -> None:
+        assert self.seating is not None
         for robot in self.seating.robots:
             config = str(robot.directory / "robot.toml")
             self._node(f"{robot.name} agent", robot.directory / "agent.log", "agent", "run", "--config", config)
-        for site in (self.seating.edge, self.seating.cloud):
-            self._node(f"{site.name} site", site.directory / "site.log", "site", "run", *fleet, "--site", site.name)
-        relays = {f"{robot.name} agent": robot.relay_port for robot in self.seating.robots}
-        relays[f"{self.seating.edge.name} site"] = self.seating.edge.relay_port
+        self._wait_relays({f"{robot.name} agent": robot.relay_port for robot in self.seating.robots})
+
+    def _wait_relays(self, relays: Mapping[str, int]) -> None:
         for name, port in relays.items():
             self.nodes[name].wait_ready(lambda port=port: _listens(port), NODE_READY_S)  # type: ignore[misc]
 

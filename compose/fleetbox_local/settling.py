@@ -13,10 +13,11 @@ OPEN = ("create", "update")
 POLL_S = 0.1  # the agents make their tasks within a second of their start
 
 
-async def wait_for_tasks(fleet: FleetSettings, timeout_s: float) -> None:
-    """Return once no place lacks a task; raise FleetboxError naming what is missing at the deadline."""
+async def wait_for_tasks(fleet: FleetSettings, timeout_s: float, *, sites_only: bool = False) -> None:
+    """Return once no place, or no site, lacks a task; raise FleetboxError naming what is missing at the deadline."""
     deadline = time.monotonic() + timeout_s
-    while lacking := [text for plan in await plan_fleet(fleet, sources(fleet)) for text in _lacks(plan)]:
+    places = [place for place in sources(fleet) if place.tier != "robot" or not sites_only]
+    while lacking := [text for plan in await plan_fleet(fleet, places) for text in _lacks(plan)]:
         if time.monotonic() > deadline:
             raise FleetboxError(
                 f"the hops did not get their tasks within {timeout_s:.0f} s: {'; '.join(lacking)}",

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -153,17 +153,18 @@ class Scene:
         self.link = self._held.enter_context(self._way_to_edge())
         config = self.directory / ROBOT / "robot.toml"
         config.write_text(_changed(config.read_text(encoding="utf-8"), self.link.url, self.setting.ring))
-        verbs = {
-            "agent": ("agent", "run", "--config", str(config)),
-            "edge": ("site", "run", "--fleet", str(self.local.fleet_file), "--site", "edge"),
-            "cloud": ("site", "run", "--fleet", str(self.local.fleet_file), "--site", "cloud"),
-        }
+        sites = ("site", "run", "--fleet", str(self.local.fleet_file), "--site")
+        self._start_nodes({"edge": (*sites, "edge"), "cloud": (*sites, "cloud")})
+        self.run(wait_for_tasks(self.fleet, READY_S, sites_only=True))  # what comes earlier is passed on late
+        self._start_nodes({"agent": ("agent", "run", "--config", str(config))})
+        self.run(wait_for_tasks(self.fleet, READY_S))
+
+    def _start_nodes(self, verbs: Mapping[str, tuple[str, ...]]) -> None:
         for name, verb in verbs.items():
             self.nodes[name] = Child(Command(name, (sys.executable, "-c", MAIN, *verb), self.directory / f"{name}.log"))
             self.nodes[name].start()
         for name in verbs:
             self.start_node(name)
-        self.run(wait_for_tasks(self.fleet, READY_S))
 
     def _way_to_edge(self) -> Link:
         port = self.edge.port
