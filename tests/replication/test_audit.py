@@ -14,7 +14,7 @@ from conftest import StoreServer
 
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.cli.root import root
-from fleetbox.errors import AccessDenied, NotFound, Unreachable
+from fleetbox.errors import AccessDenied, InputError, NotFound, Unreachable
 from fleetbox.ledger import MINUTE_US, Count, Drop, Line, Page, Span, Standing, count_of, minute_of, write_page
 from fleetbox.naming import CLASSES
 from fleetbox.records import Draft, Head
@@ -344,6 +344,14 @@ def test_programs_get_every_term_as_an_integer(told: Rig) -> None:
         rest = sum(row["refused"].values()) + sum(row["lost"].values()) + row["waiting"] + row["unexplained"]
         assert row["selected"] == row["arrived"] + rest
     assert set(found["until_us"]["r1"]) == {"r1", "edge", "cloud"}
+
+
+def test_a_time_without_length_is_said() -> None:
+    """An empty range is blamed on the option that gave it."""
+    for words, blamed in ((["--last", "0s"], "--last must"), (["--start", "2000000", "--stop", "1000000"], "--start")):
+        found = CliRunner().invoke(root, ["audit", *words], standalone_mode=False)
+        assert isinstance(found.exception, InputError)
+        assert str(found.exception.message).startswith(blamed)
 
 
 def test_one_tier_is_asked_alone(told: Rig) -> None:

@@ -89,6 +89,8 @@ def _range(last: str | None, start: str | None, stop: str | None, now_us: int) -
         raise InputError("--last and --start both say where to begin", "give one of them")
     stop_us = parse_time(stop, now_us) if stop else now_us
     start_us = parse_time(start, now_us) if start else max(0, stop_us - parse_duration(last or LAST))
+    if start is None and start_us >= stop_us:
+        raise InputError("--last must be longer than 0s", f"leave it out for the last {LAST}, or give 10min, 2h, 7d")
     if start_us >= stop_us:
         raise InputError("--start lies behind --stop", "swap them")
     return start_us, stop_us
