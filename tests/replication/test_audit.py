@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from conftest import StoreServer
 
 from fleetbox.blobs import BucketSpec, Store
+from fleetbox.checks import Check
 from fleetbox.cli.root import root
 from fleetbox.errors import AccessDenied, InputError, NotFound, Unreachable
 from fleetbox.ledger import MINUTE_US, Count, Drop, Line, Page, Span, Standing, count_of, minute_of, write_page
@@ -20,7 +21,7 @@ from fleetbox.naming import CLASSES
 from fleetbox.records import Draft, Head
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, load_fleet
-from fleetbox_replication.audit import Books, audit, gathering
+from fleetbox_replication.audit import Books, audit, checks, gathering
 
 NOW_US = minute_of(1_790_000_040_000_000) + 30_000_000
 START_US = minute_of(NOW_US) - 30 * MINUTE_US
@@ -195,6 +196,21 @@ def test_a_minute_that_differs_is_listed_at_both_ends(rig: Rig) -> None:
     (row,) = [row for row in books.rows if row.hop == "edge"]
     assert (row.selected, row.arrived, row.waiting, row.unexplained) == (6, 3, 2, 1)
     assert books.exit_code == 3
+
+
+def test_what_has_gone_from_both_ends_fails_the_checks(rig: Rig) -> None:
+    """The pages alone would call it waiting; `doctor` lists and says what `audit` says."""
+
+    async def told() -> list[Check]:
+        first_us = minute_of(NOW_US) - 9 * MINUTE_US
+        for place in ("r1", "edge"):
+            await rig.write(place, "imu", [first_us + at for at in (0, 1, 2)], "1")
+        await rig.tell("r1", line("imu", 9, 5, 5))
+        await rig.tell("edge", line("imu", 9, 3, 3))
+        return await checks.books(rig.fleet, "r1", lambda: NOW_US)
+
+    (check,) = asyncio.run(told())
+    assert (check.verdict, check.text) == ("FAIL", "2 records unexplained")
 
 
 def test_rescued_records_have_arrived(rig: Rig) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from fleetbox.errors import FleetboxError, NotFound
-from fleetbox.ledger import Key, Ledger, Page, entry_of, minute_of, read_pages
+from fleetbox.ledger import MINUTE_US, Key, Ledger, Page, entry_of, minute_of, read_pages
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Place, Tier
 from fleetbox_replication.audit.books import Listings, Range, close, minutes
@@ -15,7 +15,7 @@ from fleetbox_replication.audit.hops import Hop, hops_of
 from fleetbox_replication.audit.listing import End, list_ends, open_lines
 from fleetbox_replication.audit.reaching import Reached
 from fleetbox_replication.audit.rows import Row
-from fleetbox_replication.audit.settling import Listing
+from fleetbox_replication.audit.settling import GRACE_US, Listing
 
 LISTED_MINUTES = 300  # of a hop whose ends differ and of which no reconciler has spoken: 10,000 heads or so
 
@@ -59,12 +59,18 @@ class RobotBooks:
         """Return the rows, and how far each place's pages reach in µs."""
         await self.read()
         until_us = dict(self.ledger.until_us)
-        listings: Listings = {}
         if self._question.live:
             for asked in self._asked:
                 await self._list_open(asked)
-            listings = {at: found for hop in self.hops for at, found in (await self._list_differing(hop)).items()}
-        return close(self.ledger, self.hops, replace(self.meant, listings=listings)), until_us
+            await self.look(LISTED_MINUTES, grace_us=0)
+        return close(self.ledger, self.hops, self.meant), until_us
+
+    async def look(self, limit: int, grace_us: int = GRACE_US) -> None:
+        """List both ends of each hop in up to so many minutes that are over for `grace_us` and differ; see `meant`."""
+        listings: Listings = {
+            at: found for hop in self.hops for at, found in (await self._list_differing(hop, limit, grace_us)).items()
+        }
+        self.meant = replace(self.meant, listings=listings)
 
     def _last_site(self) -> str | None:
         """Return the site that the books end at: the only one asked, else the last of the route."""
@@ -103,12 +109,14 @@ class RobotBooks:
             return
         self.ledger.add(Page(place.name, self._robot, self._question.now_us, lines))
 
-    async def _list_differing(self, hop: Hop) -> dict[tuple[str, Key], Listing]:
+    async def _list_differing(self, hop: Hop, limit: int, grace_us: int) -> dict[tuple[str, Key], Listing]:
         """List both ends of a hop where they differ and no reconciler has spoken since, the newest minutes first."""
         source, there = self._end(hop.source), self._end(hop.site)
         if source is None or there is None:
             return {}
-        keys = sorted(self._differing(hop), key=lambda key: -key[2])[:LISTED_MINUTES]
+        over_us = self._question.now_us - grace_us - MINUTE_US if grace_us else self._question.stop_us
+        differing = [key for key in self._differing(hop) if key[2] <= over_us]
+        keys = sorted(differing, key=lambda key: -key[2])[:limit]
         try:
             listed = await list_ends(source, there, keys, lambda key: hop.reach(key[0], key[1]))
         except FleetboxError:
