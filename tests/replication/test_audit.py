@@ -296,6 +296,21 @@ def test_an_unknown_robot_is_said(rig: Rig) -> None:
         asyncio.run(rig.books(site="nowhere"))
 
 
+def test_a_stream_that_nobody_knows_is_said(rig: Rig) -> None:
+    """A selector that chooses no stream raises, naming what is there; one whose records are of another day does not."""
+
+    async def told() -> None:
+        await rig.write("r1", "imu/raw", [START_US - 60 * MINUTE_US], "1")
+        with pytest.raises(NotFound) as raised:
+            await rig.books(Selector.parse("r1/imu/row"))
+        assert "imu/raw" in (raised.value.next_step or "")
+        assert (await rig.books(Selector.parse("r1/imu/raw"))).rows == ()
+        await rig.tell("r1", line("gone", 9, 3))
+        assert [row.stream for row in (await rig.books(Selector.parse("r1/gone"))).rows] == ["gone"]
+
+    asyncio.run(told())
+
+
 def test_drops_missing_and_holes_stand_beside(rig: Rig) -> None:
     """A hole that a drop names is dropped; one that nothing names is a gap, and no gap is forgiven."""
     session = "20260101t000000-abcd"

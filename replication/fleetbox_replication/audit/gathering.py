@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from fleetbox.errors import FleetboxError, NotFound, StoreRefused
 from fleetbox.selectors import Selector, is_glob, matches_glob
 from fleetbox.settings import FleetSettings, Tier
+from fleetbox_replication.audit.matching import none_chosen, streams_beside
 from fleetbox_replication.audit.one_robot import Question, RobotBooks, asked_of
 from fleetbox_replication.audit.reaching import Reached
 from fleetbox_replication.audit.rows import Books, Row, Unreached, worst_first
@@ -38,18 +39,23 @@ async def audit(
     Every entry of pages is read where it was written if that place answers, else at the next site on the way. With
     `tier` or `site` only that place is asked, which sees the hops up to itself. Many robots are shared out among
     `processes`: a robot's day takes a second of one core. Raises NotFound for a selector that names no robot of the
-    fleet, Unreachable or AccessDenied when no place answered at all.
+    fleet or no stream that is held or told of, Unreachable or AccessDenied when no place answered at all.
     """
     question = Question(selector, start_us, stop_us, now_us, tier, site, live)
     async with Reached() as reached:
         robots = await robots_of(fleet, question, reached)
         reached.require_any()
+        beside = await streams_beside(fleet, question, reached, robots)
         shares = min(processes, len(robots) // ROBOTS_A_PROCESS)
         if shares <= 1:
             found = await _closed(fleet, question, reached, robots)
             reached.require_any()
-            return _bound(question, found, reached.unreached)
-    return await _shared_out(fleet, question, [robots[at::shares] for at in range(shares)])
+            books = _bound(question, found, reached.unreached)
+    if shares > 1:
+        books = await _shared_out(fleet, question, [robots[at::shares] for at in range(shares)])
+    if beside and not books.rows:
+        raise none_chosen(selector, beside)
+    return books
 
 
 async def _closed(fleet: FleetSettings, question: Question, reached: Reached, robots: Sequence[str]) -> list[_Found]:
