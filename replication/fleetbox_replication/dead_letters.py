@@ -54,7 +54,7 @@ class DeadLetter:
     @property
     def next_step(self) -> str:
         """Return what ends the refusal."""
-        return next_step(self.status, self.bucket)
+        return next_step(self.status, self.bucket, self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class LetterGroup:
     @property
     def next_step(self) -> str:
         """Return what ends the refusal."""
-        return next_step(self.status, self.bucket)
+        return next_step(self.status, self.bucket, self.message)
 
 
 class DeadLetters:

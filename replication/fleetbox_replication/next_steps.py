@@ -16,8 +16,12 @@ _NEXT_STEPS = {
     500: "read the destination's log; a storage limit answers 500 too",
     507: "free disk space at the destination",
 }
+_BEING_REMOVED = "being deleted"  # the engine answers 409 for this too
+_WAIT = "wait: bucket {bucket}, or an entry of it, is being removed at the destination; its site makes it again"
 
 
-def next_step(status: int, bucket: str) -> str:
-    """Return what ends a refusal with this status; 0 stands for no answer."""
+def next_step(status: int, bucket: str, message: str = "") -> str:
+    """Return what ends a refusal with this status and the destination's message; 0 stands for no answer."""
+    if status == 409 and _BEING_REMOVED in message:
+        return _WAIT.format(bucket=bucket)
     return _NEXT_STEPS.get(status, _OTHERWISE).format(bucket=bucket)

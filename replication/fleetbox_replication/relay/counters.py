@@ -30,7 +30,7 @@ class Refusal:
     @property
     def next_step(self) -> str:
         """Return what ends the refusal."""
-        return next_step(self.status, self.bucket)
+        return next_step(self.status, self.bucket, self.message)
 
 
 class RelayCounters:
