@@ -68,7 +68,7 @@ async def sweep(
     if found:
         await sleep(SETTLE_S)
     for listed in found:
-        again = await _look_again(ends, listed, bounds)
+        again = await look_again(ends, listed, bounds)
         difference = again.difference
         swept.forgotten += len(difference.missing) + len(difference.wrong)
         swept.conflicts += len(difference.conflicts)
@@ -77,7 +77,7 @@ async def sweep(
     return swept
 
 
-async def _look_again(ends: Ends, listed: Listed, bounds: Bounds) -> Listed:
+async def look_again(ends: Ends, listed: Listed, bounds: Bounds) -> Listed:
     """List both ends once more, over what differed only."""
     differed = listed.difference.all()
     start_us, stop_us = differed[0].time_us, differed[-1].time_us + 1

@@ -27,6 +27,7 @@ from fleetbox_replication.reconcile.listing import (
     list_both,
     windows,
 )
+from fleetbox_replication.reconcile.patience import Patience
 from fleetbox_replication.reconcile.payloads import with_payloads
 
 TORN = 425
@@ -45,6 +46,7 @@ class Question:
     stop_us: int = FOR_EVER_US
     deep: bool = False
     repair: bool = False
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ async def _verify_stream(ends: Ends, hop: Hop, info: EntryInfo, question: Questi
     found = Found(hop.place, hop.site, hop.robot, hop.cls, info.name)
     for start_us, stop_us in windows(info, question.start_us, question.stop_us):
         listed = await list_both(ends, info.name, start_us, stop_us, bounds)
+        listed = await question.patience.settled(ends, listed, bounds)
         if question.deep:
             listed = await with_payloads(ends, listed)
         differs = listed.difference
