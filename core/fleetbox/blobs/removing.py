@@ -28,7 +28,7 @@ class Remover:
 
     async def remove(self, bucket: str, entry: str, times_us: Sequence[int]) -> int:
         """Remove records of one entry; return how many were there. Raises StoreRefused if one could not be removed."""
-        async with self._turns.alone((bucket, entry)):
+        async with self._turns.removing((bucket, entry)):
             return await self._remove(bucket, entry, times_us)
 
     async def remove_idle(self, bucket: str, entry: str, times_us: Sequence[int]) -> bool:

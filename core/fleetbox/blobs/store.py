@@ -68,12 +68,13 @@ class Store:
         name: str = "store",
         clock: Clock | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
+        turns_in: Path | None = None,  # where processes that write to the same entries take turns
     ) -> None:
         self.url = url.rstrip("/")
         self.name = name
         self._wire = Wire(url, token, timeout_s=timeout_s, ca_file=ca_file, name=name)
         self._reader = Reader(self._wire)
-        turns = Turns()
+        turns = Turns(turns_in)
         self._access = Access(self._wire, self._reader, Remover(self._wire, self._reader, turns), turns)
         self._writer = Writer(self._access, monotonic_s)
         self._attachments = Attachments(self._reader, self._writer, self.entries, (clock or Clock()).now_us)

@@ -26,7 +26,7 @@ async def write_stream(access: Access, head: Head, parts: AsyncIterator[bytes]) 
     source = _Parts(parts, head.size)
     try:
         async with (
-            access.turns.sharing({(head.bucket, head.entry)}),
+            access.turns.writing({(head.bucket, head.entry)}),
             access.wire.call(
                 "POST",
                 f"/b/{head.bucket}/{head.entry}",

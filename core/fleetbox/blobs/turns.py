@@ -1,57 +1,79 @@
-"""Keep a removal apart from the writes of its entry, as far as they pass through this process.
+"""Let one write or removal at a time have an entry: two at once spoil each other in the engine (1.21.4, measured).
 
-The engine moves what stays in a block to the file's front, but a write that is under way goes on where it began: six
-of ten records answered 200 with wrong bytes after a neighbour was removed while they were on their way (1.21.4).
+Three writers side by side on one entry, nobody killed: 16 of 5,750 records answered with 200 hold wrong bytes, one or
+two are not there at all, and now and then the entry stands still for a minute. One after the other: none. A removal
+beside a write does the same: the engine moves what stays in a block, but the write goes on where it began.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from fleetbox.blobs.turnstile import Turnstile
 
 Key = tuple[str, str]  # bucket, entry
 
 
 class Turns:
-    """Let any number of writes share an entry, and a removal have it alone; a removal that waits holds writes back."""
+    """Give entries to one task at a time; with a folder also to one process (or Store) at a time, by bucket."""
 
-    def __init__(self) -> None:
-        self._writing: Counter[Key] = Counter()
-        self._alone: set[Key] = set()
+    def __init__(self, folder: Path | None = None) -> None:
+        self._taken: set[Key] = set()
+        self._removing: set[Key] = set()  # a removal that waits goes before further writes
         self._changed = asyncio.Event()
+        self._folder = folder
+        self._stiles: dict[str, Turnstile] = {}
 
     def busy(self, key: Key) -> bool:
         """Tell whether a removal would have to wait."""
-        return self._writing[key] > 0 or key in self._alone
+        return key in self._taken or key in self._removing
 
     @asynccontextmanager
-    async def sharing(self, keys: Iterable[Key]) -> AsyncIterator[None]:
-        """Hold entries for a write."""
-        held = frozenset(keys)
-        while held & self._alone:
+    async def writing(self, keys: Iterable[Key]) -> AsyncIterator[None]:
+        """Hold entries of one bucket for a write."""
+        wanted = frozenset(keys)
+        while wanted & (self._taken | self._removing):
             await self._changed.wait()
-        self._writing.update(held)
-        try:
+        async with self._holding(wanted):
             yield
-        finally:
-            self._writing -= Counter(held)
-            self._tell()
 
     @asynccontextmanager
-    async def alone(self, key: Key) -> AsyncIterator[None]:
-        """Hold one entry for a removal, once the writes to it have come to their end."""
-        while key in self._alone:
+    async def removing(self, key: Key) -> AsyncIterator[None]:
+        """Hold one entry for a removal, once the write to it has come to its end."""
+        while key in self._removing:
             await self._changed.wait()
-        self._alone.add(key)
+        self._removing.add(key)
         try:
-            while self._writing[key]:
+            while key in self._taken:
                 await self._changed.wait()
-            yield
+            async with self._holding(frozenset({key})):
+                yield
         finally:
-            self._alone.discard(key)
+            self._removing.discard(key)
             self._tell()
+
+    @asynccontextmanager
+    async def _holding(self, keys: frozenset[Key]) -> AsyncIterator[None]:
+        self._taken |= keys
+        try:
+            async with AsyncExitStack() as stack:
+                for bucket in {bucket for bucket, _ in keys}:
+                    if (stile := self._stile(bucket)) is not None:
+                        await stack.enter_async_context(stile.passing())
+                yield
+        finally:
+            self._taken -= keys
+            self._tell()
+
+    def _stile(self, bucket: str) -> Turnstile | None:
+        if self._folder is None:
+            return None
+        if bucket not in self._stiles:
+            self._stiles[bucket] = Turnstile(self._folder, bucket)
+        return self._stiles[bucket]
 
     def _tell(self) -> None:
         """Wake all who wait; who comes later waits for the next change."""

@@ -95,7 +95,7 @@ class Writer:
         what = f"write {len(batch)} records to bucket {bucket}"
         try:
             async with (
-                self._turns.sharing({(bucket, draft.entry) for draft in batch}),
+                self._turns.writing({(bucket, draft.entry) for draft in batch}),
                 self._wire.call(
                     "POST", f"/io/{bucket}/write", what, headers=headers, data=_body(batch), upload_bytes=size
                 ) as answer,
