@@ -17,12 +17,13 @@ from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.duties import Duties
 from fleetbox_edge.leftovers import Leftovers
 from fleetbox_edge.parcels import Gone
+from fleetbox_edge.ports import Hooks
 from fleetbox_edge.schemas import Schemas
 from fleetbox_edge.selection import labels_at_write
 from fleetbox_edge.session import Session
 from fleetbox_edge.store_disk import StoreDisk
 from fleetbox_edge.telling import Teller
-from fleetbox_edge.writer import Hooks, Writer
+from fleetbox_edge.writer import Writer
 from fleetbox_replication.census import Touches
 
 log = structlog.get_logger()
@@ -38,7 +39,7 @@ class Agent:
 
     def __init__(self, settings: RobotSettings, session: Session, *, duties: bool) -> None:
         self._settings, self._session = settings, session
-        self.door = RobotDoor(settings.place())
+        self.door = RobotDoor(settings.place(), settings.state / "turns")
         self.schemas = Schemas(self.door, settings.robot, session.bound_us)
         self.writer = Writer(session, self.door, settings.robot, self._hooks())
         self.teller = Teller(session, self.door, settings.robot)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fleetbox.blobs import Store
 from fleetbox.quotas import bucket_spec
 from fleetbox.settings import Place
@@ -12,8 +14,9 @@ TIMEOUT_S = 10.0  # the store is on this machine; what takes longer is stuck
 class RobotDoor:
     """Hold the client of a robot's store; use it from one event loop."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, turns_in: Path | None = None) -> None:
         self.place = place
+        self._turns_in = turns_in  # where the robot's processes take turns at a bucket
         self._token = ""
         self._store: Store | None = None
 
@@ -22,7 +25,9 @@ class RobotDoor:
         """Return the client; raises AccessDenied when the settings' token cannot be read."""
         if self._store is None:
             self._token = self.place.current_token()
-            self._store = Store(self.place.url, self._token, timeout_s=TIMEOUT_S, name=self.place.name)
+            self._store = Store(
+                self.place.url, self._token, timeout_s=TIMEOUT_S, name=self.place.name, turns_in=self._turns_in
+            )
         return self._store
 
     async def renew(self) -> None:

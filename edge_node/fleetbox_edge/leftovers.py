@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +21,7 @@ from fleetbox.naming import Class
 from fleetbox_edge.drops import SUFFIX, read_drops
 from fleetbox_edge.numbers import Numbers
 from fleetbox_edge.parcels import Parcel
+from fleetbox_edge.ports import Door
 from fleetbox_edge.pruning import Pruner
 from fleetbox_edge.replay import Rebuilder
 from fleetbox_edge.session import Session
@@ -27,7 +29,6 @@ from fleetbox_edge.spool import LEAST_VALUABLE_FIRST
 from fleetbox_edge.spool.spool import lock_folder, spool_folders
 from fleetbox_edge.spooled import Index, Key, read_index
 from fleetbox_edge.suspects import Suspect, Suspects
-from fleetbox_edge.writer import Door
 
 log = structlog.get_logger()
 
@@ -35,6 +36,14 @@ AHEAD_BYTES = 32_000_000  # what is read from a spool before the store has it: m
 POLL_S = 0.05
 AGAIN_S = 1.0  # a store that does not answer now is asked again what it has
 STALE_S = 60.0  # making a spool folder takes milliseconds: an older one without its name was never finished
+
+
+@dataclass(slots=True)
+class _Fed:
+    """Remember what was handed to the writer of one class of a folder, and what was met on the way."""
+
+    suspects: Suspects
+    parcels: list[Parcel] = field(default_factory=list)
 
 
 class Leftovers:
@@ -50,6 +59,8 @@ class Leftovers:
         self._root = session.spool.folder.parent
         self._pruner = Pruner(session)
         self._unreadable: set[Path] = set()  # folders that the disk would not give back
+        self._waiting: dict[Path, int] = {}  # folders that nobody has begun to read, and their locks
+        self._reading = asyncio.Lock()
         self._ahead: list[Parcel] = []
         self._ahead_bytes = 0
 
@@ -58,23 +69,38 @@ class Leftovers:
 
         Raises OSError when a folder could not be read; the others are done then, and it is left alone from now on.
         """
-        held = {folder: fd for folder in self._dead() if (fd := lock_folder(folder)) is not None}
-        failed: OSError | None = None
+        self._waiting = {folder: fd for folder in self._dead() if (fd := lock_folder(folder)) is not None}
+        failed: list[OSError] = []
         try:
-            while held:
-                folder = next(iter(held))
-                await asyncio.to_thread(self._pruner.prune, list(held))  # a crash loop fills no disk
-                try:
-                    await self._replay(folder)
-                except OSError as error:
-                    self._unreadable.add(folder)
-                    failed = error
-                os.close(held.pop(folder))
+            async with asyncio.TaskGroup() as group:
+                for folder in self._waiting:
+                    group.create_task(self._see_through(folder, failed))
         finally:
-            for fd in held.values():
+            for fd in self._waiting.values():
                 os.close(fd)
-        if failed is not None:
-            raise failed
+        if failed:
+            raise failed[0]
+
+    async def _see_through(self, folder: Path, failed: list[OSError]) -> None:
+        """Read a folder when it is its turn; what waits for the store, or to be healed there, holds up no other."""
+        async with self._reading:
+            await asyncio.to_thread(self._pruner.prune, list(self._waiting))  # a crash loop fills no disk
+            fd = self._waiting.pop(folder)
+            try:
+                drops = await self._drops(folder)
+                fed = [await self._feed(folder, cls, drops) for cls in reversed(LEAST_VALUABLE_FIRST)]
+            except OSError as error:
+                self._unreadable.add(folder)
+                failed.append(error)
+                os.close(fd)
+                return
+        try:
+            await self._finish(folder, fed, drops)
+        except OSError as error:
+            self._unreadable.add(folder)
+            failed.append(error)
+        finally:
+            os.close(fd)
 
     def _dead(self) -> list[Path]:
         """Return the folders that may be a dead process's; remove those that were never finished."""
@@ -84,21 +110,21 @@ class Leftovers:
         skipped = {self._session.spool.folder, *self._unreadable}
         return [folder for folder in spool_folders(self._root) if folder not in skipped]
 
-    async def _replay(self, folder: Path) -> None:
-        drops = await self._drops(folder)
-        for cls in reversed(LEAST_VALUABLE_FIRST):  # events and logs first: small, and worth most
-            suspects = await self._feed(folder, cls, drops)
-            await self._settled(0)
-            for place in suspects.places:
+    async def _finish(self, folder: Path, fed: list[_Fed], drops: list[tuple[Drop, bool]]) -> None:
+        """Wait for the store, name what was lost, and remove the folder."""
+        for part in fed:
+            await _settled(part.parcels)
+            for place in part.suspects.places:
                 self.damaged += 1
-                log.warning("part of a spool cannot be read", where=str(place), cls=cls)
-            for suspect in suspects.found():
+                log.warning("part of a spool cannot be read", where=str(place), cls=part.suspects.cls)
+            for suspect in part.suspects.found():
                 await self._judge(suspect)
         with self._session.lock:
             self._session.outbox.drops.adopt(drop for drop, told in drops if not told)
         await asyncio.to_thread(shutil.rmtree, folder)
 
-    async def _feed(self, folder: Path, cls: str, drops: list[tuple[Drop, bool]]) -> Suspects:
+    async def _feed(self, folder: Path, cls: str, drops: list[tuple[Drop, bool]]) -> _Fed:
+        """Hand a class's records to the writer; events and logs come first: small, and worth most."""
         paths = await _files(folder, f"{cls}-*.seg")
         index = Index()
         for path in paths:
@@ -106,32 +132,34 @@ class Leftovers:
         dropped: dict[Key, Numbers] = {}
         for drop, _ in drops:
             dropped.setdefault((drop.session, drop.stream), Numbers()).add(drop.first, drop.first + drop.rows)
-        suspects = Suspects(index, cls, dropped)
-        rebuilder = Rebuilder(index, cls, self._session.bound_us, suspects)
+        fed = _Fed(Suspects(index, cls, dropped))
+        rebuilder = Rebuilder(index, cls, self._session.bound_us, fed.suspects)
         for path in paths:
-            await self._put(await asyncio.to_thread(_records, rebuilder, path, await _read(path)))
-        await self._put(list(rebuilder.finish()))
-        return suspects
+            await self._put(fed, await asyncio.to_thread(_records, rebuilder, path, await _read(path)))
+        await self._put(fed, list(rebuilder.finish()))
+        return fed
 
     async def _drops(self, folder: Path) -> list[tuple[Drop, bool]]:
         return [item for path in await _files(folder, f"*{SUFFIX}") for item in read_drops(await _read(path))]
 
-    async def _put(self, parcels: Iterable[Parcel]) -> None:
+    async def _put(self, fed: _Fed, parcels: Iterable[Parcel]) -> None:
         for parcel in parcels:
+            parcel.again = True
             if self._ahead_bytes > AHEAD_BYTES:
-                await self._settled(AHEAD_BYTES // 2)
+                await self._catch_up()
             with self._session.lock:
                 self._session.outbox.put(parcel)
             self.replayed += parcel.count
             self._ahead_bytes += parcel.size
             self._ahead.append(parcel)
+            fed.parcels.append(parcel)
 
-    async def _settled(self, most_bytes: int) -> None:
-        """Wait until the store has all but so many bytes of what was read."""
+    async def _catch_up(self) -> None:
+        """Wait until the store has half of what was read."""
         while True:
             self._ahead = [left for parcel in self._ahead if (left := parcel.unsettled())]
             self._ahead_bytes = sum(parcel.size for parcel in self._ahead)
-            if not self._ahead or self._ahead_bytes < most_bytes:
+            if self._ahead_bytes < AHEAD_BYTES // 2:
                 return
             await asyncio.sleep(POLL_S)
 
@@ -168,6 +196,14 @@ class Leftovers:
                 return found
             except FleetboxError:
                 await asyncio.sleep(AGAIN_S)
+
+
+async def _settled(parcels: Iterable[Parcel]) -> None:
+    """Wait until the store has them all, or they are counted as lost."""
+    left = [parcel for parcel in parcels if parcel.unsettled()]
+    while left:
+        await asyncio.sleep(POLL_S)
+        left = [parcel for parcel in left if parcel.unsettled()]
 
 
 async def _files(folder: Path, glob: str) -> list[Path]:

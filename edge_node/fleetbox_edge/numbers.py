@@ -32,6 +32,11 @@ class Numbers:
         return sum(end - first for first, end in self._ranges)
 
     @property
+    def first(self) -> int:
+        """Return the first number, 0 for none."""
+        return self._ranges[0][0] if self._ranges else 0
+
+    @property
     def end(self) -> int:
         """Return the number behind the last, 0 for none."""
         return self._ranges[-1][1] if self._ranges else 0

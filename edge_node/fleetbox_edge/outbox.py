@@ -97,6 +97,7 @@ class Outbox:
         """Note that a parcel is off the wire and not acknowledged."""
         if parcel.state == "sending":
             parcel.state = "taken"
+            parcel.again = True
             if parcel.doomed:
                 self.lose(parcel, parcel.doomed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,10 +13,11 @@ from fleetbox.labels import Labels
 from fleetbox.records import Draft
 from fleetbox_edge.packing import Shape, count_rows, first_time, merge, row_time
 from fleetbox_edge.spool import HEADER, Segment
+from fleetbox_edge.spool.frames import payload_at
 
 
 class Gone(Exception):
-    """Say that the spool had to give up what a parcel was to be read from."""
+    """Say that the spool cannot give a parcel back: it had to give it up, or the disk damaged it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Parcel:
     held: int = 0  # bytes of memory it is charged for
     state: str = "waiting"  # -> taken -> sending (and back to taken) -> done | lost
     doomed: str = ""  # why the spool gave it up while it was being sent: it is lost unless that succeeds
+    again: bool = False  # somebody may have begun to send it before: a cut attempt can hide it from queries
+    torn: bool = False  # the store holds half of it, from a writer that was killed: to be healed when that is old
     rest: Parcel | None = None  # rows that the store's own, shorter copy lacks: sent as a parcel of their own
     probe: tuple[int, int, int] | None = None  # (key, seq, rows) of a chunk it was part of, before rows were damaged
 
@@ -113,9 +117,10 @@ class Parcel:
         try:
             with segment.path.open("rb") as file:
                 file.seek(offset)
-                _, size, _ = HEADER.unpack(file.read(HEADER.size))
-                body: Any = msgpack.unpackb(file.read(size))[-1]
-        except (OSError, ValueError) as error:
+                head = file.read(HEADER.size)
+                payload = payload_at(head + file.read(HEADER.unpack(head)[1]))
+                body: Any = msgpack.unpackb(payload)[-1] if payload else None
+        except (OSError, ValueError, struct.error) as error:
             raise Gone from error
         if not isinstance(body, bytes):
             raise Gone

@@ -8,7 +8,7 @@ from typing import Any
 from fleetbox import chunks
 from fleetbox.errors import FleetboxError
 from fleetbox_edge.parcels import Parcel
-from fleetbox_edge.writer import Door
+from fleetbox_edge.ports import Door
 
 KEY = "schema"
 LOOK_S = 0.5  # schemas change when a stream begins, and hardly ever after

@@ -20,6 +20,7 @@ from fleetbox_edge.spool.heads import boot_id, read_head
 UNREADABLE = (ValueError, TypeError, IndexError, KeyError, AttributeError)  # a whole frame that makes no sense
 
 _ROW_FIELDS, _UNIT_FIELDS = 4, 11
+LONGEST_US = 60_000_000  # the longest that a chunk may be open
 
 Key = tuple[str, str]  # session, stream
 
@@ -140,7 +141,7 @@ def is_needed(index: Index, part: Part) -> bool:
 
 def guess(index: Index, cls: str, data: bytes) -> Part | None:
     """Return what a damaged frame most likely held, without its bytes, as far as its head can still be read."""
-    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    unpacker = msgpack.Unpacker(max_buffer_size=0, unicode_errors="replace", strict_map_key=False)
     unpacker.feed(data)
     with suppress(msgpack.UnpackException, *UNREADABLE):
         length = unpacker.read_array_header()
@@ -148,11 +149,16 @@ def guess(index: Index, cls: str, data: bytes) -> Part | None:
         if length == _ROW_FIELDS:
             number, seq, time_us = fields
             shape, address = index.shapes[number]
-            return Part(address, shape, seq, 1, time_us, time_us, b"")
-        if length == _UNIT_FIELDS and fields[0] in ("cols", "unit"):
+            if isinstance(seq, int) and isinstance(time_us, int) and min(seq, time_us) >= 0:
+                return Part(address, shape, seq, 1, time_us, time_us, b"")
+        if length == _UNIT_FIELDS:
             kind, session, stream, type_name, content_type, labels, seq, rows, start_us, stop_us = fields
             address = Address(session, cls, stream, type_name, content_type, labels)
-            if all(isinstance(number, int) and number >= 0 for number in (seq, rows, start_us, stop_us)):
+            texts = all(isinstance(text, str) for text in (session, stream))
+            numbers = all(isinstance(number, int) and number >= 0 for number in (seq, rows, start_us, stop_us))
+            if texts and numbers:
+                rows = min(rows, 1) if stop_us == start_us else rows  # rows of one chunk differ in their stamps
+                stop_us = stop_us if 0 <= stop_us - start_us <= LONGEST_US else start_us
                 return Part(address, None, seq, rows, start_us, stop_us, b"", whole=kind == "unit")
     return None
 

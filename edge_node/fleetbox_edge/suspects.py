@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fleetbox.errors import InputError
+from fleetbox.naming import check_stream
 from fleetbox_edge.numbers import Numbers
 from fleetbox_edge.spool import Stretch
-from fleetbox_edge.spooled import Index, Key, guess
+from fleetbox_edge.spooled import Index, Key, Part, guess
 
 DAMAGED = "damaged frame"
 MISSING = "not in the spool"  # a hole in the numbers, and no damage near it
@@ -49,7 +52,8 @@ class _Track:
 
     time_us: int  # of the newest frame
     seen: Numbers = field(default_factory=Numbers)
-    places: int = 0  # how many there were when its newest frame was met
+    places: int = 0  # how many damaged ones there were when its newest frame was met
+    places_before: int = 0  # and when its first was
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Suspects:
     """Be told, in the order of the files, of every frame and every damage of one class; then tell what is missing."""
 
     def __init__(self, index: Index, cls: str, dropped: dict[Key, Numbers]) -> None:
-        self._index, self._cls, self._dropped = index, cls, dropped
+        self._index, self.cls, self._dropped = index, cls, dropped
         self._tracks: dict[Key, _Track] = {}
         self._holes: dict[Key, list[_Hole]] = {}
         self._places: list[Place] = []
@@ -84,7 +88,7 @@ class Suspects:
         """Take note of a whole frame that holds the numbers [first, first + count)."""
         track = self._tracks.get(key)
         if track is None:
-            track = self._tracks[key] = _Track(time_us)
+            track = self._tracks[key] = _Track(time_us, places_before=len(self._places))
             track.seen.add(first, first + count)
             sealed = self._index.seals[key].find(first)
             if sealed is not None and sealed[0] < first:
@@ -104,7 +108,7 @@ class Suspects:
                 self._hole(key, track, (track.seen.end, sealed.end), (track.time_us, track.time_us))
         named = [self._suspect(key, hole) for key, holes in self._holes.items() for hole in holes]
         used = {id(suspect.place) for suspect in named if suspect}
-        guessed = [self._guessed(place) for place in self._places if id(place) not in used]
+        guessed = [self._guessed(at) for at, place in enumerate(self._places) if id(place) not in used]
         return [suspect for suspect in (*named, *guessed) if suspect]
 
     def _hole(self, key: Key, track: _Track, numbers: tuple[int, int], times_us: tuple[int, int]) -> None:
@@ -115,25 +119,39 @@ class Suspects:
     def _suspect(self, key: Key, hole: _Hole) -> Suspect | None:
         return self._missing(key, Numbers((hole.first, hole.end)), (hole.start_us, hole.stop_us), hole.place)
 
-    def _guessed(self, place: Place) -> Suspect | None:
+    def _guessed(self, at: int) -> Suspect | None:
         """Read the damaged frame itself: nothing behind it shows the gap, or it hit a frame without numbers."""
-        part = guess(self._index, self._cls, place.stretch.payload)
-        if part is None:
+        place = self._places[at]
+        part = guess(self._index, self.cls, place.stretch.payload)
+        key = self._known(part) if part else None
+        if part is None or key is None:
             return None
-        key = self._known(part.key, part.seq)
-        if key is None:
+        count = part.count
+        first = self._beside(key, at, count) if key in self._tracks else part.seq
+        if first is None:
             return None
-        return self._missing(key, Numbers((part.seq, part.seq + part.count)), (part.start_us, part.stop_us), place)
+        return self._missing(key, Numbers((first, first + count)), (part.start_us, part.stop_us), place)
 
-    def _known(self, key: Key, seq: int) -> Key | None:
-        """Return the stream that a guessed number follows on; a flipped name must not make up a stream."""
-        if key in self._tracks:
-            return key
-        behind = [known for known, track in self._tracks.items() if track.seen.end == seq]
-        if len(behind) == 1:
-            return behind[0]
+    def _known(self, part: Part) -> Key | None:
+        """Return the stream that a guessed record stands next to: a flipped letter must not make up a stream."""
+        tracks, end = self._tracks.items(), part.seq + part.count
+        beside = [key for key, track in tracks if track.seen.end == part.seq or track.seen.first == end]
+        if part.key in self._tracks and (part.key in beside or len(beside) != 1):
+            return part.key
+        if beside:
+            return beside[0] if len(beside) == 1 else None
+        session, stream = part.key
         sessions = {session for session, _ in self._tracks}
-        return key if not sessions or key[0] in sessions else None
+        with suppress(InputError):
+            return (session, check_stream(stream)) if not sessions or session in sessions else None
+        return None
+
+    def _beside(self, key: Key, at: int, count: int) -> int | None:
+        """Return the first number of a record that stands before or behind all others of its stream."""
+        track = self._tracks[key]
+        if at >= track.places:
+            return track.seen.end
+        return track.seen.first - count if at < track.places_before and track.seen.first >= count else None
 
     def _missing(self, key: Key, numbers: Numbers, times_us: tuple[int, int], place: Place | None) -> Suspect | None:
         track = self._tracks.get(key)
@@ -142,4 +160,4 @@ class Suspects:
         if not left:
             return None
         session, stream = key
-        return Suspect(self._cls, stream, session, left, *times_us, place)
+        return Suspect(self.cls, stream, session, left, *times_us, place)

@@ -6,8 +6,8 @@ import asyncio
 
 from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.ledger import Page, write_page
+from fleetbox_edge.ports import Door
 from fleetbox_edge.session import Session
-from fleetbox_edge.writer import Door
 
 META = "meta"
 TELL_S = 3.0  # a page costs one request; drops that go on for hours make 1,200 pages an hour

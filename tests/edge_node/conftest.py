@@ -17,6 +17,7 @@ from fleetbox.errors import NotFound
 from fleetbox.ledger import Drop, read_ledger
 from fleetbox.records import Record
 from fleetbox.settings import RobotSettings, load_robot
+from fleetbox_edge.numbers import Numbers
 from fleetbox_edge.recorder import Recorder
 
 
@@ -73,6 +74,34 @@ class Robot:
                 return (await read_ledger(store, "meta", self.id)).drops
 
         return asyncio.run(read())
+
+    def unnamed(self) -> dict[tuple[str, str], list[tuple[int, int]]]:
+        """Return, by stream and session, the numbers that no record holds and no drop names; {} is what is wanted.
+
+        A number that two records hold is told as well.
+        """
+        there, twice = asyncio.run(self._numbers())
+        whole = {key: Numbers((0, numbers.end)) for key, numbers in there.items()}
+        for drop in self.drops():
+            there.setdefault((drop.stream, drop.session), Numbers()).add(drop.first, drop.first + drop.rows)
+        holes = {key: list(numbers.without(there[key])) for key, numbers in whole.items()}
+        return {key: [*holes[key], *twice.get(key, [])] for key in holes if holes[key] or key in twice}
+
+    async def _numbers(self) -> tuple[dict[tuple[str, str], Numbers], dict[tuple[str, str], list[tuple[int, int]]]]:
+        there: dict[tuple[str, str], Numbers] = {}
+        twice: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        async with Store(self.url, self.token) as store:
+            for bucket in await store.buckets():
+                async for head in store.query(bucket, head=True, start_us=0):
+                    if "seq" not in head.labels:
+                        continue
+                    key, first = (head.entry, head.labels["session"]), int(head.labels["seq"])
+                    numbers = Numbers((first, first + max(1, int(head.labels.get("rows", "0")))))
+                    if numbers.without(there.setdefault(key, Numbers())).count != numbers.count:
+                        twice.setdefault(key, []).extend(numbers)
+                    for start, end in numbers:
+                        there[key].add(start, end)
+        return there, twice
 
     def spools(self) -> list[Path]:
         """Return the segments that are still on disk."""

@@ -85,6 +85,7 @@ def test_killed_again_and_again(robot: Robot) -> None:
     for number in set(wanted):
         assert there.count(number) >= wanted.count(number)
     assert not robot.spools()
+    assert robot.unnamed() == {}
 
 
 def test_killed_while_the_store_is_down(robot: Robot, new_store_server: Callable[..., StoreServer]) -> None:
@@ -101,6 +102,7 @@ def test_killed_while_the_store_is_down(robot: Robot, new_store_server: Callable
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > last
     assert set(range(0, last + 1, 50)) <= set(frames(robot))
+    assert robot.unnamed() == {}
 
 
 def test_replay_killed_in_the_middle(robot: Robot) -> None:
@@ -130,7 +132,7 @@ def test_replay_killed_in_the_middle(robot: Robot) -> None:
 
 
 def test_store_killed_while_writing(robot: Robot, new_store_server: Callable[..., StoreServer]) -> None:
-    """The store is killed three times in mid-write; every row and frame is readable once in the end."""
+    """The store is killed ten times in mid-write; every row and frame is readable once in the end."""
     server = new_store_server()
     robot.url, robot.token = server.url, server.token
     robot.write()
@@ -150,8 +152,8 @@ def test_store_killed_while_writing(robot: Robot, new_store_server: Callable[...
         thread = threading.Thread(target=work)
         thread.start()
         try:
-            for _ in range(3):
-                time.sleep(random.uniform(0.3, 0.6))
+            for _ in range(10):
+                time.sleep(random.uniform(0.2, 0.5))
                 server.kill()
                 server.start()
         finally:
@@ -162,6 +164,7 @@ def test_store_killed_while_writing(robot: Robot, new_store_server: Callable[...
     (numbers,) = by_session(robot).values()
     assert numbers == list(range(logged))
     assert sorted(frames(robot)) == list(range(0, logged, 50))
+    assert robot.unnamed() == {}
 
 
 def test_a_live_process_keeps_its_spool(robot: Robot, tmp_path: Path) -> None:
@@ -174,3 +177,38 @@ def test_a_live_process_keeps_its_spool(robot: Robot, tmp_path: Path) -> None:
         assert before
         assert set(before) <= set(robot.spools())
     assert [row["n"] for row in robot.rows("imu")] == [1]
+
+
+def test_killed_with_drops_that_nobody_was_told(robot: Robot) -> None:
+    """Frames that a full spool gave up are named after a kill: by their numbers, with the reason, all of them."""
+    good, robot.url = robot.url, "http://127.0.0.1:9"
+    robot.write('spool = { max = "2 MB" }')
+    last = record_and_kill(robot, 1.5, memory_bytes=50_000)
+    robot.url = good
+    robot.write()
+    with Recorder(robot.file, duties=False) as recorder:
+        recorder.flush(150)
+    drops = [drop for drop in robot.drops() if drop.stream == "cam/front"]
+    assert {drop.reason for drop in drops} == {"spool full"}
+    there = len(frames(robot))
+    assert there + sum(drop.rows for drop in drops) >= last // 50
+    assert robot.unnamed() == {}
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_stream(robot: Robot) -> None:
+    """Two programs record the same streams at once and are killed; each one's rows and frames are all there."""
+    lasts: list[int] = []
+    threads = [threading.Thread(target=lambda: lasts.append(record_and_kill(robot, 1.0))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with Recorder(robot.file, duties=False) as recorder:
+        recorder.flush(150)
+    sessions = by_session(robot)
+    assert len(sessions) == 2
+    assert sorted(len(numbers) for numbers in sessions.values())[0] > min(lasts)
+    assert all(numbers == list(range(len(numbers))) for numbers in sessions.values())
+    assert len(frames(robot)) >= sum(last // 50 + 1 for last in lasts)
+    assert robot.unnamed() == {}

@@ -514,6 +514,11 @@ def test_a_full_spool_drops_the_least_valuable_and_counts_it(robot: Robot) -> No
     frames = robot.records("media", "cam/front")
     assert 0 < len(frames) < 400
     assert drops == {"spool full": 400 - len(frames)}
+    named = robot.drops()
+    assert {(drop.stream, drop.reason) for drop in named} == {("cam/front", "spool full")}
+    assert sum(drop.rows for drop in named) == 400 - len(frames)
+    assert len(named) <= 20  # ranges: those on the wire when the spool gave them up are counted when they come back
+    assert robot.unnamed() == {}
 
 
 def test_using_a_closed_recorder_says_so(robot: Robot) -> None:

@@ -18,7 +18,7 @@ from fleetbox_edge.spool import Limits, Spool
 from .conftest import Robot
 
 T = 1_700_000_000_000_000  # µs
-HOUR_NS = 3_600_000_000_000
+DAY_NS = 86_400_000_000_000
 
 
 class Wall:
@@ -51,7 +51,7 @@ def session(tmp_path: Path, wall: Wall) -> Iterator[Session]:
     made.spool.unlock()
 
 
-@pytest.mark.parametrize("step_ns", [-HOUR_NS, HOUR_NS])
+@pytest.mark.parametrize("step_ns", [-DAY_NS, DAY_NS])
 def test_a_set_clock_begins_a_new_session(robot: Robot, wall: Wall, step_ns: int) -> None:
     """After the clock is set, numbers begin again under another session and stamps follow it; nothing is lost."""
     with Recorder(robot.file, duties=False, clock=Clock(wall.now_ns)) as recorder:
@@ -87,8 +87,8 @@ def test_renewing_keeps_the_counts(session: Session, wall: Wall) -> None:
     """What earlier sessions bumped stays counted, and the clock is no longer off."""
     for _ in range(3):
         session.log("log/app", "line", time=T)
-    wall.ahead_ns = HOUR_NS
-    assert abs(session.clock.step_ns() - HOUR_NS) < 1_000_000_000
+    wall.ahead_ns = DAY_NS
+    assert abs(session.clock.step_ns() - DAY_NS) < 1_000_000_000
     session.renew()
     session.log("log/app", "line", time=T)
     assert (session.bumped(), session.blobs) == (2, 4)

@@ -131,6 +131,14 @@ class Spool:
                 segment.release()
         return not any(self._chains.values())
 
+    def has_company(self) -> bool:
+        """Tell whether other processes of this robot have spools, be they alive or dead."""
+        try:
+            with os.scandir(self.folder.parent) as found:
+                return any(entry.name not in (self.folder.name, "") and entry.name[0] != "." for entry in found)
+        except OSError:
+            return True
+
     def unlock(self) -> None:
         """Let another process take the folder over."""
         if self._lock_fd is not None:
