@@ -49,7 +49,7 @@ class Rig:
 
     async def tell(self, place: str, *lines: Line, at: Sequence[str] = (), **more: object) -> None:
         """Write a page of a place into the stores that have it, by default its own and the sites behind."""
-        page = Page(place, "r1", NOW_US - 60_000_000, tuple(lines), **more)  # type: ignore[arg-type]
+        page = Page(place, "r1", NOW_US - 150_000_000, tuple(lines), **more)  # type: ignore[arg-type]
         names = list(self.servers)
         for name in at or names[names.index(place) :]:
             async with Store(self.servers[name].url, self.servers[name].token) as store:
@@ -326,6 +326,21 @@ def test_drops_missing_and_holes_stand_beside(rig: Rig) -> None:
     (row,) = [row for row in books.rows if row.hop == "edge"]
     assert (dict(row.dropped), row.missing, row.gaps) == ({"spool full": 10}, 3, 5)
     assert books.exit_code == 3
+
+
+def test_a_record_of_times_to_come_may_be_what_is_missing(rig: Rig) -> None:
+    """No page tells of it before: neither the books nor the checks call its number a gap."""
+    spans = [Span("20260101t000000-abcd", 0, 100, 100), Span("20260101t000000-abcd", 101, 200, 99)]
+
+    async def told(ahead: bool) -> tuple[int, set[str]]:
+        if ahead:
+            await rig.write("r1", "imu", [NOW_US + 3_600_000_000])
+        books, found = await rig.books(), await checks.books(rig.fleet, "r1", lambda: NOW_US)
+        return sum(row.gaps for row in books.rows), {check.verdict for check in found}
+
+    asyncio.run(rig.tell("r1", *(line("imu", 9 - at, 3, spans=(span,)) for at, span in enumerate(spans))))
+    assert asyncio.run(told(ahead=False)) == (1, {"FAIL"})
+    assert asyncio.run(told(ahead=True)) == (0, {"PASS"})
 
 
 @pytest.fixture

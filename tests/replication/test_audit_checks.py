@@ -21,7 +21,7 @@ SESSION = "20260101t000000-abcd"
 def checks(*pages: Page) -> list[Check]:
     """Judge what pages of the last hour tell."""
     return judge(
-        fold("r1", [replace(page, written_us=NOW_US - 60_000_000 + at) for at, page in enumerate(pages)]), HOPS, MEANT
+        fold("r1", [replace(page, written_us=NOW_US - 150_000_000 + at) for at, page in enumerate(pages)]), HOPS, MEANT
     )
 
 

@@ -12,7 +12,7 @@ from fleetbox.ledger import MINUTE_US, Drop, Line, Page, Span, fold
 from fleetbox.naming import Class
 from fleetbox_replication.audit.books import Range, close
 from fleetbox_replication.audit.hops import Hop
-from fleetbox_replication.audit.order import Hole, covered
+from fleetbox_replication.audit.order import SETTLED_US, Hole, Stream, covered
 from fleetbox_replication.audit.rows import Row
 from fleetbox_replication.audit.terms import EVICTED
 from tests.replication.test_audit import NOW_US, START_US, line
@@ -28,10 +28,17 @@ def told(minute: int, first: int, after: int, rows: int | None = None, **changes
     return replace(line("cam", minute, count, count, count), spans=(Span(session, first, after, count),), **changes)  # type: ignore[arg-type]
 
 
-def row(*lines: Line, there: tuple[Line, ...] = (), drops: tuple[Drop, ...] = (), always: bool = False) -> Row:
+def row(
+    *lines: Line,
+    there: tuple[Line, ...] = (),
+    drops: tuple[Drop, ...] = (),
+    always: bool = False,
+    told_us: int = NOW_US - SETTLED_US,
+    ahead: tuple[Stream, ...] = (),
+) -> Row:
     """Return the row of the stream on the hop to the edge, the edge heard of a moment ago."""
-    pages = [Page("r1", "r1", NOW_US - 2, lines, drops), Page("edge", "r1", NOW_US - 1, there)]
-    meant = Range(START_US, NOW_US, NOW_US, always=lambda stream: always)
+    pages = [Page("r1", "r1", told_us, lines, drops), Page("edge", "r1", NOW_US - 1, there)]
+    meant = Range(START_US, NOW_US, NOW_US, always=lambda stream: always, ahead=frozenset(ahead))
     rows = close(fold("r1", pages), HOP, meant)
     return next(row for row in rows if (row.cls, row.stream) == ("sensor", "cam"))
 
@@ -103,3 +110,36 @@ def test_numbers_held_twice_count_once(runs: list[tuple[int, int]], first: int, 
 def test_minutes_are_those_of_the_range() -> None:
     """A hole before the range is nobody's business."""
     assert row(told(9, 50, 60), replace(told(8, 20, 30), minute_us=START_US - 5 * MINUTE_US)).gaps == 0
+
+
+def before(minutes: int, first: int, after: int, rows: int | None = None, session: str = NEW) -> Line:
+    """Return a line of a minute so long before the range."""
+    return replace(told(8, first, after, rows, session=session), minute_us=START_US - minutes * MINUTE_US)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (told(9, 0, 60, session=NEW), before(1440, 60, 63), told(8, 63, 70, session=NEW)),  # a day back
+        (told(9, 0, 60, session=NEW), told(-60, 60, 63, session=NEW), told(8, 63, 70, session=NEW)),  # an hour ahead
+        (told(9, 3, 60, session=NEW), before(START_US // MINUTE_US, 0, 3)),  # 1970
+        (told(9, 0, 60, 50, session=NEW), before(180, 20, 25), before(1440, 25, 30)),  # out of the midst of a minute
+        (told(9, 0, 70, 8, session=NEW), before(180, 4, 66, 62)),  # two minutes that reach into each other
+        (told(9, 0, 100, 10, session=NEW), told(8, 5, 105, 95, session=NEW)),  # and within the range
+        (told(9, 50, 60), before(1440, 60, 63, session=OLD), told(8, 63, 70)),  # of a session that began before
+        (told(8, 50, 60), told(9, 5000, 5010)),  # the clock was ahead before the range: those pages are not read
+    ],
+)
+def test_a_clock_that_jumps_makes_no_gap(lines: tuple[Line, ...]) -> None:
+    """Numbers whose records lie in other minutes, within the range or not, are there."""
+    assert row(*lines).gaps == 0
+
+
+def test_beside_a_clock_that_jumps_a_gap_is_a_gap() -> None:
+    """What no minute holds is missing all the same, once the minutes told of have settled."""
+    lines = told(9, 0, 60, session=NEW), before(1440, 60, 62), told(8, 63, 70, session=NEW)
+    assert row(*lines).gaps == 1
+    assert row(*lines, told_us=NOW_US - 60_000_000).gaps == 0
+    assert row(*lines, ahead=(("sensor", "cam"),)).gaps == 0
+    assert row(*lines, ahead=(("sensor", "gps"),)).gaps == 1
+    assert row(told(9, 0, 60, 50, session=NEW), before(180, 20, 25)).gaps == 5

@@ -23,7 +23,8 @@ Listings = Mapping[tuple[str, Key], Listing]  # by (destination, stream's minute
 class Range:
     """Say which minutes and streams the books are about; times in µs, whole minutes count.
 
-    `now_us` is when they are closed; `listings` is what was listed for them; `always` tells which streams ship whole.
+    `now_us` is when they are closed; `listings` is what was listed for them; `always` tells which streams ship whole;
+    `ahead` are those with records of times to come, of which no page tells before: their order cannot be judged.
     """
 
     start_us: int
@@ -32,10 +33,15 @@ class Range:
     wants: Callable[[str], bool] = lambda stream: True
     always: Callable[[str], bool] = lambda stream: False
     listings: Listings = field(default_factory=dict)
+    ahead: frozenset[Stream] = frozenset()
 
     def holds(self, key: Key) -> bool:
         """Tell whether a stream's minute is meant."""
         return minute_of(self.start_us) <= key[2] < self.stop_us and self.wants(key[1])
+
+    def certain(self, gaps: Counter[Stream]) -> Counter[Stream]:
+        """Return the gaps of those streams whose order can be judged."""
+        return Counter({stream: count for stream, count in gaps.items() if stream not in self.ahead})
 
     def of(self, lines: Mapping[Key, Folded]) -> dict[Key, Folded]:
         """Return those of the lines that are meant."""
@@ -49,7 +55,7 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
     if not hops:
         return _kept_whole(ledger, meant)
     rows = []
-    order = list(holes(meant.of(ledger.of(ledger.robot)), meant.start_us))
+    order = list(order_of(ledger.of(ledger.robot), meant))
     for step, hop in enumerate(hops):
         sums: defaultdict[Stream, Terms] = defaultdict(Terms)
         for (cls, stream, _), recorded, selected, terms in _judged(ledger, hop, meant):
@@ -72,6 +78,12 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
                     unasked=unasked,
                 ))))  # fmt: skip
     return rows
+
+
+def order_of(lines: Mapping[Key, Folded], meant: Range) -> Iterator[Hole]:
+    """Yield the holes of the streams and minutes that are meant, filled from whatever minute is known."""
+    wanted = {stream for stream in {key[1] for key in lines} if meant.wants(stream)}
+    return holes({key: it for key, it in lines.items() if key[1] in wanted}, meant.start_us, meant.holds)
 
 
 def minutes(ledger: Ledger, hop: Hop, meant: Range, keys: Iterable[Key] | None = None) -> Iterator[tuple[Key, Terms]]:
@@ -190,7 +202,7 @@ def _beside(ledger: Ledger, order: Iterable[Hole], meant: Range) -> _Beside:
     for (cls, stream, _), folded in meant.of(ledger.of(ledger.robot)).items():
         if folded.line.missing:
             found.missing[cls, stream] += folded.line.missing
-    found.gaps = gaps(order, ledger.drops, meant.now_us)
+    found.gaps = meant.certain(gaps(order, ledger.drops, meant.now_us))
     return found
 
 
@@ -201,8 +213,8 @@ def _gaps_there(ledger: Ledger, hop: Hop, meant: Range) -> Counter[Stream]:
     """
     if ledger.of(hop.source):
         return Counter()
-    whole = {key: folded for key, folded in meant.of(ledger.of(hop.site)).items() if meant.always(key[1])}
-    return gaps(holes(whole, meant.start_us), ledger.drops, meant.now_us)
+    whole = {key: folded for key, folded in ledger.of(hop.site).items() if meant.always(key[1])}
+    return meant.certain(gaps(order_of(whole, meant), ledger.drops, meant.now_us))
 
 
 def _kept_whole(ledger: Ledger, meant: Range) -> list[Row]:
@@ -211,7 +223,7 @@ def _kept_whole(ledger: Ledger, meant: Range) -> list[Row]:
     own = meant.of(ledger.of(ledger.robot))
     for key, folded in own.items():
         sums[key[:2]] += folded.held.records
-    beside = _beside(ledger, holes(own, meant.start_us), meant)
+    beside = _beside(ledger, order_of(ledger.of(ledger.robot), meant), meant)
     until_us = ledger.until_us.get(ledger.robot, 0)
     return [
         row_of(Terms(sums[cls, stream]), beside.named(Row(ledger.robot, stream, cls, "", until_us=until_us)))

@@ -49,6 +49,8 @@ async def books(
                 await one.read()
                 if not many:
                     await one.look(LISTED_MINUTES)
+                else:
+                    await one.look_ahead()
                 found += judge(one.ledger, one.hops, one.meant)
     except TimeoutError:
         text = f"the ledger could not be read within {LIMIT_S:g} s"

@@ -8,11 +8,13 @@ from functools import partial
 
 from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.ledger import MINUTE_US, Key, Ledger, Page, entry_of, minute_of, read_pages
+from fleetbox.naming import RING_CLASSES
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Place, Tier
-from fleetbox_replication.audit.books import Listings, Range, close, minutes
+from fleetbox_replication.audit.books import Listings, Range, close, minutes, order_of
 from fleetbox_replication.audit.hops import Hop, hops_of
 from fleetbox_replication.audit.listing import End, list_ends, open_lines
+from fleetbox_replication.audit.order import Stream, gaps
 from fleetbox_replication.audit.reaching import Reached
 from fleetbox_replication.audit.rows import Row
 from fleetbox_replication.audit.settling import GRACE_US, Listing
@@ -71,6 +73,27 @@ class RobotBooks:
             at: found for hop in self.hops for at, found in (await self._list_differing(hop, limit, grace_us)).items()
         }
         self.meant = replace(self.meant, listings=listings)
+        await self.look_ahead()
+
+    async def look_ahead(self) -> None:
+        """Where numbers are missing, look at the nearest place for records that no page tells of yet.
+
+        The open minute is listed; streams with records of times to come are named in `meant`.
+        """
+        if not gaps(order_of(self.ledger.of(self._robot), self.meant), self.ledger.drops, self._question.now_us):
+            return
+        ahead = set[Stream]()
+        for place in self._asked[:1]:
+            if not self._question.live:
+                await self._list_open(place)
+            end = self._end(place.name)
+            for cls in RING_CLASSES if end is not None else ():
+                try:
+                    entries = await end.store.entries(end.bucket_of(cls)) if end is not None else []
+                except FleetboxError:
+                    continue  # the gaps stand; the place is named by whoever needs it whole
+                ahead |= {(cls, info.name) for info in entries if info.latest_us > self._question.now_us}
+        self.meant = replace(self.meant, ahead=frozenset(ahead))
 
     def _last_site(self) -> str | None:
         """Return the site that the books end at: the only one asked, else the last of the route."""
