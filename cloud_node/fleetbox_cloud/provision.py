@@ -119,6 +119,27 @@ async def provision(store: Store, want: Layout) -> Provisioned:
     return Provisioned(tuple(changes), values)
 
 
+async def make_missing(
+    store: Store, fleet: FleetSettings, site: str, known: set[str], *, look_at_tokens: bool
+) -> Provisioned:
+    """Make again what was deleted from a site's store since; one request when no bucket is missing.
+
+    Tokens are looked at when a bucket is, or when asked to: the last look may have failed between the two.
+
+    `known` gathers the robots that were seen there: one known only by a glob would be forgotten with its last bucket.
+    Tokens that are there keep their rights and values, whatever they are.
+    """
+    there = await store.buckets()
+    known.update(robots_there(fleet, site, there))
+    want = wanted(fleet, site, sorted(known))
+    buckets = {name: spec for name, spec in want.buckets.items() if name not in there}
+    if not buckets and not look_at_tokens:
+        return Provisioned()
+    held = {holder_of(token) for token in await store.tokens()}
+    tokens = {name: spec for name, spec in want.tokens.items() if name not in held}
+    return await provision(store, Layout(buckets, tokens))
+
+
 def _route(fleet: FleetSettings, robot: str) -> list[str]:
     """Return the sites that a robot's records pass; none for a robot that no rule matches."""
     try:

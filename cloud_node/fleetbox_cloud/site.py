@@ -18,7 +18,7 @@ from fleetbox_cloud.books_feed import BooksFeed
 from fleetbox_cloud.door import open_door
 from fleetbox_cloud.loading import Loading
 from fleetbox_cloud.parts import Parts, Run
-from fleetbox_cloud.provision import provision, wanted_here
+from fleetbox_cloud.provision import Provisioned, make_missing, provision, wanted_here
 from fleetbox_cloud.state import pick_site, state_folder
 from fleetbox_cloud.tokens import save_token
 from fleetbox_replication.apply import apply_fleet
@@ -32,16 +32,18 @@ from fleetbox_replication.secret_mark import SecretMark, until_changed
 log = structlog.get_logger()
 
 TASKS_EVERY_S = 30.0  # a robot that shows up behind a glob has its tasks within this
+BUCKETS_EVERY_S = 30.0  # a deleted bucket is made again within this: 300 bytes a look, and records wait for it
 
 
 class Site:
     """Run the parts of one site; what it keeps is in its state folder."""
 
-    def __init__(self, fleet: FleetSettings, place: Place) -> None:
-        self._fleet, self._place = fleet, place
+    def __init__(self, fleet: FleetSettings, place: Place, buckets_every_s: float = BUCKETS_EVERY_S) -> None:
+        self._fleet, self._place, self._buckets_every_s = fleet, place, buckets_every_s
         self._state = state_folder(fleet, place.name)
         self._touches = touches_in(self._state / "touches")
         self._parts = Parts()
+        self._robots: set[str] = set()  # seen at the store while this process runs
         self._loading = self._make_loading()
         self._books = BooksFeed(fleet, place.name, self._connect, self._state)
 
@@ -69,7 +71,7 @@ class Site:
         await self._parts.run(self._runs(url))
 
     def _runs(self, url: str) -> Mapping[str, Run]:
-        runs: dict[str, Run] = {"ledger": self._ledger}
+        runs: dict[str, Run] = {"ledger": self._ledger, "buckets": self._buckets}
         if self._place.next:
             runs["relay"] = self._relay
             runs["tasks"] = self._tasks
@@ -84,7 +86,18 @@ class Site:
 
     async def _provision(self) -> None:
         async with self._connect() as store:
-            done = await provision(store, await wanted_here(store, self._fleet, self._place.name))
+            self._note(await provision(store, await wanted_here(store, self._fleet, self._place.name)))
+
+    async def _buckets(self) -> None:
+        name, first = self._place.name, True  # also after a failure
+        while True:
+            async with self._connect() as store:  # anew: its token may be another one by now
+                self._note(await make_missing(store, self._fleet, name, self._robots, look_at_tokens=first))
+            first = False
+            await asyncio.sleep(self._buckets_every_s)
+
+    def _note(self, done: Provisioned) -> None:
+        """Keep the tokens newly made, which the store shows only once, and say what was changed."""
         for name, value in done.tokens.items():
             save_token(self._state / "tokens", name, value)
         for change in done.changes:

@@ -18,8 +18,11 @@ import pytest
 
 from fleetbox.blobs import Store, TokenSpec
 from fleetbox.errors import Unreachable
-from fleetbox.settings import Influx
+from fleetbox.naming import CLASSES
+from fleetbox.settings import Influx, load_fleet
+from fleetbox_cloud.site import Site
 from fleetbox_cloud.status import ask_site
+from fleetbox_cloud.tokens import robot_token
 
 NOW_US = int(time.time()) * 1_000_000
 VERB = [sys.executable, "-c", "from fleetbox.cli.root import main; main()", "site"]
@@ -174,6 +177,47 @@ def test_a_site_provisions_itself_and_passes_records_on(
     assert token.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "state" / "cloud" / "tokens" / "edge-1.token").exists()
     assert [site.end(signal.SIGINT) for site in sites] == [0, 0]
+
+
+def test_a_deleted_bucket_is_made_again_and_no_token_is_touched(
+    new_store_server: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    """A running site makes again what is deleted, by itself: a bucket, then all of a robot's with its token.
+
+    A token whose rights somebody changed is left alone.
+    """
+    server = new_store_server()
+    fleet = load_fleet(write_fleet(tmp_path, {"edge-1": server}))
+    file = tmp_path / "state" / "edge-1" / "tokens" / "r1.token"
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(Site(fleet, fleet.site_place("edge-1"), buckets_every_s=0.1).run(stop))
+        async with Store(server.url, server.token) as store:
+            everything = {f"{robot}--{cls}" for robot in ("r1", "r2") for cls in CLASSES}
+
+            async def whole() -> bool:
+                return set(await store.buckets()) == everything and file.exists()
+
+            await wait_until(whole)
+            first = file.read_text()
+            changed = TokenSpec("r2", ("r2--*",), ())
+            await store.ensure_token(changed)
+            await store.remove_bucket("r1--sensor")
+            await wait_until(whole)
+            assert file.read_text() == first
+            await store.remove_token("r1")
+            for cls in CLASSES:
+                await store.remove_bucket(f"r1--{cls}")
+            await wait_until(whole)
+            await wait_until(lambda: asyncio.sleep(0, file.read_text() != first))
+            async with Store(server.url, file.read_text()) as robot:
+                assert await robot.whoami() == robot_token("r1")
+            assert await store.ensure_token(changed) is None, "nobody changed it back"
+        stop.set()
+        await running
+
+    asyncio.run(main())
 
 
 def test_after_a_new_store_token_records_still_travel(
