@@ -19,7 +19,7 @@ class Rhythm:
     hops_s: float = 60.0  # tasks are listed again: somebody may have added one
     letters_s: float = 30.0  # half of what an operator is promised after the cause of a refusal is gone
     ledger_s: float = 120.0  # pages are in no page's count; they are compared one by one, on this side alone
-    far_s: float = 300.0  # the destination's pages while nothing is open: 27 bytes a stream-minute, whenever read
+    far_s: float = 60.0  # the destination's pages while nothing is open: what vanished there shows within two minutes
     waiting_far_s: float = 20.0  # and while a minute waits for them
     sweep_s: float = 15.0  # after a sweep that was refused: half-written records there are healed after 60 s
     start_s: float = 300.0  # the destination's uptime: 700 bytes; killed, it may have lost what it had taken
