@@ -38,6 +38,7 @@ test-faults: servers-influx  ## the whole fault matrix on real servers, about ha
 
 soak: servers-influx  ## the long ones: outages of millions, hundreds of kills; hours
 	@$(BIN)/python -m pytest tests -m soak $(ARGS)
+	@$(BIN)/python -c 'from bench import reconcile; print(*reconcile.run(records=1_000_000), sep="\n")'
 
 lint: venv  ## style, types, import contracts
 	@$(BIN)/ruff check .

@@ -1,8 +1,9 @@
-"""The long ones, for `make soak`: an outage longer than the engine can remember."""
+"""The long ones, for `make soak`: an outage longer than the engine can remember, kills by the hundred."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import xxhash
 
 from fleetbox.blobs import Store
 from fleetbox.records import Draft
+from fleetbox_local.drill.faults import crashes
 from fleetbox_local.drill.faults.network import cut
+from fleetbox_local.drill.playing import play_alone
+from fleetbox_local.drill.scenario import Scenario
 from fleetbox_local.drill.scene import Scene
 from fleetbox_local.drill.setting import RING, ROBOT, Setting
 
@@ -21,6 +25,7 @@ WRITERS = 8  # 3,000 records a second on two cores
 BATCH = 80
 STEP_US = 1_000
 DRAIN_S = 7_200.0
+KILLS = 300
 ROOMY = Setting(ring=RING.replace('log = "100 MB"', 'log = "8 GB"'))
 
 
@@ -33,6 +38,21 @@ def test_an_outage_of_two_million_transactions_on_one_stream(tmp_path: Path) -> 
         with cut(scene):
             scene.run(_fill(scene, first_us))
         asyncio.run(_drained(scene, first_us))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(2 * 3_600)
+def test_300_kills_at_random_moments(tmp_path: Path) -> None:
+    """Stores, agent and program are killed while records flow: no acknowledged record, no logged row is lost."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails: the same kills again
+    fault = crashes.at_random(KILLS, random.Random(seed))
+    scenario = Scenario("kills", "soak", f"{KILLS} kills at random moments", "-", fault, during=20)
+
+    outcome = play_alone(tmp_path, scenario, print)
+
+    assert outcome.faults == ()
+    assert outcome.promised > KILLS
 
 
 async def _fill(scene: Scene, first_us: int) -> None:

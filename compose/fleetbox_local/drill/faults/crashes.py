@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from fleetbox_local.drill.scene import Scene
 
@@ -54,6 +55,30 @@ def agent(scene: Scene) -> Iterator[None]:
         yield
     finally:
         scene.start_node("agent")
+
+
+def at_random(count: int, rng: random.Random) -> Callable[[Scene], AbstractContextManager[None]]:
+    """Return the fault that kills one of them, or several, so many times at random moments, each started again."""
+    kinds = (edge, robot_store, agent, program)
+
+    @contextmanager
+    def fault(scene: Scene) -> Iterator[None]:
+        for _ in range(count):
+            scene.writer.wait_for(rng.randrange(1, 2 * BETWEEN))
+            with ExitStack() as killed:
+                for kind in rng.sample(kinds, rng.choice((1, 1, 1, 2, 3))):
+                    killed.enter_context(kind(scene))
+        yield
+
+    return fault
+
+
+@contextmanager
+def program(scene: Scene) -> Iterator[None]:
+    """Kill the recording program alone and start it again."""
+    scene.writer.kill()
+    scene.writer.start()
+    yield
 
 
 @contextmanager
