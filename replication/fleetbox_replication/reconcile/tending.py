@@ -14,7 +14,7 @@ from fleetbox_replication.reconcile.hop import Hop, is_ledger
 from fleetbox_replication.reconcile.listing import FOR_EVER_US, Ends, entries_of, horizon_of
 from fleetbox_replication.reconcile.means import Means
 from fleetbox_replication.reconcile.minute import Minute
-from fleetbox_replication.reconcile.paging import compare_pages
+from fleetbox_replication.reconcile.paging import compare_pages, doubt_pages, side_of
 from fleetbox_replication.reconcile.posting import post
 from fleetbox_replication.reconcile.sweeping import Swept, sweep
 from fleetbox_replication.reconcile.timetable import Timetable
@@ -50,6 +50,8 @@ class Tender:
         self._watch_bucket(hop)
         if self._times.is_due("whole", name, rhythm.whole_s):
             await self._look_whole(hop)
+            if hop.cls == "meta" and await doubt_pages(self._means, hop):
+                self._times.hasten("pages", name)
             await bring_attachments(Ends(hop.spec, self._means.source(), self._means.there))
             self._times.done("whole", name)
         news = await self._tend_minutes(hop)
@@ -97,7 +99,7 @@ class Tender:
 
         def since_us(stream: str) -> int:
             if hop.cls == "meta" and is_ledger(stream):
-                return max(0, state.cursor(f"pages of {stream}", hop.robot).time_us)
+                return max(0, state.cursor(side_of(stream), hop.robot).time_us)
             return min(told[stream] + MINUTE_US, latest_us) if stream in told else 0
 
         return since_us

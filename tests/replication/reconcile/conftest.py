@@ -86,12 +86,12 @@ class Pair:
         await self.vanished()
         await self.there.ensure_bucket(self.bucket(), BucketSpec("NONE", 0))
 
-    async def vanished(self) -> None:
+    async def vanished(self, cls: Class = "sensor") -> None:
         """Return once the bucket is gone at the destination: the engine removes it behind its answer."""
 
         async def gone() -> bool:
             try:
-                return await self.there.bucket_spec(self.bucket()) is None
+                return await self.there.bucket_spec(self.bucket(cls)) is None
             except StoreRefused:
                 return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -12,7 +13,9 @@ from fleetbox.blobs import BucketSpec, Store
 from fleetbox.ledger import MINUTE_US, Page, Standing, Tombstone, write_page
 from fleetbox_replication.dead_letters import DeadLetter, DeadLetters, named
 from fleetbox_replication.reconcile import Options
+from fleetbox_replication.reconcile.starts import STEP_S
 from fleetbox_replication.wire import Part, make_part
+from tests.conftest import StoreServer
 from tests.replication.reconcile.conftest import AT_ONCE, BASE_US, Pair, draft, drafts
 
 Pairs = Callable[[], AbstractAsyncContextManager[Pair]]
@@ -460,6 +463,80 @@ def test_pages_and_other_meta_are_brought_too(pair: Pairs) -> None:
             assert {key[0] for key in there} == {"event", "ledger/edge-1"}
             assert there.items() <= here.items()
             assert await p.there.attachments(p.bucket(), "imu") == {"schema": {"type": "time_series"}}
+
+    asyncio.run(scene())
+
+
+def test_pages_that_were_there_and_are_gone_are_brought_again(pair: Pairs) -> None:
+    """Pages long compared come back: after their entry was emptied, and with new ones in a bucket made anew."""
+
+    async def scene() -> None:
+        async with pair() as p:
+            await p.make_tasks(("meta",))
+            reconciler = p.reconciler(Options(rhythm=replace(AT_ONCE, whole_s=1e9), now_us=p.tick))
+            for _ in range(5):
+                await p.tell(p.here)
+                p.now_us += 2 * MINUTE_US
+            await reconciler.step()
+            await reconciler.step()  # nothing is new: what is gone now is no longer looked for
+            pages = await p.held(p.here, "meta")
+            assert (await p.held(p.there, "meta")).keys() == pages.keys()
+            hop = next(iter(reconciler._hops.values()))
+
+            for lost in (sorted(pages)[:3], sorted(pages)):
+                await p.there.delete(p.bucket("meta"), lost[0][0], [time_us for _, time_us in lost])
+                reconciler._times.hasten("whole", hop.spec.name)
+                await reconciler.step()
+                assert (await p.held(p.there, "meta")).keys() == pages.keys()
+
+            await p.there.remove_bucket(p.bucket("meta"))
+            await p.vanished("meta")
+            await p.there.ensure_bucket(p.bucket("meta"), BucketSpec("NONE", 0))
+            await p.tell(p.here)
+            newest = max(await p.held(p.here, "meta"))
+            p.now_us += 2 * MINUTE_US
+            await reconciler.step()
+            there = await p.held(p.there, "meta")
+            assert newest in there
+            assert min(pages) not in there
+            reconciler._times.hasten("whole", hop.spec.name)
+            await reconciler.step()
+            assert (await p.held(p.there, "meta")).keys() == {*pages, newest}
+
+    asyncio.run(scene())
+
+
+def test_a_destination_started_anew_on_an_empty_disk_is_filled_again(
+    pair: Pairs, new_store_server: Callable[[], StoreServer]
+) -> None:
+    """Nothing old is left either: minutes proven long ago are opened again and brought, without waiting for a look."""
+
+    async def scene() -> None:
+        async with pair() as p:
+            server = new_store_server()
+            p.far, shared = server, p.there
+            async with Store(server.url, server.token) as p.there:
+                await p.provision()
+                some = drafts(100)
+                await p.here.write(p.bucket(), some)
+                await p.there.write(p.bucket(), some)
+                await p.make_tasks()
+                await p.tell_both()
+                calm = replace(AT_ONCE, start_s=0, whole_s=1e9)
+                reconciler = p.reconciler(Options(rhythm=calm, now_us=p.tick))
+                reconciler._means.make_there = lambda: Store(server.url, server.token)
+                await reconciler.step()
+                assert reconciler.is_proven(p.bucket(), "imu", BASE_US)
+                p.now_us += 60 * MINUTE_US  # too old to be doubted as what was taken lately
+
+                await asyncio.sleep(2 * STEP_S)  # a start is told from the last one by so much
+                server.kill()
+                shutil.rmtree(server.data_dir)
+                server.start()
+                await p.provision()
+                await reconciler.step()
+                assert await p.held(p.there) == _kept(p, some)
+            p.there = shared
 
     asyncio.run(scene())
 
