@@ -7,14 +7,23 @@ import socket
 import stat
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from fleetbox.settings import RobotSettings
 
 _DESCRIPTORS = Path("/proc/self/fd")
+
+
+def leave_to_parent(settings: RobotSettings) -> None:
+    """Let go of a robot's state and of its relay's connections; for the child, right after the fork."""
+    port = urlsplit(settings.relay).port if settings.site is not None else None
+    let_go(settings.state.resolve(), frozenset({port} if port else ()))
 
 
 def let_go(folder: Path, ports: frozenset[int]) -> None:
     """Replace every descriptor on a file below `folder`, or on a TCP socket of these local ports, by /dev/null.
 
-    Called in the child after a fork. Not closed but replaced: the child's copies of the parent's objects close the same
+    Not closed but replaced: the child's copies of the parent's objects close the same
     numbers once more when they are collected, and must not hit a file that the child has opened meanwhile.
     """
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -26,7 +25,7 @@ from fleetbox.errors import FleetboxError, Incomplete
 from fleetbox.settings import RobotSettings, load_robot
 from fleetbox_edge.agent import Agent
 from fleetbox_edge.counts import Stats
-from fleetbox_edge.forking import let_go
+from fleetbox_edge.forking import leave_to_parent
 from fleetbox_edge.marks import Moment, Span, encode, event_of
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.preview import Previewer
@@ -297,9 +296,7 @@ def _after_fork() -> None:
     """Leave all to the parent: a forked child has copies of its recorders, without their agents' threads."""
     for recorder in list(_living):
         recorder._session.go_abroad()
-        settings = recorder.settings
-        port = urlsplit(settings.relay).port
-        let_go(settings.state.resolve(), frozenset({port} if port and settings.site is not None else ()))
+        leave_to_parent(recorder.settings)
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -138,7 +138,7 @@ class Writer:
         report = await self._door.store.write(cls, [draft for _, draft in pairs])
         refusals = {id(draft): (status, message) for draft, status, message in report.refused}
         taken = [pair for pair in pairs if id(pair[1]) not in refusals]
-        doubtful = near_full or self._settler.is_near_full() or self._session.spool.has_company()
+        doubtful = near_full or self._settler.is_near_full() or self._session.spool.has_company(cls)
         for draft, why in await self._settler.unlisted(cls, [pair for pair in taken if doubtful or pair[0].again]):
             refusals[id(draft)] = (STATUS.get(why, NOT_KEPT), why.value)
         self._settler.done(cls, [pair for pair in taken if id(pair[1]) not in refusals])

@@ -131,12 +131,12 @@ class Spool:
                 segment.release()
         return not any(self._chains.values())
 
-    def has_company(self) -> bool:
-        """Tell whether other processes of this robot have spools, be they alive or dead."""
+    def has_company(self, cls: str) -> bool:
+        """Tell whether other processes of this robot, alive or dead, have something of a class in their spools."""
         try:
-            with os.scandir(self.folder.parent) as found:
-                return any(entry.name not in (self.folder.name, "") and entry.name[0] != "." for entry in found)
-        except OSError:
+            others = [folder for folder in spool_folders(self.folder.parent) if folder != self.folder]
+            return any(path.name.startswith(f"{cls}-") for folder in others for path in folder.iterdir())
+        except OSError:  # one is just being removed
             return True
 
     def unlock(self) -> None:

@@ -133,3 +133,14 @@ def test_a_folder_that_is_being_made_is_nobodys(tmp_path: Path) -> None:
     (tmp_path / ".t").mkdir()
     assert spool_folders(tmp_path) == [tmp_path / "s"]
     assert spool_folders(tmp_path / "gone") == []
+
+
+def test_company_is_seen_by_class(tmp_path: Path) -> None:
+    """A spool beside this one counts where it holds something of the class, whether its process lives or not."""
+    mine, other = Spool(tmp_path / "a", SMALL, Dropped()), Spool(tmp_path / "b", SMALL, Dropped())
+    fill(mine, "media", 1)
+    assert not mine.has_company("media")
+    fill(other, "sensor", 1)
+    assert (mine.has_company("sensor"), mine.has_company("media")) == (True, False)
+    other.unlock()
+    assert mine.has_company("sensor")
