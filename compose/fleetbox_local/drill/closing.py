@@ -14,7 +14,7 @@ from fleetbox_local.drill.scene import Scene
 from fleetbox_local.drill.setting import ROBOT
 from fleetbox_local.drill.writer import ROWS
 
-DEADLINE_S = 180.0  # a half-written record is healed after a minute, and there are two hops
+DEADLINE_S = 300.0  # what vanishes at a destination shows in its pages first: two minutes, and there are two hops
 LOOK_S = 0.5
 SCALARS_S = 120.0  # the loader is one more destination of the engine's, with the engine's pauses
 FIELD = "n"
