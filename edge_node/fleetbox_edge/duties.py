@@ -63,7 +63,7 @@ class Duties:
 
     async def _leave(self) -> None:
         """Put the open minute into the ledger as well: whoever ends in order leaves the books as they stand."""
-        with suppress(FleetboxError, TimeoutError):
+        with suppress(FleetboxError, OSError, TimeoutError):  # OSError: the disk of the state folder is full
             async with asyncio.timeout(LEAVE_S):
                 await self.census.flush()
 

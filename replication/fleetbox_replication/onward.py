@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fleetbox.blobs import Store
@@ -15,6 +15,7 @@ from fleetbox_replication.reconcile.minute import Minute
 from fleetbox_replication.relay import Pace, Relay, RelayOptions
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.secret_mark import while_secret
+from fleetbox_replication.wire import Part
 
 DENIED_S = 90.0  # the relay runs on meanwhile, as tasks do not need this token; a new one is noticed within 2 s anyway
 
@@ -51,6 +52,7 @@ class Onward:
         finally:
             self._reconciler = None  # it has closed its state: who asks now is told nothing
             await relay.stop()
+            letters.close()
 
     async def _reconcile(self, reconciler: Reconciler) -> None:
         """Reconcile; once turned away, wait before saying so, since whoever hears it ends the relay as well."""
@@ -74,6 +76,6 @@ class Onward:
         if self._reconciler is not None:
             yield from self._reconciler.unproven()
 
-    def _vouched(self, bucket: str, entry: str, parts: object) -> None:
+    def _vouched(self, bucket: str, entry: str, parts: Sequence[Part]) -> None:
         if self._reconciler is not None:
-            self._reconciler.vouched(bucket, entry, parts)  # type: ignore[arg-type]
+            self._reconciler.vouched(bucket, entry, parts)
