@@ -11,7 +11,19 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-ORDER = ("recorder", "blobs", "reading", "relay", "pacing", "lag", "many_robots", "ledger", "reconcile", "audit", "loader")
+ORDER = (
+    "recorder",
+    "blobs",
+    "reading",
+    "relay",
+    "pacing",
+    "lag",
+    "many_robots",
+    "ledger",
+    "reconcile",
+    "audit",
+    "loader",
+)
 
 
 def main(names: list[str]) -> int:
