@@ -26,6 +26,7 @@ BATCH = 80
 STEP_US = 1_000
 DRAIN_S = 7_200.0
 KILLS = 300
+PATIENT = Setting(flush_s=1_800.0)  # each kill of the store can leave a half-written record that is healed in a minute
 ROOMY = Setting(ring=RING.replace('log = "100 MB"', 'log = "8 GB"'))
 
 
@@ -47,7 +48,7 @@ def test_300_kills_at_random_moments(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails: the same kills again
     fault = crashes.at_random(KILLS, random.Random(seed))
-    scenario = Scenario("kills", "soak", f"{KILLS} kills at random moments", "-", fault, during=20)
+    scenario = Scenario("kills", "soak", f"{KILLS} kills at random moments", "-", fault, setting=PATIENT, during=20)
 
     outcome = play_alone(tmp_path, scenario, print)
 

@@ -49,7 +49,7 @@ class Scene:
         self.setting = setting
         self.local = LocalFleet(self.directory, [ROBOT], setting.influx, nodes=False, store_env=setting.store_env())
         self.nodes: dict[str, Child] = {}
-        self.writer = Writer(self.directory, setting.rate_hz)
+        self.writer = Writer(self.directory, setting)
         self.proxy: Spoiler | None = None
         self.expected: dict[str, int] = {}  # streams beside the writer's own: how many records each must have
         self.beside: list[str] = []  # buckets at the edge that others than fleetbox ship to: faults meet them too
@@ -177,10 +177,12 @@ class Scene:
 class Writer:
     """The robot program of a drill and what it has promised so far."""
 
-    def __init__(self, directory: Path, rate_hz: float) -> None:
+    def __init__(self, directory: Path, setting: Setting) -> None:
+        self._flush_s = setting.flush_s
         self.config = directory / ROBOT / "robot.toml"
         self.progress = directory / "progress"
-        argv = (sys.executable, "-m", writer.__name__, str(self.config), str(self.progress), str(rate_hz))
+        argv = (sys.executable, "-m", writer.__name__, str(self.config), str(self.progress))
+        argv += (str(setting.rate_hz), str(setting.flush_s))
         self.command = Command("writer", argv, directory / "writer.log")
         self.child: Child | None = None
         self.kills = 0  # each may repeat one number: written, not yet promised
@@ -208,8 +210,8 @@ class Writer:
         if self.child is None:
             return
         self.child.terminate()
-        if not self.child.wait(STEP_S):
-            raise self.child.failure(f"did not flush within {STEP_S:.0f} s")
+        if not self.child.wait(self._flush_s + STEP_S):
+            raise self.child.failure(f"did not flush within {self._flush_s:.0f} s")
         if self.child.exit_code:
             raise self.child.failure(f"ended with code {self.child.exit_code}")
 

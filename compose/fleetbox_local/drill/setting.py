@@ -52,7 +52,8 @@ class Setting:
     influx: bool = False
     edge_disk_bytes: int | None = None
     robot_disk_bytes: int | None = None
-    rate_hz: float = 100.0
+    rate_hz: float = 100.0  # numbers a second; see the writer
+    flush_s: float = 90.0  # a half-written record is healed after a minute; hundreds of kills leave many
 
     def store_env(self) -> dict[str, dict[str, str]]:
         """Return the engine's settings of each store."""

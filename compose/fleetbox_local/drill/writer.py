@@ -1,6 +1,6 @@
 """A robot program for drills: records numbered rows, texts and pictures until told to stop.
 
-Usage: python -m fleetbox_local.drill.writer ROBOT_TOML PROGRESS_FILE [RATE_HZ]. A number is promised once every
+Usage: python -m fleetbox_local.drill.writer ROBOT_TOML PROGRESS_FILE [RATE_HZ [FLUSH_S]]. A number is promised once every
 `log()` of it has returned; the progress file holds how many are. A program that was killed goes on where it was.
 SIGUSR1 sets its wall clock a day ahead, SIGUSR2 a day back.
 """
@@ -26,7 +26,7 @@ ROWS, TEXTS, PICTURES = "health", "log/text", "cam/front"  # these always ship
 NEAR, LATER = "near/text", "cam/rear"  # shipped to the edge only; kept on the robot until an event asks
 
 
-def main(config: str, progress: str, rate_hz: float = RATE_HZ) -> None:
+def main(config: str, progress: str, rate_hz: float = RATE_HZ, flush_s: float = FLUSH_S) -> None:
     """Write until SIGTERM, then flush."""
     stop, days = list[int](), [0]
 
@@ -50,7 +50,7 @@ def main(config: str, progress: str, rate_hz: float = RATE_HZ) -> None:
             os.pwrite(fd, b"%020d" % number, 0)  # after log() returned: these count
             due_s = max(due_s + 1 / rate_hz, time.monotonic() - 1.0)  # a second behind at most is made up for
             time.sleep(max(0.0, due_s - time.monotonic()))
-        recorder.flush(FLUSH_S)
+        recorder.flush(flush_s)
 
 
 def write(recorder: fb.Recorder, number: int) -> None:
