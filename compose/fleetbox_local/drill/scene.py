@@ -181,9 +181,8 @@ class Writer:
         self._flush_s = setting.flush_s
         self.config = directory / ROBOT / "robot.toml"
         self.progress = directory / "progress"
-        argv = (sys.executable, "-m", writer.__name__, str(self.config), str(self.progress))
-        argv += (str(setting.rate_hz), str(setting.flush_s))
-        self.command = Command("writer", argv, directory / "writer.log")
+        given = (str(self.config), str(self.progress), str(setting.rate_hz), str(setting.flush_s))
+        self.command = Command("writer", (sys.executable, "-m", writer.__name__, *given), directory / "writer.log")
         self.child: Child | None = None
         self.kills = 0  # each may repeat one number: written, not yet promised
 

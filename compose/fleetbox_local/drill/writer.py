@@ -1,7 +1,7 @@
 """A robot program for drills: records numbered rows, texts and pictures until told to stop.
 
-Usage: python -m fleetbox_local.drill.writer ROBOT_TOML PROGRESS_FILE [RATE_HZ [FLUSH_S]]. A number is promised once every
-`log()` of it has returned; the progress file holds how many are. A program that was killed goes on where it was.
+Usage: python -m fleetbox_local.drill.writer ROBOT_TOML PROGRESS_FILE [RATE_HZ [FLUSH_S]]. A number is promised once
+every `log()` of it has returned; the progress file holds how many are. A program that was killed goes on where it was.
 SIGUSR1 sets its wall clock a day ahead, SIGUSR2 a day back.
 """
 
