@@ -242,7 +242,7 @@ def test_every_record_vouched_for_is_told(hop: Hops) -> None:
             await h.write("old", ticks(1, 9), 100, labels={"robot": "r1"})
             await h.copy("old", 3_000)
             await h.relabel("old", ticks(1, 9), "keep=1")
-            await h.arrived(15)
+            await h.arrived(60)
             await h.until(lambda: {(entry, at) for _, entry, at in told} >= set(h.written))
             assert {bucket for bucket, _, _ in told} == {h.bucket}
 
