@@ -39,6 +39,8 @@ async def ask(fleet: FleetSettings, edge: StoreServer, hung: StoreServer) -> Pla
     pid = hung.process.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        await asyncio.sleep(0.01)  # on a busy core it may answer once more before it stops
     try:
         (found,) = await status_of(fleet, [fleet.site_place("edge")], 0, LIMIT_S)
     finally:
