@@ -31,6 +31,13 @@ def fleet_of(folder: Path, edge: StoreServer, cloud: StoreServer) -> FleetSettin
     return load_fleet(folder / "fleet.toml")
 
 
+def hang(pid: int) -> None:
+    """Stop a process and wait until it has stopped: on a busy core it may answer once more before it does."""
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)
+
+
 async def ask(fleet: FleetSettings, edge: StoreServer, hung: StoreServer) -> PlaceStatus:
     """Give the edge a task, hang a store, and ask how the edge's hops stand."""
     async with Store(edge.url, edge.token) as store:
@@ -38,9 +45,7 @@ async def ask(fleet: FleetSettings, edge: StoreServer, hung: StoreServer) -> Pla
         await store.put_task(TaskSpec("r1--log-to-cloud", "r1--log", "r1--log", "http://127.0.0.1:9", ""))
     pid = hung.process.pid
     assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-        await asyncio.sleep(0.01)  # on a busy core it may answer once more before it stops
+    hang(pid)
     try:
         (found,) = await status_of(fleet, [fleet.site_place("edge")], 0, LIMIT_S)
     finally:
