@@ -131,7 +131,7 @@ class Site:
     async def _labeler(self) -> None:
         async with self._connect() as store:
             scopes = robots_at_site(store, self._place.name, lambda: self._fleet.policy, self._touches)
-            await Labeler(store, Duty(scopes, self._place.name, self._fleet.policy.hash)).run()
+            await Labeler(store, Duty(scopes, self._place.name, lambda: self._fleet.policy.hash)).run()
 
     def _make_loading(self) -> Loading | None:
         place = self._place

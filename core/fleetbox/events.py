@@ -64,6 +64,9 @@ class Event:
     labelled: Mapping[str, int] = field(default_factory=dict)
     oldest_us: Mapping[str, int] = field(default_factory=dict)
     by: str = ""
+    resolution: str = "original"  # the finest of each picture stream that is taken
+    to: str = "cloud"  # robot: to its disk only; edge: no further than the next site
+    trigger: str = ""  # the rule that raised it; "" when somebody did
 
     def cut_streams(self) -> dict[str, int]:
         """Return the streams whose ring no longer reached the window's start: stream -> oldest record in µs."""

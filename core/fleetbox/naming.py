@@ -14,7 +14,8 @@ RING_CLASSES: tuple[Class, ...] = ("sensor", "media", "log")  # FIFO on a robot;
 MAX_ROBOT_CHARS = 63  # leaves room for "--sensor" within a file name on any system
 MAX_STREAM_CHARS = 200  # an entry is a folder on disk and stands in one HTTP header of 8 kB
 RESERVED_SITES = frozenset({"influx"})  # a hop's task "<bucket>-to-<site>" would be that of the site's own loader
-PREVIEW = "preview"  # last segment of a stream that holds the small frames of its parent
+PREVIEW, THUMBNAIL, VIDEO = "preview", "thumbnail", "video"  # last segments of streams made from a parent's pictures
+SMALL = (PREVIEW, THUMBNAIL)  # the resolutions below the original, finest first
 
 _ROBOT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
@@ -66,9 +67,23 @@ def stream_from_topic(topic: str) -> str:
     return check_stream("/".join(segments))
 
 
+def parent_of(stream: str) -> tuple[str, str]:
+    """Split the name of a stream made from another: "cam/front/preview" -> ("cam/front", "preview").
+
+    The second is "" for a stream that is an original.
+    """
+    parent, _, last = stream.rpartition("/")
+    return (parent, last) if parent and last in (*SMALL, VIDEO) else (stream, "")
+
+
 def site_bucket(robot: str, cls: str) -> str:
     """Name the bucket that holds one robot's class at a site: "r1--sensor"."""
     return f"{robot}--{cls}"
+
+
+def desk_bucket(robot: str) -> str:
+    """Name the bucket at a site that holds the orders for one robot: "r1--desk"; it neither travels nor is counted."""
+    return f"{robot}--desk"
 
 
 def split_bucket(bucket: str) -> tuple[str, Class] | None:

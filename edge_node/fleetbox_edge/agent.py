@@ -16,6 +16,7 @@ from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.duties import Duties
 from fleetbox_edge.leftovers import Leftovers
+from fleetbox_edge.live_policy import LivePolicy
 from fleetbox_edge.parcels import Gone
 from fleetbox_edge.ports import Hooks
 from fleetbox_edge.schemas import Schemas
@@ -31,24 +32,26 @@ log = structlog.get_logger()
 TICK_S = 0.1  # chunks close within a tick of their bound; a spare segment is ready before a camera needs it
 SETTLE_S = 5.0  # records wait this long for tasks to stand: what is written before them travels only when repaired
 STEP_NS = 1_000_000_000  # a clock that jumped by more was set, not slewed: stamps of two anchors must not mix
+FOLLOW_S = 0.5  # how soon every process of a robot has a new policy: one stat a look
 LOOK_AGAIN_S = 5.0  # how soon the spool of another process that died is found
 
 
 class Agent:
     """Run one recorder's background work on one event loop; with `duties` also the robot's, if no other does."""
 
-    def __init__(self, settings: RobotSettings, session: Session, *, duties: bool) -> None:
-        self._settings, self._session = settings, session
+    def __init__(self, settings: RobotSettings, session: Session, live: LivePolicy, *, duties: bool) -> None:
+        self._settings, self._session, self._live = settings, session, live
         self.door = RobotDoor(settings.place(), settings.state / "turns")
         self.schemas = Schemas(self.door, settings.robot, session.bound_us)
         self.writer = Writer(session, self.door, settings.robot, self._hooks())
         self.teller = Teller(session, self.door, settings.robot)
-        self.duties = Duties(settings, self.door, session.oldest_us) if duties else None
+        self.duties = Duties(settings, self.door, live, session.oldest_us) if duties else None
         self.leftovers = Leftovers(session, self.door)
         self.troubles: dict[str, FleetboxError] = {}
         self.replaying = True  # until the first look at what dead processes left is over
         self._kept_cache: dict[tuple[str, str], Labels] = {}
         self._ready = asyncio.Event()
+        live.follow(self._kept_anew)
 
     def _hooks(self) -> Hooks:
         settings = self._settings
@@ -60,6 +63,7 @@ class Agent:
         """Work until cancelled."""
         jobs: list[Coroutine[Any, Any, None]] = [
             self._tick(), self._write(), self._schemas(), self._sync(), self._replay(), self._tell(),
+            self._follow(),
         ]  # fmt: skip
         if self.duties is not None:
             jobs.append(self._serve(self.duties))
@@ -168,10 +172,19 @@ class Agent:
             self.replaying = False
             await asyncio.sleep(LOOK_AGAIN_S)
 
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            self._live.look()
+
+    def _kept_anew(self) -> None:
+        self._kept_cache = {}  # another dict: whoever is just filling the old one fills nothing that counts
+
     def _kept(self, cls: str, stream: str) -> Labels:
-        if (cls, stream) not in self._kept_cache:
-            self._kept_cache[cls, stream] = labels_at_write(self._settings.policy, cls, stream)
-        return self._kept_cache[cls, stream]
+        cache = self._kept_cache
+        if (cls, stream) not in cache:
+            cache[cls, stream] = labels_at_write(self._live.current, cls, stream)
+        return cache[cls, stream]
 
     def _trouble(self, cls: str, error: FleetboxError | None) -> None:
         """Remember what stands in the way of a class, and say it when it changes."""

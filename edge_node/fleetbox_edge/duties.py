@@ -17,6 +17,7 @@ from fleetbox.naming import CLASSES
 from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.guard import Guard, GuardOptions
+from fleetbox_edge.live_policy import LivePolicy
 from fleetbox_replication.apply import apply_place
 from fleetbox_replication.census import Census, Touches, census_of_robot
 from fleetbox_replication.labeler import Duty, Labeler
@@ -41,8 +42,10 @@ class Duties:
     `settled` is set once rings and tasks are as they should be, or another process sees to them.
     """
 
-    def __init__(self, settings: RobotSettings, door: RobotDoor, backlog: Callable[[], int | None]) -> None:
-        self._settings, self._door, self._backlog = settings, door, backlog
+    def __init__(
+        self, settings: RobotSettings, door: RobotDoor, live: LivePolicy, backlog: Callable[[], int | None]
+    ) -> None:
+        self._settings, self._door, self._live, self._backlog = settings, door, live, backlog
         self.settled = asyncio.Event()
         self.held = asyncio.Event()
         self.trouble: FleetboxError | None = None
@@ -120,7 +123,7 @@ class Duties:
         if place.next is None:
             return secret
         mark = SecretMark(settings.state, secret)
-        wanted = wanted_tasks(place, [settings.robot], settings.policy.hop_rule(place.next), secret)
+        wanted = wanted_tasks(place, [settings.robot], self._live.current.hop_rule(place.next), secret)
         changes = plan(place.name, wanted, await self._door.store.tasks(), renew=not mark.known)
         for done in await apply_place(self._door.store, place, changes, remove=True):
             if done.error is not None:
@@ -131,8 +134,8 @@ class Duties:
     async def _label(self) -> None:
         await self.settled.wait()
         touches = Touches(self._settings.state / "touches")
-        find = one_robot(self._settings.robot, lambda: self._settings.policy, touches)
-        duty = Duty(find, policy=self._settings.policy.hash, backlog=self._backlog)
+        find = one_robot(self._settings.robot, lambda: self._live.current, touches)
+        duty = Duty(find, policy=lambda: self._live.current.hash, backlog=self._backlog)
         await Labeler(self._door.store, duty).run()
 
     async def _count(self) -> None:
@@ -147,7 +150,7 @@ class Duties:
     def _make_census(self) -> Census:
         settings = self._settings
         touches = Touches(settings.state / "touches")
-        scope = census_of_robot(settings.robot, lambda: settings.policy, touches)
+        scope = census_of_robot(settings.robot, lambda: self._live.current, touches)
         return Census(lambda: self._door.store, scope, settings.state / "census")
 
     def _make_onward(self) -> Onward | None:

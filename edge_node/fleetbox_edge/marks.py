@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from fleetbox import events
 from fleetbox.errors import InputError
-from fleetbox.settings import RobotSettings
+from fleetbox.settings import Policy
 from fleetbox.time import parse_duration
 
 Span = str | float | timedelta
@@ -26,19 +26,19 @@ class Moment:
     note: str
 
 
-def event_of(moment: Moment, settings: RobotSettings, session_id: str) -> events.Event:
+def event_of(moment: Moment, robot: str, policy: Policy, session_id: str) -> events.Event:
     """Return the event as the policy completes it; raises InputError for what cannot be."""
     for name, text in (("kind", moment.kind), ("note", moment.note)):
         if not isinstance(text, str):
             raise InputError(f"an event's {name} is a {type(text).__name__}", "use text")
-    rule = settings.policy.event_rule(moment.kind)
+    rule = policy.event_rule(moment.kind)
     start_us = moment.time_us - (rule.pre if moment.pre is None else _span_us("pre", moment.pre))
     stop_us = moment.time_us + (rule.post if moment.post is None else _span_us("post", moment.post))
     globs = rule.streams if moment.streams is None else _globs(moment.streams)
     return events.new_event(
         events.Event(
-            "", moment.kind, settings.robot, moment.time_us, start_us, stop_us, globs, moment.note,
-            settings.policy.hash, by=session_id,
+            "", moment.kind, robot, moment.time_us, start_us, stop_us, globs, moment.note,
+            policy.hash, by=session_id,
         )
     )  # fmt: skip
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from fleetbox.errors import InputError
 from fleetbox.naming import PREVIEW
-from fleetbox.settings import Policy, Preview
+from fleetbox.settings import Policy
+from fleetbox.settings.policy import Preview
 from fleetbox.types import images
 
 WAITING = 16  # pictures in the queue; beyond, the machine has no time for previews and they are left out
@@ -37,7 +38,7 @@ def shrink(data: bytes, size: tuple[int, int]) -> bytes:
 class Previewer:
     """Take every frame of every camera and emit the small ones that the policy asks for."""
 
-    def __init__(self, policy: Policy, emit: Emit) -> None:
+    def __init__(self, policy: Callable[[], Policy], emit: Emit) -> None:
         self._policy, self._emit = policy, emit
         self._rules: dict[str, Preview | None] = {}
         self._next_us: dict[str, int] = {}
@@ -67,6 +68,10 @@ class Previewer:
         self._work.add(done)
         done.add_done_callback(self._work.discard)
 
+    def learn(self) -> None:
+        """Ask the policy anew, which has changed."""
+        self._rules = {}
+
     def drain(self, timeout_s: float | None) -> None:
         """Wait until the frames taken so far are emitted."""
         wait(list(self._work), timeout_s)
@@ -76,7 +81,7 @@ class Previewer:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _rule(self, stream: str) -> Preview | None:
-        return None if stream.endswith(f"/{PREVIEW}") else self._policy.rule_for(stream).preview
+        return None if stream.endswith(f"/{PREVIEW}") else self._policy().rule_for(stream).preview
 
     def _make(
         self, stream: str, body: bytes, time_us: int, labels: Mapping[str, Any] | None, size: tuple[int, int]

@@ -26,6 +26,7 @@ from fleetbox.settings import RobotSettings, load_robot
 from fleetbox_edge.agent import Agent
 from fleetbox_edge.counts import Stats
 from fleetbox_edge.forking import leave_to_parent
+from fleetbox_edge.live_policy import live_policy
 from fleetbox_edge.marks import Moment, Span, encode, event_of
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.preview import Previewer
@@ -69,7 +70,9 @@ class Recorder:
         if not structlog.is_configured():
             log_to_stderr()  # a program's stdout is its own
         self.settings = config if isinstance(config, RobotSettings) else load_robot(config)
-        self._previewer = Previewer(self.settings.policy, self._emit_preview)
+        self.live = live_policy(self.settings.policy, self.settings.state)
+        self._previewer = Previewer(lambda: self.live.current, self._emit_preview)
+        self.live.follow(self._previewer.learn)
         outbox = Outbox(memory_bytes, self._kick)
         self._agent: Agent | None = None
         self._stopped = False
@@ -118,7 +121,9 @@ class Recorder:
         """
         self._session.check_home()
         time_us = self._session.clock.now_us() if time is None else self._session.time_us(time)
-        event = event_of(Moment(kind, time_us, pre, post, streams, note), self.settings, self._session.id)
+        event = event_of(
+            Moment(kind, time_us, pre, post, streams, note), self.settings.robot, self.live.current, self._session.id
+        )
         labels = {"event": event.id, "kind": event.kind, "state": event.state}
         self._session.blob(events.STREAM, types.get(events.TYPE), encode(event), None, labels)
         self._push()
@@ -194,7 +199,7 @@ class Recorder:
         return self._agent
 
     async def _start(self, duties: bool) -> Future[None]:
-        self._agent = Agent(self.settings, self._session, duties=duties)
+        self._agent = Agent(self.settings, self._session, self.live, duties=duties)
         return self._loop.start(self._agent.run())
 
     def _open_spool(self, on_drop: Callable[[str, Segment, str], None]) -> Spool:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
-from fleetbox import chunks, events, types
+from fleetbox import chunks, events, orders, types
 from fleetbox.clock import Clock
 from fleetbox.errors import InputError
 from fleetbox.labels import check_user_labels
@@ -26,6 +26,7 @@ from fleetbox_edge.packing import STAMP_MARK, picker, shape_of
 from fleetbox_edge.parcels import Address, Parcel
 from fleetbox_edge.spool import MAGIC
 
+OURS = frozenset({events.STREAM, orders.ANSWERS, orders.POLICIES})  # streams of `meta` that we write ourselves
 FIRST_BYTE = MAGIC[0]  # of a frame, written last: a process killed in the middle leaves none that looks whole
 
 Preview = Callable[[str, bytes, int, Mapping[str, Any] | None], None]
@@ -282,9 +283,10 @@ class Session(Journal):
 def _check_name(stream: str, kind: types.Type) -> str:
     if not isinstance(stream, str):
         raise InputError(f"stream name {stream!r} is a {type(stream).__name__}", "use text, such as cam/front")
-    if kind.name != events.TYPE and (stream == events.STREAM or stream.startswith(f"{events.STREAM}/")):
+    if kind.name != events.TYPE and stream.split("/", 1)[0] in OURS:
+        first = stream.split("/", 1)[0]
         raise InputError(
-            f"stream {stream!r} cannot be logged to: {events.STREAM!r} and what is below it holds the robot's marks",
+            f"stream {stream!r} cannot be logged to: {first!r} and what is below it is fleetbox's own",
             "use another stream name; to keep what was recorded around a moment, call mark",
         )
     return check_stream(stream)

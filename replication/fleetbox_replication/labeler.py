@@ -47,7 +47,7 @@ class Duty:
 
     scopes: Callable[[], Awaitable[list[Scope]]]
     site: str = ""
-    policy: str = ""
+    policy: Callable[[], str] = lambda: ""
     backlog: Callable[[], int | None] = lambda: None
     now_us: Callable[[], int] = field(default=lambda: time.time_ns() // 1000)
 
@@ -141,7 +141,7 @@ class Labeler:
         for event in await meta.news():
             if scope.site and event.stop_us < self._duty.now_us() - LATE_US:
                 continue
-            fresh = replace(event, policy=event.policy or self._duty.policy, labelled={}, oldest_us={})
+            fresh = replace(event, policy=event.policy or self._duty.policy(), labelled={}, oldest_us={})
             work = self._open.setdefault((scope.robot, event.id), _Open(fresh, scope))
             if event.state == "labelled":  # only a site sees this: the robot has closed its own books
                 work.expected = {stream: n for stream, n in event.labelled.items() if scope.allowed(stream)}

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from fleetbox.cli.verbs import Verbs
 from fleetbox.errors import FleetboxError
 from fleetbox.extras import missing_extra
 
 SECTIONS = {
     "Look": ("status", "doctor", "ls", "query", "get", "event", "audit", "whoami"),
-    "Record": ("agent", "simulate", "mark", "ingest"),
+    "Record": ("agent", "simulate", "mark", "pull", "carry", "ingest"),
+    "Decide": ("policy",),
     "Run": ("demo", "up", "down", "servers", "site", "replicate", "tokens", "drill", "config"),
 }
 INTERRUPTED = 130
 SUMMARY_CHARS = 160  # a whole first sentence; click cuts at 45
 
 
-class Verbs(click.Group):
-    """Load each verb's module only when it is typed or listed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs of all installed parts."""
-        return sorted(entry.name for entry in _entries())
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a verb's command, or None when no part has it."""
-        for entry in _entries():
-            if entry.name == cmd_name:
-                command: click.Command = entry.load()
-                return command
-        return None
+class Sections(Verbs):
+    """List the verbs by what they are for."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs by what they are for."""
@@ -52,7 +41,7 @@ class Verbs(click.Group):
         return command.get_short_help_str(SUMMARY_CHARS) if command else ""
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Sections, entries="fleetbox.commands", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fleetbox")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 def root(debug: bool) -> None:
@@ -89,10 +78,6 @@ def main() -> None:
         sys.stderr.close()  # the reader of our pipe has gone (`| head`): nothing is wrong
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _entries() -> list[EntryPoint]:
-    return list(entry_points(group="fleetbox.commands"))
 
 
 def _explain(error: FleetboxError) -> int:

@@ -2,7 +2,16 @@
 
 from fleetbox.settings.fleet import FleetSettings, find_fleet, load_fleet
 from fleetbox.settings.places import Influx, Place, Tier
-from fleetbox.settings.policy import EventRule, Expect, HopRule, Policy, Preview, StreamRule, load_policy
+from fleetbox.settings.policy import (
+    EventRule,
+    Expect,
+    HopRule,
+    Policy,
+    StreamRule,
+    TriggerRule,
+    load_policy,
+    parse_policy,
+)
 from fleetbox.settings.robot import RobotSettings, load_robot
 from fleetbox.settings.secrets import Secret
 from fleetbox.settings.uplink import Uplink
@@ -15,14 +24,15 @@ __all__ = [
     "Influx",
     "Place",
     "Policy",
-    "Preview",
     "RobotSettings",
     "Secret",
     "StreamRule",
     "Tier",
+    "TriggerRule",
     "Uplink",
     "find_fleet",
     "load_fleet",
     "load_policy",
     "load_robot",
+    "parse_policy",
 ]

@@ -65,6 +65,7 @@ class FleetSettings(Table):
     fleet: str = "fleet"
     policy_file: FilePath | None = Field(default=None, alias="policy")
     policy: Policy = Field(default=Policy(), alias="policy_value")
+    policy_key: SecretRef | None = None  # what signs policies sent over the air; on an operator's machine only
     robots: tuple[RobotRule, ...] = ()
     site: dict[Annotated[str, checked(check_site)], SiteTable] = Field(default_factory=dict)
 

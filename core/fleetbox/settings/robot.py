@@ -15,7 +15,9 @@ from fleetbox.settings.places import Place
 from fleetbox.settings.policy import Policy, load_policy
 from fleetbox.settings.uplink import Uplink
 from fleetbox.settings.values import Bytes, DurationUs, FilePath, SecretRef, Table, Url, checked
+from fleetbox.signing import check_public
 
+PublicKeyText = Annotated[str, checked(check_public)]
 Spooled = Literal["media", "sensor", "log", "meta"]
 Fsync = Literal["never", "interval", "always"]
 
@@ -71,6 +73,7 @@ class RobotSettings(Table):
     chunk: DurationUs = Field(default=5_000_000, ge=100_000, le=60_000_000)  # µs; bench/reading.py chose it
     policy_file: FilePath | None = Field(default=None, alias="policy")
     policy: Policy = Field(default=Policy(), alias="policy_value")
+    policy_keys: tuple[PublicKeyText, ...] = ()  # who may send a policy over the air; none: nobody
 
     def place(self) -> Place:
         """Return the robot's own store as a place."""

@@ -1,0 +1,121 @@
+"""Hold the policy in force on a robot: the newest one taken over the air, else that of robot.toml.
+
+What was taken lies in `state/policy/current.json`, so that a restart goes on with it; one process writes it (the holder
+of the duties), every process of the robot looks at it a few times a second and follows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from fleetbox.errors import FleetboxError
+from fleetbox.settings import Policy, parse_policy
+from fleetbox.signing import Envelope, decode
+
+log = structlog.get_logger()
+
+FILE = "current.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Hold a policy taken over the air: its envelope, the order that brought it, when, and what it followed."""
+
+    envelope: Envelope
+    policy: Policy
+    order: str = ""
+    at_us: int = 0
+    before: Envelope | None = None  # None: robot.toml's own
+
+
+class LivePolicy:
+    """Tell which policy holds now; thread-safe. `base` is robot.toml's, `folder` the robot's `state/policy`."""
+
+    def __init__(self, base: Policy, folder: Path) -> None:
+        self._base, self._path = base, folder / FILE
+        self._taken: Taken | None = None
+        self._seen: tuple[int, int] | None = None  # mtime in ns and inode of the file as last read
+        self._followers: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self.look()
+
+    @property
+    def current(self) -> Policy:
+        """Return the policy in force."""
+        taken = self._taken
+        return self._base if taken is None else taken.policy
+
+    @property
+    def base(self) -> Policy:
+        """Return robot.toml's policy."""
+        return self._base
+
+    @property
+    def taken(self) -> Taken | None:
+        """Return what was taken over the air and holds, None while robot.toml's own does."""
+        return self._taken
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Have a function called after each change, by whichever thread looked; it must not block."""
+        self._followers.append(changed)
+
+    def look(self) -> bool:
+        """Read the file anew if it is another one; return whether the policy in force changed. One stat otherwise."""
+        with self._lock:
+            try:
+                found = self._path.stat()
+                seen = (found.st_mtime_ns, found.st_ino)
+            except OSError:
+                seen = None
+            if seen == self._seen:
+                return False
+            before = self.current.hash
+            self._seen, self._taken = seen, self._read() if seen else None
+            changed = self.current.hash != before
+        for follower in self._followers if changed else ():
+            follower()
+        return changed
+
+    def put(self, taken: Taken | None) -> None:
+        """Put a policy in force, on the disk first; None returns to robot.toml's. Raises OSError."""
+        if taken is None:
+            self._path.unlink(missing_ok=True)
+        else:
+            self._write(taken)
+        self.look()
+
+    def _write(self, taken: Taken) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        raw = {
+            "envelope": asdict(taken.envelope), "order": taken.order, "at_us": taken.at_us,
+            "before": taken.before and asdict(taken.before),
+        }  # fmt: skip
+        with fresh.open("w", encoding="utf-8") as file:
+            json.dump(raw, file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+
+    def _read(self) -> Taken | None:
+        try:
+            raw: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+            envelope = decode(json.dumps(raw["envelope"]))
+            before = decode(json.dumps(raw["before"])) if raw.get("before") else None
+            return Taken(envelope, parse_policy(envelope.text), str(raw["order"]), int(raw["at_us"]), before)
+        except (OSError, ValueError, KeyError, TypeError, FleetboxError) as error:
+            log.warning("the policy taken over the air cannot be read; robot.toml's holds", why=str(error))
+            return None
+
+
+def live_policy(base: Policy, state: Path) -> LivePolicy:
+    """Return the live policy of the robot with this state folder."""
+    return LivePolicy(base, state / "policy")
