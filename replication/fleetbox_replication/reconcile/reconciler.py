@@ -18,6 +18,7 @@ from fleetbox_replication.reconcile.bookkeeping import Bookkeeper
 from fleetbox_replication.reconcile.hop import Hop, hop_of
 from fleetbox_replication.reconcile.means import Means, Options, Passage, Route
 from fleetbox_replication.reconcile.minute import PROVEN, Minute
+from fleetbox_replication.reconcile.rereading import Suspects
 from fleetbox_replication.reconcile.sampling import sample
 from fleetbox_replication.reconcile.standings import is_refusal, waiting
 from fleetbox_replication.reconcile.starts import Starts
@@ -51,7 +52,8 @@ class Reconciler:
         self._means = Means(source, there, relay, route, options or Options(), State(route.file))
         self._times = Timetable(self._means.options.monotonic_s)
         self._books = Bookkeeper(self._means)
-        self._tender = Tender(self._means, self._times)
+        self._suspects = Suspects(self._means.options.monotonic_s, self._means.options.rhythm.watch_s)
+        self._tender = Tender(self._means, self._times, self._suspects)
         self._hops: dict[tuple[str, str], Hop] = {}
         self._paused: set[str] = set()
         self._starts = Starts(self._means.options.monotonic_s)
@@ -65,6 +67,7 @@ class Reconciler:
     def vouched(self, bucket: str, entry: str, parts: Sequence[Part]) -> None:
         """Take up the relay's proof that records are stored at the destination; bucket and entry are those there."""
         self._means.proofs.add(bucket, entry, parts, self._means.options.monotonic_s())
+        self._suspects.note(bucket, entry, parts)
 
     def is_proven(self, bucket: str, stream: str, minute_us: int) -> bool:
         """Tell whether the destination holds all that was told of a stream's minute; bucket is that of either end.
@@ -140,6 +143,8 @@ class Reconciler:
             found = [hop_of(task.spec, self._means.route.place) for task in tasks]
             self._hops = {(hop.robot, hop.cls): hop for hop in found if hop and hop.site == self._means.route.site}
             self._times.done("hops")
+        if broke:
+            self._suspects.alarm()
         for hop in self._hops.values() if broke else ():
             self._tender.alarm(hop)
 
@@ -161,6 +166,7 @@ class Reconciler:
         if not known or not restarted:
             return
         self._means.proofs.forget()
+        self._suspects.alarm()
         for hop in self._hops.values():
             self._times.hasten("whole", hop.spec.name)  # started on an empty disk, nothing old is left either
         now_us = self._means.options.now_us()

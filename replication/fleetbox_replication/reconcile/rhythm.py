@@ -22,6 +22,7 @@ class Rhythm:
     far_s: float = 60.0  # the destination's pages while nothing is open: what vanished there shows within two minutes
     waiting_far_s: float = 20.0  # and while a minute waits for them
     sweep_s: float = 15.0  # after a sweep that was refused: half-written records there are healed after 60 s
+    watch_s: float = 60.0  # after a break: a request of before it ends with the engine's own limit for one, 30 s
     start_s: float = 300.0  # the destination's uptime: 700 bytes; killed, it may have lost what it had taken
     whole_s: float = 900.0  # the destination's oldest records: an entry that was wiped there is noticed by them
     sample_s: float = 300.0  # one record proven long ago is looked at: 700 bytes

@@ -16,6 +16,7 @@ from fleetbox_replication.reconcile.means import Means
 from fleetbox_replication.reconcile.minute import Minute
 from fleetbox_replication.reconcile.paging import compare_pages, doubt_pages, side_of
 from fleetbox_replication.reconcile.posting import post
+from fleetbox_replication.reconcile.rereading import Suspects, reread
 from fleetbox_replication.reconcile.sweeping import Swept, sweep
 from fleetbox_replication.reconcile.timetable import Timetable
 
@@ -28,8 +29,8 @@ WORTH_SAYING = 3  # refusals named in the log a sweep
 class Tender:
     """Do what is due on a hop; it remembers which hops are to be swept."""
 
-    def __init__(self, means: Means, times: Timetable) -> None:
-        self._means, self._times = means, times
+    def __init__(self, means: Means, times: Timetable, suspects: Suspects) -> None:
+        self._means, self._times, self._suspects = means, times, suspects
         self._checker = Checker(means)
         self._to_sweep: set[str] = set()
         self._missing: set[str] = set()
@@ -58,6 +59,8 @@ class Tender:
         if self._means.options.letters is not None and self._times.is_due("letters", name, rhythm.letters_s):
             self._times.done("letters", name)
             news += await post(self._means, self._checker, hop)
+        if self._suspects.has(hop.spec.dst_bucket):
+            await self._read_back(hop)
         if hop.cls == "meta" and self._times.is_due("pages", name, rhythm.ledger_s):
             await compare_pages(self._means, hop)
             self._times.done("pages", name)
@@ -90,6 +93,15 @@ class Tender:
             self._to_sweep.discard(hop.spec.name)
         else:
             self._times.done("sweep", hop.spec.name)
+
+    async def _read_back(self, hop: Hop) -> None:
+        """Read what was sent right after a break; what is refused is tried with the next break or sample."""
+        bucket = hop.spec.dst_bucket
+        ends = Ends(hop.spec, self._means.source(), self._means.there)
+        read, mended = await reread(ends, self._means.copier(hop), self._suspects.of(bucket))
+        self._suspects.forget(bucket)
+        self._means.counts["payloads_read"] += read
+        self._means.counts["mended"] += mended.mended
 
     def _watermark(self, hop: Hop) -> Callable[[str], int]:
         """Return what gives per stream the time in µs up to which the pages cover it."""
