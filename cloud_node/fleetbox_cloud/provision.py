@@ -8,7 +8,7 @@ from typing import Literal
 
 from fleetbox.blobs import BucketSpec, Store, TokenSpec
 from fleetbox.errors import InputError, NotFound
-from fleetbox.naming import CLASSES, site_bucket, split_bucket
+from fleetbox.naming import CLASSES, SITE_DESK, desk_bucket, site_bucket, split_bucket
 from fleetbox.quotas import bucket_spec
 from fleetbox.settings import FleetSettings
 from fleetbox_cloud.tokens import ensure_token, holder_of, robot_token, site_token, tokens_of
@@ -50,9 +50,9 @@ class Provisioned:
 def wanted(fleet: FleetSettings, site: str, extra_robots: Sequence[str] = ()) -> Layout:
     """Return what a site's store must hold.
 
-    Every robot whose records pass the site has its own buckets there. Robots that report here have a token,
-    and so have the sites that pass records on to here. `extra_robots` adds robots known only by a glob; raises
-    InputError for one whose records do not pass the site.
+    Every robot whose records pass the site has its own buckets there, and a desk for orders. Robots that report here
+    have a token, and so have the sites that pass records on to here. `extra_robots` adds robots known only by a glob;
+    raises InputError for one whose records do not pass the site.
     """
     place = fleet.site_place(site)
     for robot in extra_robots:
@@ -60,6 +60,9 @@ def wanted(fleet: FleetSettings, site: str, extra_robots: Sequence[str] = ()) ->
             raise InputError(f"records of {robot!r} do not pass site {site!r}", f"they go {_route(fleet, robot)}")
     robots = sorted({*fleet.robots_of(site), *extra_robots})
     buckets = {site_bucket(r, cls): bucket_spec(cls, place.quota.get(cls)) for r in robots for cls in CLASSES}
+    buckets |= {
+        name: bucket_spec("meta") for name in (SITE_DESK, *map(desk_bucket, robots))
+    }  # few, small, never evicted
     tokens = {robot: robot_token(robot) for robot in robots if fleet.rule(robot).site == site}
     for name, table in fleet.site.items():
         behind = [robot for robot in robots if name in _route(fleet, robot)]

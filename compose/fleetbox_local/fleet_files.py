@@ -7,24 +7,28 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from fleetbox.signing import new_key, public_of
+from fleetbox_cloud.tokens import save_token
 from fleetbox_local.seating import Seat, Seating
 
 ROBOT_RING = 'sensor = "1 GB", media = "2 GB", log = "200 MB", kept = "1 GB", leave_free = "1 GB"'
 SITE_QUOTA = 'sensor = "2 GB", media = "4 GB", log = "1 GB", kept = "2 GB"'  # per robot; a laptop holds two of them
+POLICY_KEY = "policy-key"  # signs policies sent over the air; every robot.toml names its public half
 HEADER = "# Written by `fleetbox up` at each start; what is kept and shipped is yours to edit in policy.toml.\n"
 
 
 def write_settings(seating: Seating, influx: Mapping[str, str] | None) -> Path:
     """Write fleet.toml and each robot.toml; return the path of fleet.toml. `influx` holds its org and bucket.
 
-    policy.toml is written once and then left alone.
+    policy.toml is written once and then left alone; so is the key that signs policies.
     """
     directory = seating.directory
+    public = _signing_key(directory)
     policy = directory / "policy.toml"
     if not policy.exists():
         _write(policy, (files("fleetbox.samples") / "policy.toml").read_text(encoding="utf-8"))
     for robot in seating.robots:
-        _write(robot.directory / "robot.toml", robot_toml(robot, seating.edge))
+        _write(robot.directory / "robot.toml", robot_toml(robot, seating.edge, public))
     _write(directory / "fleet.toml", fleet_toml(seating, influx))
     return directory / "fleet.toml"
 
@@ -32,7 +36,10 @@ def write_settings(seating: Seating, influx: Mapping[str, str] | None) -> Path:
 def fleet_toml(seating: Seating, influx: Mapping[str, str] | None) -> str:
     """Return the text of fleet.toml; secrets are named by file, relative to it."""
     name = json.dumps(seating.directory.name)  # a JSON string is a TOML string
-    parts = [HEADER, f'fleet  = {name}\npolicy = "policy.toml"\n']
+    parts = [
+        HEADER,
+        f'fleet  = {name}\npolicy = "policy.toml"\npolicy_key = {{ file = "{secret(POLICY_KEY)}" }}\n',
+    ]
     parts += [
         f'\n[[robots]]\nmatch = "{robot.name}"\nsite  = "{seating.edge.name}"\nstore = "{robot.store_url}"\n'
         f'token = {{ file = "{secret(robot.name)}" }}\nrelay = "{robot.relay_url}"\n'
@@ -50,14 +57,15 @@ def fleet_toml(seating: Seating, influx: Mapping[str, str] | None) -> str:
     return "".join(parts)
 
 
-def robot_toml(robot: Seat, edge: Seat) -> str:
-    """Return the text of one robot.toml."""
+def robot_toml(robot: Seat, edge: Seat, public: str) -> str:
+    """Return the text of one robot.toml; `public` is the key that vouches for policies sent to it."""
     return (
         f'{HEADER}robot       = "{robot.name}"\nstore       = "{robot.store_url}"\n'
         f'store_token = {{ file = "../{secret(robot.name)}" }}\n'
         f'site        = "{edge.store_url}"\nsite_name   = "{edge.name}"\n'
         f'site_token  = {{ file = "../{secret(at_site(robot.name, edge.name))}" }}\n'
         f'relay       = "{robot.relay_url}"\nstate       = "state"\npolicy      = "../policy.toml"\n'
+        f'policy_keys = ["{public}"]\n'
         f"ring        = {{ {ROBOT_RING} }}\n"
     )
 
@@ -70,6 +78,14 @@ def secret(name: str) -> str:
 def at_site(who: str, site: str) -> str:
     """Name the token somebody uses at a site."""
     return f"{who}-at-{site}"
+
+
+def _signing_key(directory: Path) -> str:
+    """Return the public half of the fleet's signing key, which is made at the first start."""
+    path = directory / secret(POLICY_KEY)
+    if not path.exists():
+        save_token(path.parent, POLICY_KEY, new_key()[0])
+    return public_of(path.read_text(encoding="utf-8"))
 
 
 def _site(site: Seat, more: str) -> str:

@@ -15,6 +15,7 @@ MAX_ROBOT_CHARS = 63  # leaves room for "--sensor" within a file name on any sys
 MAX_STREAM_CHARS = 200  # an entry is a folder on disk and stands in one HTTP header of 8 kB
 RESERVED_SITES = frozenset({"influx"})  # a hop's task "<bucket>-to-<site>" would be that of the site's own loader
 PREVIEW, THUMBNAIL, VIDEO = "preview", "thumbnail", "video"  # last segments of streams made from a parent's pictures
+SITE_DESK = "desk"  # bucket of a site's own: the rollouts begun there; no robot's, for it has no "--"
 SMALL = (PREVIEW, THUMBNAIL)  # the resolutions below the original, finest first
 
 _ROBOT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?")

@@ -55,8 +55,9 @@ def test_who_gets_what_where(fleet: FleetSettings) -> None:
     """A site holds the buckets of all robots that pass it, tokens for those that report to it and for sites below."""
     a, b, c = names(fleet)
     edge, cloud = wanted(fleet, "edge"), wanted(fleet, "cloud")
-    assert {name.rsplit("--", 1)[0] for name in edge.buckets} == {a, b}
-    assert {name.rsplit("--", 1)[0] for name in cloud.buckets} == {a, b, c}
+    assert {name.rsplit("--", 1)[0] for name in edge.buckets} == {a, b, "desk"}
+    assert {name.rsplit("--", 1)[0] for name in cloud.buckets} == {a, b, c, "desk"}
+    assert edge.buckets[f"{a}--desk"] == edge.buckets["desk"] == BucketSpec("NONE", 0, 128, 64_000_000)
     assert edge.tokens == {robot: TokenSpec(robot, (f"{robot}--*",), (f"{robot}--*",)) for robot in (a, b)}
     assert set(cloud.tokens) == {c, "edge"}
     assert cloud.tokens["edge"].write == (f"{a}--*", f"{b}--*")
@@ -97,7 +98,7 @@ def test_a_second_time_changes_nothing(fleet: FleetSettings, store_server: Any) 
         want = wanted(fleet, "edge")
         async with Store(store_server.url, store_server.token) as store:
             first, second = await provision(store, want), await provision(store, want)
-            assert {change.name for change in first.changes} == {*want.buckets, a, b}
+            assert {change.name for change in first.changes} | {"desk"} == {*want.buckets, a, b}
             assert set(first.tokens) == {a, b}
             assert (second.changes, dict(second.tokens)) == ((), {})
             for name, spec in want.buckets.items():

@@ -194,7 +194,7 @@ def test_a_deleted_bucket_is_made_again_and_no_token_is_touched(
         stop = asyncio.Event()
         running = asyncio.create_task(Site(fleet, fleet.site_place("edge-1"), buckets_every_s=0.1).run(stop))
         async with Store(server.url, server.token) as store:
-            everything = {f"{robot}--{cls}" for robot in ("r1", "r2") for cls in CLASSES}
+            everything = {f"{robot}--{cls}" for robot in ("r1", "r2") for cls in (*CLASSES, "desk")} | {"desk"}
 
             async def whole() -> bool:
                 return set(await store.buckets()) == everything and file.exists()
@@ -207,7 +207,7 @@ def test_a_deleted_bucket_is_made_again_and_no_token_is_touched(
             await wait_until(whole)
             assert file.read_text() == first
             await store.remove_token("r1")
-            for cls in CLASSES:
+            for cls in (*CLASSES, "desk"):
                 await store.remove_bucket(f"r1--{cls}")
             await wait_until(whole)
             await wait_until(lambda: asyncio.sleep(0, file.read_text() != first))

@@ -8,6 +8,7 @@ import pytest
 
 from fleetbox.errors import InputError
 from fleetbox.settings import load_fleet, load_robot
+from fleetbox.signing import public_of
 from fleetbox_local.fleet_files import write_settings
 from fleetbox_local.seating import Ports, parse_robots, seat
 
@@ -42,12 +43,26 @@ def test_ports_are_remembered(tmp_path: Path) -> None:
     assert changed == {"edge.store"}
 
 
+def test_policies_can_be_signed(tmp_path: Path) -> None:
+    """The fleet's key is made once, only its owner can read it, and every robot knows its public half."""
+    seating = seat(tmp_path, ["r1", "r2"], False, ports({}))
+    keys = []
+    for _ in range(2):
+        fleet = load_fleet(write_settings(seating, None))
+        assert fleet.policy_key is not None
+        keys.append(public_of(fleet.policy_key.read()))
+    assert keys[0] == keys[1]
+    assert fleet.policy_key.file.stat().st_mode & 0o077 == 0  # type: ignore[union-attr]
+    for name in ("r1", "r2", "edge", "cloud", "r1-at-edge"):
+        (tmp_path / "secrets" / f"{name}.token").write_text("x")
+    assert [load_robot(tmp_path / name / "robot.toml").policy_keys for name in ("r1", "r2")] == [(keys[0],)] * 2
+
+
 def test_settings_load(tmp_path: Path) -> None:
     """The files written are files the fleet itself can read, with every place and hop in them."""
     seating = seat(tmp_path / 'a "fleet"', ["r1", "r2"], True, ports({}))
     fleet = load_fleet(write_settings(seating, {"org": "o", "bucket": "b"}))
     secrets = seating.directory / "secrets"
-    secrets.mkdir()
     for name in ("r1", "edge", "cloud", "influx", "r1-at-edge"):
         (secrets / f"{name}.token").write_text(f"token of {name}")
     assert [(place.name, place.current_token()) for place in fleet.route("r1")] == [
