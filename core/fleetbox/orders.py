@@ -6,8 +6,11 @@ there every few seconds. Its answers are records of the stream `answers` in its 
 
 from __future__ import annotations
 
+import getpass
 import json
+import re
 import secrets
+import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -76,12 +79,24 @@ def new_order(order: Order) -> Order:
     return order if order.id else replace(order, id=f"{order.issued_us:016x}-{secrets.token_hex(3)}")
 
 
-async def write_order(store: Store, order: Order, writer: str) -> None:
+async def write_order(store: Store, order: Order, writer: str, now_us: int | None = None) -> None:
     """Put an order into the robot's desk at a site as `orders/<writer>`.
 
-    Raises NotFound where the robot has no desk, StoreRefused, Unreachable.
+    Its stamp is when it comes to lie there (default: its time of issue): what is brought on from another site arrives
+    later, and must not come to lie behind what the robot has read. Raises NotFound where the robot has no desk,
+    StoreRefused, Unreachable.
     """
-    await _append(store, desk_bucket(order.robot), f"{ORDERS}/{writer}", order, order.issued_us)
+    stamp_us = order.issued_us if now_us is None else now_us
+    await _append(store, desk_bucket(order.robot), f"{ORDERS}/{writer}", order, stamp_us)
+
+
+def writer_here() -> str:
+    """Name the person at this machine as a writer of orders: "ada-laptop-7"; safe as the name of an entry."""
+    try:
+        person = getpass.getuser()
+    except (KeyError, OSError):  # a container's user that has no name
+        person = "somebody"
+    return re.sub(r"[^A-Za-z0-9_]+", "-", f"{person}-{socket.gethostname().split('.')[0]}").strip("-") or "somebody"
 
 
 async def write_answer(store: Store, bucket: str, answer: Answer) -> None:

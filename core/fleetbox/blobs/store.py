@@ -125,6 +125,10 @@ class Store:
         """Return the names of the buckets, sorted, without the engine's own."""
         return await buckets.names(self._wire)
 
+    async def bucket_sizes(self) -> dict[str, int]:
+        """Return the bytes each bucket holds, of those this token may see, in one request."""
+        return await buckets.sizes(self._wire)
+
     async def ensure_bucket(self, name: str, spec: BucketSpec) -> bool:
         """Create a bucket or change it to `spec`; return whether anything changed."""
         return await buckets.ensure(self._wire, name, spec)
