@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -12,10 +12,20 @@ import structlog
 
 from fleetbox.blobs import Store
 from fleetbox.chunks import BOUND_US
-from fleetbox.errors import NotFound, StoreRefused, Unreachable
+from fleetbox.errors import AccessDenied, FleetboxError, NotFound, StoreRefused, Unreachable
 from fleetbox.events import Event, write_event
 from fleetbox_replication.event_watch import EventWatch
-from fleetbox_replication.window import ChunkBounds, Pass, Scope, count_selected, label_window
+from fleetbox_replication.taking import Taking
+from fleetbox_replication.window import (
+    AT_EDGE,
+    ON_ROBOT,
+    SLICE_US,
+    ChunkBounds,
+    Pass,
+    Scope,
+    count_selected,
+    label_window,
+)
 
 log = structlog.get_logger()
 
@@ -24,6 +34,7 @@ LATE_US = 7 * 86_400_000_000  # µs; a site waits this long for a robot that los
 LATE_SHARE = 10  # a straggler is looked for after a tenth of the time it is already late
 LOOKS_PER_S = 25  # a site with fifty robots asks for each every 2 s: 25 small GETs are 2 % of a core
 MIN_WAIT_S = 0.2
+RECENT_US = 60_000_000  # µs; a pass over a long window looks so far back, and for all of it at the first and the last
 MAX_WAIT_S = 5.0  # a store that is away is asked again this often at the latest
 
 
@@ -35,6 +46,7 @@ class Pace:
     pass_s: float = 0.5  # while the window's end is still being recorded
     calm_s: float = 600.0  # at most, once the window is past and only stragglers can come
     find_s: float = 10.0  # how often a site looks for new robots, and bounds are read anew
+    chores_s: float = 5.0  # what else labels may wait so long; an event never waits for a chore that is not begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,8 @@ class Duty:
 
     `scopes` lists the robots in the store (one in a robot's own); `backlog` tells the oldest time in µs that
     the agent has not written yet, or None. A site has no agent: it waits until all that the robot counted is there.
+    `chores` are done between passes, one after the other, a few seconds apart: whatever else patches labels in this
+    store belongs there, in steps of a second at most. `spent` is told the bytes that events have just selected.
     """
 
     scopes: Callable[[], Awaitable[list[Scope]]]
@@ -50,6 +64,8 @@ class Duty:
     policy: Callable[[], str] = lambda: ""
     backlog: Callable[[], int | None] = lambda: None
     now_us: Callable[[], int] = field(default=lambda: time.time_ns() // 1000)
+    chores: Sequence[Callable[[], Awaitable[object]]] = ()
+    spent: Callable[[int], None] = lambda size_bytes: None
 
 
 @dataclass(slots=True)
@@ -61,6 +77,7 @@ class _Open:
     newest_us: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     expected: dict[str, int] | None = None
+    since_us: int = 0  # from where on the next pass looks
 
     def arrived(self) -> bool:
         """Tell whether a site has all that the robot counted, or each stream has passed the window anyway.
@@ -86,7 +103,9 @@ class Labeler:
         self._open: dict[tuple[str, str], _Open] = {}
         self._watched: dict[str, EventWatch] = {}
         self._scopes: list[Scope] = []
-        self._found_s = self._looked_s = float("-inf")
+        self._staying: dict[str, list[Event]] = {}  # by robot, at a site: the events that let records stay here
+        self._found_s = self._looked_s = self._chores_s = float("-inf")
+        self._said: dict[int, str] = {}
 
     @property
     def open_events(self) -> list[Event]:
@@ -125,6 +144,23 @@ class Labeler:
             settled = self._settled(work)
             if (settled or time.monotonic() >= work.due_s) and await self._work(work, settled):
                 del self._open[key]
+        await self._do_chores()
+
+    async def _do_chores(self) -> None:
+        """Do the chores that are due; one that fails is said once per reason, and stops nobody's labelling."""
+        if not self._duty.chores or time.monotonic() - self._chores_s < self._pace.chores_s:
+            return
+        for number, chore in enumerate(self._duty.chores):
+            try:
+                await chore()
+                self._said.pop(number, None)
+            except AccessDenied:
+                raise
+            except FleetboxError as error:
+                if self._said.get(number) != str(error):
+                    log.warning("a labeler's chore waits", store=self._store.name, why=str(error))
+                self._said[number] = str(error)
+        self._chores_s = time.monotonic()
 
     def _look_s(self) -> float:
         return max(self._pace.look_s, len(self._scopes) / LOOKS_PER_S)
@@ -138,20 +174,51 @@ class Labeler:
     async def _look(self, scope: Scope) -> None:
         """Take up events of one robot that this store's labeler has not closed."""
         meta = self._watched.setdefault(scope.robot, EventWatch(self._store, scope.buckets["meta"], scope.site))
-        for event in await meta.news():
-            if scope.site and event.stop_us < self._duty.now_us() - LATE_US:
-                continue
+        news = await meta.news()
+        if scope.site:
+            news = self._for_site(scope.robot, news)
+        for event in news:
             fresh = replace(event, policy=event.policy or self._duty.policy(), labelled={}, oldest_us={})
             work = self._open.setdefault((scope.robot, event.id), _Open(fresh, scope))
             if event.state == "labelled":  # only a site sees this: the robot has closed its own books
-                work.expected = {stream: n for stream, n in event.labelled.items() if scope.allowed(stream)}
+                allowed = self._scope_of(work).allowed
+                work.expected = {stream: n for stream, n in event.labelled.items() if allowed(stream)}
+
+    def _for_site(self, robot: str, news: list[Event]) -> list[Event]:
+        """Return the events that take records further; remember those that let some stay."""
+        oldest_us = self._duty.now_us() - LATE_US
+        recent = [event for event in news if event.stop_us >= oldest_us]
+        staying = {event.id: event for event in [*self._staying.get(robot, ()), *recent] if event.to == AT_EDGE}
+        self._staying[robot] = [event for event in staying.values() if event.stop_us >= oldest_us]
+        return [event for event in recent if event.to not in (AT_EDGE, ON_ROBOT)]
+
+    def _scope_of(self, work: _Open) -> Scope:
+        """Return what an event may label: at a site also what another event left there within its window."""
+        scope, event = work.scope, work.event
+        if not scope.site:
+            return scope
+        left = [
+            Taking.among(one, ()) for one in self._staying.get(scope.robot, ())
+            if one.start_us <= event.stop_us and one.stop_us >= event.start_us
+        ]  # fmt: skip
+        if not left:
+            return scope
+        return replace(scope, stays=True, allowed=lambda s: scope.allowed(s) or any(one.takes(s) for one in left))
 
     async def _work(self, work: _Open, settled: bool) -> bool:
         """Make one pass, the last one if settled; return whether the event is closed."""
-        event = work.event
-        done = await label_window(self._store, event, work.scope, self._bounds)
-        if work.scope.site:
-            work.counts = await count_selected(self._store, event, work.scope, self._bounds)
+        event, scope = work.event, self._scope_of(work)
+        if not scope.stays:  # nothing of it is here that would need a second label
+            work.due_s = time.monotonic() + self._pace.calm_s
+            return work.expected is not None or settled
+        began_us = self._duty.now_us()
+        done = await label_window(self._store, event, scope, self._bounds, 0 if settled else work.since_us)
+        if done.labelled_bytes:
+            self._duty.spent(done.labelled_bytes)
+        if scope.site:
+            work.counts = await count_selected(self._store, event, scope, self._bounds)
+        if event.stop_us - event.start_us > SLICE_US:
+            work.since_us = self._recent_us(began_us, done)
         work.newest_us = done.newest_us
         work.bound_us = done.bound_us
         work.event = replace(event, oldest_us={**done.oldest_us, **event.oldest_us})  # as the first pass found it
@@ -160,6 +227,11 @@ class Labeler:
             return True
         work.due_s = time.monotonic() + self._wait_s(work, done)
         return False
+
+    def _recent_us(self, began_us: int, done: Pass) -> int:
+        """Return from where on the next pass over a long window finds what can have come since this one began."""
+        unsent_us = self._duty.backlog()
+        return max(0, min(began_us, began_us if unsent_us is None else unsent_us) - done.bound_us - RECENT_US)
 
     def _settled(self, work: _Open) -> bool:
         """Tell whether nothing more can come into the window; asked before a pass, so that it can be the last."""
@@ -182,6 +254,6 @@ class Labeler:
         return min(max(self._pace.pass_s, late_us / LATE_SHARE / 1e6), self._pace.calm_s)
 
     async def _close(self, work: _Open) -> None:
-        counts = await count_selected(self._store, work.event, work.scope, self._bounds)
+        counts = await count_selected(self._store, work.event, self._scope_of(work), self._bounds)
         closing = replace(work.event, state="labelled", labelled=counts, by=work.scope.site or work.event.by)
         await write_event(self._store, work.scope.buckets["meta"], closing, self._duty.now_us(), work.scope.site)

@@ -14,12 +14,13 @@ from fleetbox_replication.window import Scope
 
 def robot_scope(robot: str, policy: Policy) -> Scope:
     """Return the scope of a robot's own store: every stream that the policy lets leave at all."""
-    return Scope(robot, {cls: cls for cls in CLASSES}, allowed=lambda stream: policy.rule_for(stream).ship != "never")
+    return Scope(robot, {cls: cls for cls in CLASSES}, allowed=lambda stream: _may_leave(policy, stream))
 
 
 def site_scope(robot: str, site: str, policy: Policy) -> Scope:
     """Return the scope of one robot at an edge site: the streams that come this far by themselves and no further."""
-    return Scope(robot, {cls: site_bucket(robot, cls) for cls in CLASSES}, site, lambda stream: _stays(policy, stream))
+    buckets: dict[str, str] = {cls: site_bucket(robot, cls) for cls in CLASSES}
+    return Scope(robot, buckets, site, lambda stream: _stays(policy, stream), stays=_keeps_at_edge(policy))
 
 
 def one_robot(
@@ -39,15 +40,10 @@ def robots_at_site(
     policy: Callable[[], Policy],
     touches: Callable[[str], Touches | None] = lambda robot: None,
 ) -> Callable[[], Awaitable[list[Scope]]]:
-    """Return the finder of scopes for a site's store: every robot whose `meta` has arrived.
-
-    None at all while the policy keeps nothing at the edge: then there is nothing to label here.
-    """
+    """Return the finder of scopes for a site's store: every robot whose `meta` has arrived."""
 
     async def find() -> list[Scope]:
         rules = policy()
-        if not _keeps_at_edge(rules):
-            return []
         found = [split_bucket(bucket) for bucket in await store.buckets()]
         robots = sorted(robot for robot, cls in filter(None, found) if cls == "meta")
         return [_noted(site_scope(robot, site, rules), touches(robot)) for robot in robots]
@@ -59,13 +55,18 @@ def _noted(scope: Scope, touches: Touches | None) -> Scope:
     return replace(scope, touched=touches.note) if touches is not None else scope
 
 
+def _may_leave(policy: Policy, stream: str) -> bool:
+    return policy.rule_for(stream).ship in ("always", "event")
+
+
 def _stays(policy: Policy, stream: str) -> bool:
     rule = policy.rule_for(stream)
     return rule.ship == "always" and rule.to == "edge"
 
 
 def _keeps_at_edge(policy: Policy) -> bool:
-    rules = policy.stream.values()
     return any(
-        (rule.ship == "always" and rule.to == "edge") or (rule.preview and rule.preview.to == "edge") for rule in rules
+        (rule.ship == "always" and rule.to == "edge")
+        or any(small is not None and small.to == "edge" for small in (rule.preview, rule.thumbnail))
+        for rule in policy.stream.values()
     )

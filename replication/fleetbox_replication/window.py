@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,12 @@ from fleetbox.events import Event
 from fleetbox.labels import Labels
 from fleetbox.ledger import minute_of
 from fleetbox.records import Head
-from fleetbox.selectors import matches_glob
+from fleetbox_replication.taking import Taking
+from fleetbox_replication.taking import wants as wants
 
 CLASS_ORDER = ("sensor", "log", "media")  # small and telling first; `meta` and `kept` travel whole anyway
+SLICE_US = 300_000_000  # µs; what is found in five minutes of a busy robot is 10 MB, whatever the window's length
+ON_ROBOT, AT_EDGE = "robot", "edge"  # where an event's records may stay
 GONE = 404  # the ring took the record between the listing and the patch: what was left is in `oldest_us`
 
 
@@ -27,6 +30,7 @@ class Scope:
     `buckets` maps class to bucket. With `site` the store is an edge site's: it turns `keep=edge` into `keep=1`;
     without, it is the robot's own: it labels what has no `keep`. `allowed` is the policy's word on a stream, and
     `touched` is told the class, stream and a time of each minute in which labels change: what counts it looks again.
+    `stays` tells whether the policy lets any stream stay at the site: without, only events may have left some there.
     """
 
     robot: str
@@ -34,18 +38,20 @@ class Scope:
     site: str = ""
     allowed: Callable[[str], bool] = lambda stream: True
     touched: Callable[[str, str, int], None] = lambda cls, stream, time_us: None
+    stays: bool = True
 
 
 @dataclass(slots=True)
 class Pass:
     """Count what one pass over a window did, per stream.
 
-    `labelled` counts the records patched; `oldest_us` and `newest_us` are the times of the oldest and newest record
-    that each chosen stream still held; `bound_us` is the longest chunk looked back for; `refused` counts the patches
-    that the store refused, other than for records already gone.
+    `labelled` counts the records patched, `labelled_bytes` their bytes; `oldest_us` and `newest_us` are the times of
+    the oldest and newest record that each chosen stream still held; `bound_us` is the longest chunk looked back for;
+    `refused` counts the patches that the store refused, other than for records already gone.
     """
 
     labelled: Counter[str] = field(default_factory=Counter)
+    labelled_bytes: int = 0
     oldest_us: dict[str, int] = field(default_factory=dict)
     newest_us: dict[str, int] = field(default_factory=dict)
     bound_us: int = BOUND_US
@@ -75,44 +81,44 @@ class ChunkBounds:
         return self._bound_us[bucket, entry]
 
 
-async def label_window(store: Store, event: Event, scope: Scope, bounds: ChunkBounds | None = None) -> Pass:
-    """Label every record of the event's window that is not selected yet, each once.
+async def label_window(
+    store: Store, event: Event, scope: Scope, bounds: ChunkBounds | None = None, since_us: int = 0
+) -> Pass:
+    """Label every record of the event's window that is not selected yet, each once, as far as the event takes it.
 
-    Safe to repeat: what a pass has labelled, the next one does not find. Raises Unreachable, AccessDenied.
+    since_us: look only at what lies after it, however long the window is. An event that stays on the robot labels
+    nothing. Safe to repeat: what a pass has labelled, the next one does not find. Raises Unreachable, AccessDenied.
     """
     done = Pass()
     bounds = bounds or ChunkBounds(store)
-    labels: Labels = {"keep": "1", "policy": event.policy} if event.policy else {"keep": "1"}
     for bucket, chosen in [item async for item in chosen_entries(store, event, scope)]:
         for info in chosen:
             done.oldest_us[info.name], done.newest_us[info.name] = info.oldest_us, info.latest_us
         names = [info.name for info in chosen]
         bound_us = await bounds.longest(bucket, names)
         done.bound_us = max(done.bound_us, bound_us)
-        found = await _find(store, bucket, names, event, unselected(scope), bound_us)
-        if not found:
+        if event.to == ON_ROBOT:
             continue
-        _tell(scope, bucket, found)  # before: whatever ends this process right after the patch, it is known
-        report = await store.relabel(bucket, found, labels)
-        _tell(scope, bucket, found)  # and after: somebody may have looked in between
-        refused = Counter(refusal.entry for refusal in report.refused)
-        done.labelled.update({entry: len(times) - refused[entry] for entry, times in found.items()})
-        done.refused += sum(refusal.status != GONE for refusal in report.refused)
+        for part in slices(event, bound_us, since_us):
+            await _label(store, bucket, await _find(store, bucket, names, part, unselected(scope)), event, scope, done)
     return done
 
 
 async def count_selected(store: Store, event: Event, scope: Scope, bounds: ChunkBounds) -> dict[str, int]:
     """Count per stream the window's records that are selected: what of this event is to travel."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
+    if event.to == ON_ROBOT:
+        return counts
     async for bucket, chosen in chosen_entries(store, event, scope):
         names = [info.name for info in chosen]
-        found = await _find(store, bucket, names, event, {"$has": "keep"}, await bounds.longest(bucket, names))
-        counts.update({entry: len(times) for entry, times in found.items()})
-    return counts
+        for part in slices(event, await bounds.longest(bucket, names)):
+            found = await _find(store, bucket, names, part, {"$has": "keep"})
+            counts.update({entry: len(heads) for entry, heads in found.items()})
+    return dict(counts)
 
 
 async def chosen_entries(store: Store, event: Event, scope: Scope) -> AsyncIterator[tuple[str, list[EntryInfo]]]:
-    """Yield each bucket with those of its entries that the event asks for and the policy allows."""
+    """Yield each bucket with those of its entries that the event takes and the policy allows."""
     for cls in CLASS_ORDER:
         if cls not in scope.buckets:
             continue
@@ -120,14 +126,35 @@ async def chosen_entries(store: Store, event: Event, scope: Scope) -> AsyncItera
             infos = await store.entries(scope.buckets[cls])
         except NotFound:
             continue  # a robot without cameras has no media bucket
-        chosen = [info for info in infos if scope.allowed(info.name) and wants(event.streams, info.name)]
+        taking = Taking.among(event, [info.name for info in infos])
+        chosen = [info for info in infos if scope.allowed(info.name) and taking.takes(info.name)]
         if chosen:
             yield scope.buckets[cls], chosen
 
 
-def wants(globs: Sequence[str], stream: str) -> bool:
-    """Tell whether any of an event's stream globs matches."""
-    return any(matches_glob(glob, stream) for glob in globs)
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Hold a stretch of a window, [first_us, stop_us): records that begin there and reach to `reach_us` at least."""
+
+    first_us: int
+    stop_us: int
+    reach_us: int
+
+
+def slices(event: Event, bound_us: int, since_us: int = 0) -> Iterator[Slice]:
+    """Yield a window's slices in order of time; no record lies in two. The first looks a chunk's length back."""
+    start_us = max(event.start_us, since_us)
+    first_us = max(0, start_us - bound_us)
+    while first_us <= event.stop_us:
+        stop_us = min(max(first_us, start_us) + SLICE_US, event.stop_us + 1)
+        yield Slice(first_us, stop_us, start_us)
+        first_us = stop_us
+
+
+def labels_of(event: Event, scope: Scope) -> Labels:
+    """Return what an event writes on the records it takes; at a site only events that go further write at all."""
+    keep = "edge" if event.to == AT_EDGE and not scope.site else "1"
+    return {"keep": keep, "policy": event.policy} if event.policy else {"keep": keep}
 
 
 def unselected(scope: Scope) -> dict[str, Any]:
@@ -144,22 +171,38 @@ def in_window(start_us: int) -> dict[str, Any]:
     return {"$or": [begins, reaches]}
 
 
-def _tell(scope: Scope, bucket: str, found: Mapping[str, Sequence[int]]) -> None:
+async def _label(
+    store: Store, bucket: str, found: Mapping[str, Sequence[Head]], event: Event, scope: Scope, done: Pass
+) -> None:
+    if not found:
+        return
+    _tell(scope, bucket, found)  # before: whatever ends this process right after the patch, it is known
+    times = {entry: [head.time_us for head in heads] for entry, heads in found.items()}
+    report = await store.relabel(bucket, times, labels_of(event, scope))
+    _tell(scope, bucket, found)  # and after: somebody may have looked in between
+    refused = {(refusal.entry, refusal.time_us) for refusal in report.refused}
+    for entry, heads in found.items():
+        sizes = [head.size for head in heads if (entry, head.time_us) not in refused]
+        done.labelled[entry] += len(sizes)
+        done.labelled_bytes += sum(sizes)
+    done.refused += sum(refusal.status != GONE for refusal in report.refused)
+
+
+def _tell(scope: Scope, bucket: str, found: Mapping[str, Sequence[Head]]) -> None:
     cls = next(cls for cls, name in scope.buckets.items() if name == bucket)
-    for stream, times in found.items():
-        for time_us in {minute_of(time_us): time_us for time_us in times}.values():
+    for stream, heads in found.items():
+        for time_us in {minute_of(head.time_us): head.time_us for head in heads}.values():
             scope.touched(cls, stream, time_us)
 
 
 async def _find(
-    store: Store, bucket: str, entries: Sequence[str], event: Event, when: Mapping[str, Any], bound_us: int
-) -> dict[str, list[int]]:
-    first_us = max(0, event.start_us - bound_us)
-    condition = {**when, **in_window(event.start_us)}
-    found: dict[str, list[int]] = {}
+    store: Store, bucket: str, entries: Sequence[str], part: Slice, when: Mapping[str, Any]
+) -> dict[str, list[Head]]:
+    condition = {**when, **in_window(part.reach_us)}
+    found: dict[str, list[Head]] = {}
     heads: AsyncIterator[Head] = store.query(
-        bucket, entries, start_us=first_us, stop_us=event.stop_us + 1, when=condition, head=True
+        bucket, entries, start_us=part.first_us, stop_us=part.stop_us, when=condition, head=True
     )
     async for head in heads:
-        found.setdefault(head.entry, []).append(head.time_us)
+        found.setdefault(head.entry, []).append(head)
     return found

@@ -25,6 +25,14 @@ def test_a_robot_labels_whatever_may_leave_it() -> None:
     assert (scope.allowed("faces"), scope.allowed("imu"), scope.buckets["media"]) == (False, True, "media")
 
 
+def test_what_ships_small_never_leaves_as_it_is() -> None:
+    """No event takes the originals of a stream that ships small, only its small frames."""
+    policy = Policy.model_validate({"stream": {"cam/*": {"ship": "small", "preview": {}, "thumbnail": {}}}})
+    scope = robot_scope("r1", policy)
+    streams = ("cam/a", "cam/a/preview", "cam/a/thumbnail", "cam/a/video", "imu")
+    assert [s for s in streams if scope.allowed(s)] == ["cam/a/preview", "cam/a/thumbnail", "imu"]
+
+
 def test_a_site_labels_only_what_stays_there_by_itself() -> None:
     """Streams that go all the way need no second label, and those an event brought have theirs."""
     scope = site_scope("r1", "edge-1", LIDAR)
@@ -34,7 +42,7 @@ def test_a_site_labels_only_what_stays_there_by_itself() -> None:
 
 
 def test_a_site_finds_its_robots_by_their_buckets(store_server: StoreServer, bucket_name: str) -> None:
-    """A robot is known once its meta bucket is there; a policy that keeps nothing at the edge gives no work."""
+    """A robot is known once its meta bucket is there; a policy that keeps nothing at the edge leaves work to events."""
     robot = "r" + bucket_name[2:]
 
     async def scenario() -> None:
@@ -43,6 +51,8 @@ def test_a_site_finds_its_robots_by_their_buckets(store_server: StoreServer, buc
                 await store.ensure_bucket(f"{robot}--{cls}", BucketSpec("NONE", 0))
             found = await robots_at_site(store, "edge-1", lambda: LIDAR)()
             assert [scope.robot for scope in found].count(robot) == 1
-            assert await robots_at_site(store, "edge-1", lambda: FACES)() == []
+            assert [scope.stays for scope in found if scope.robot == robot] == [True]
+            idle = await robots_at_site(store, "edge-1", lambda: FACES)()
+            assert [scope.stays for scope in idle if scope.robot == robot] == [False]
 
     asyncio.run(scenario())
