@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import re
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +9,11 @@ from dataclasses import asdict, dataclass
 from fleetbox.blobs import Store
 from fleetbox.errors import AccessDenied, FleetboxError, NotFound, StoreRefused, Unreachable
 from fleetbox.events import Event, write_event
-from fleetbox.orders import Order, new_order, read_orders, write_order
+from fleetbox.orders import Order, new_order, read_orders, write_order, writer_here
 from fleetbox.settings import FleetSettings, Place
 
 REACH_S = 6.0  # s; a robot behind a bad link answers within, and a person waits no longer to hear that none did
 AGAIN = 3  # writes; two people at one desk may spoil each other's bytes, so what was written is read back
-WRITER_CHARS = 60  # of an entry's name; a user and a machine are told apart by less
 MADE_BY_SITE = "the site makes it: is `fleetbox site run` running there?"
 
 
@@ -63,7 +59,7 @@ async def _write(place: Place, event: Event, now_us: int) -> Raised:
 
 
 async def _order(sites: Sequence[Place], event: Event, now_us: int, missed: list[str]) -> Raised:
-    order = new_order(Order("", event.robot, "event", asdict(event), writer_name(), now_us))
+    order = new_order(Order("", event.robot, "event", asdict(event), writer_here(), now_us))
     for site in sites:
         try:
             async with Store.at(site, timeout_s=REACH_S) as store:
@@ -96,12 +92,3 @@ def _nobody(robot: str, missed: Sequence[str]) -> FleetboxError:
         return NotFound(f"nothing here says how to reach {robot}", step)
     lines = "\n".join(f"  {line}" for line in missed)
     return Unreachable(f"nobody takes an event for {robot}:\n{lines}", f"fleetbox doctor {robot}")
-
-
-def writer_name() -> str:
-    """Return the name of whoever runs this, as an entry may be called: "ana-laptop7"."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container without users
-        user = "somebody"
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{user}-{socket.gethostname()}")[:WRITER_CHARS].strip("-") or "somebody"

@@ -9,13 +9,14 @@ from typing import Any
 
 from fleetbox.errors import Incomplete, InputError, NotFound
 from fleetbox.events import Event
+from fleetbox.orders import writer_here
 from fleetbox.selectors import is_glob, matches_glob
 from fleetbox.settings import FleetSettings
 from fleetbox_edge.awaiting import Patience, Tell
 from fleetbox_edge.pulling.estimating import Estimate, estimate
 from fleetbox_edge.pulling.order import PullOrder, pull_event
 from fleetbox_edge.pulling.waiting import wait_for
-from fleetbox_edge.raising import Raised, raise_event, writer_name
+from fleetbox_edge.raising import Raised, raise_event
 from fleetbox_replication.audit.reaching import Reached
 
 ROBOTS_AT_ONCE = 8  # a glob over a fleet must not open a thousand connections
@@ -98,7 +99,7 @@ async def _robots(fleet: FleetSettings, glob: str, reached: Reached) -> list[str
 async def _pull(
     fleet: FleetSettings, order: PullOrder, robots: Sequence[str], tell: Tell, patience: Patience | None
 ) -> list[Pulled]:
-    by, done = writer_name(), list[Pulled]()
+    by, done = writer_here(), list[Pulled]()
     for robot in robots:
         event = pull_event(order, robot, by)
         raised = await raise_event(fleet, event)

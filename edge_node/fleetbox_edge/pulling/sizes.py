@@ -60,8 +60,8 @@ def size_in_ledger(ledger: Ledger, event: Event, allowed: Callable[[str], bool] 
             left, before = line.held - line.keep, line.keep
             for at, number in enumerate((left.records, left.bytes, before.records, before.bytes)):
                 counts[at] += number * share
-    records, size, before, before_bytes = (round(count) for count in counts)
-    return Size(records, size, before, before_bytes, len(streams))
+    records, size, before_records, before_bytes = (round(count) for count in counts)
+    return Size(records, size, before_records, before_bytes, len(streams))
 
 
 def _share(line: Line, event: Event) -> float:
