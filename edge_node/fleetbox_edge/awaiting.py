@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fleetbox.blobs import Store
 from fleetbox.chunks import BOUND_US
-from fleetbox.errors import Incomplete, NotFound
+from fleetbox.errors import Incomplete, NotFound, Unreachable
 from fleetbox.events import Event, read_events
 from fleetbox.naming import CLASSES
 from fleetbox.settings import FleetSettings, Place
@@ -77,19 +78,19 @@ async def arrived(fleet: FleetSettings, event: Event, tell: Tell, patience: Pati
     Raises Incomplete when nothing further arrives.
     """
     sites = [place for place in fleet.route(event.robot) if place.tier != "robot"]
+    sites = {"robot": [], "edge": sites[:1]}.get(event.to, sites)
     if not sites:
-        return {}, event.robot  # a robot on its own: it reports to no site
+        return {}, event.robot  # it reports to no site, or was not to
     last = sites[-1]
     wanted = {stream: count for stream, count in event.labelled.items() if not _skipped(fleet, sites, stream)}
     scope = Scope(event.robot, {cls: last.bucket(event.robot, cls) for cls in CLASSES})
     async with Store.at(last) as store:
-        bounds = ChunkBounds(store)
+        bounds, known = ChunkBounds(store), dict[str, int]()
 
         async def count() -> dict[str, int]:
-            try:
-                return await count_selected(store, event, scope, bounds)
-            except NotFound:
-                return {}
+            with suppress(NotFound, Unreachable):  # its bucket is still to be made; or it is away and keeps what it has
+                known.update(await count_selected(store, event, scope, bounds))
+            return dict(known)
 
         there = await _poll(count, wanted, lambda here: tell(f"{_progress(here, wanted)} at {last.name}"), patience)
     missing = sum(wanted.values()) - _here(there, wanted)
