@@ -18,7 +18,7 @@ import xxhash
 
 from fleetbox.errors import InputError, NotFound, StoreRefused
 from fleetbox.labels import Labels
-from fleetbox.naming import check_robot
+from fleetbox.naming import SMALL, check_robot
 from fleetbox.records import Draft, Record
 from fleetbox.time import check_time
 
@@ -31,6 +31,8 @@ STREAM = "events"
 ENTRIES = (STREAM, f"{STREAM}/*")  # the robot's own revisions and those of each site's labeler
 TYPE = "event"
 CONTENT_TYPE = "application/json"
+RESOLUTIONS = ("original", *SMALL)  # how fine an event takes pictures
+TARGETS = ("robot", "edge", "cloud")  # how far what an event keeps travels
 MAX_KIND_CHARS = 40
 MAX_NOTE_CHARS = 2_000
 LONGEST_US = 420_000_000  # µs; the longest window a policy may ask for, before and after
@@ -74,7 +76,7 @@ class Event:
 
 
 def new_event(event: Event, bits: Callable[[int], int] = secrets.randbits) -> Event:
-    """Return the event with a checked kind, robot and interval, and with a fresh id when it has none.
+    """Return the event with a checked kind, robot, interval, resolution and reach, and an id when it has none.
 
     A window that reaches back before 1970 begins there; any other time that no store can hold raises InputError.
     """
@@ -89,6 +91,9 @@ def new_event(event: Event, bits: Callable[[int], int] = secrets.randbits) -> Ev
     event = replace(event, start_us=max(0, event.start_us))
     if not event.start_us <= event.time_us <= event.stop_us:
         raise InputError(f"event {event.kind!r} does not lie within its own interval", "give --pre and --post >= 0")
+    for name, value, known in (("resolution", event.resolution, RESOLUTIONS), ("to", event.to, TARGETS)):
+        if value not in known:
+            raise InputError(f"an event with {name} {value!r}", f"use one of {', '.join(known)}")
     if len(event.note) > MAX_NOTE_CHARS:
         raise InputError(f"a note of {len(event.note)} characters", f"use at most {MAX_NOTE_CHARS}")
     return event if event.id else replace(event, id=make_id(event.kind, event.time_us, bits(10)))

@@ -6,20 +6,23 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fleetbox.blobs import Store
-from fleetbox.errors import InputError, NotFound
+from fleetbox.errors import Incomplete, InputError, Unreachable
 from fleetbox.event_times import PREFIX, pick, split_event_time
-from fleetbox.events import Event, new_event, read_events, write_event
+from fleetbox.events import Event, new_event, read_events
 from fleetbox.selectors import matches_glob
-from fleetbox.settings import FleetSettings
+from fleetbox.settings import FleetSettings, Policy
 from fleetbox.settings.policy import MAX_POST, MAX_PRE
 from fleetbox.time import check_time, parse_duration, parse_time, show_duration, show_time
 from fleetbox_edge.awaiting import Patience, Tell, arrived, labelled
+from fleetbox_edge.raising import REACH_S, Raised, raise_event
 from fleetbox_replication.scopes import robot_scope
-from fleetbox_replication.window import chosen_entries, wants
+from fleetbox_replication.taking import Taking
+from fleetbox_replication.window import chosen_entries
 
 AHEAD_US = 1_000_000  # µs; clocks of a robot and of whoever marks differ by less, a typed future by more
 NAMED = 5  # streams in one sentence; more are counted
@@ -36,6 +39,8 @@ class MarkOrder:
     pre: str | None = None
     post: str | None = None
     streams: tuple[str, ...] = ()
+    resolution: str | None = None
+    to: str | None = None
     note: str = ""
     wait: bool = False
 
@@ -55,6 +60,7 @@ class Marked:
         return {
             "id": event.id, "kind": event.kind, "robot": event.robot, "time_us": event.time_us,
             "start_us": event.start_us, "stop_us": event.stop_us, "streams": list(event.streams), "state": event.state,
+            "resolution": event.resolution, "to": event.to,
             "labelled": dict(event.labelled), "cut_us": dict(self.cut_us), "arrived": dict(self.arrived), "at": self.at,
         }  # fmt: skip
 
@@ -70,39 +76,60 @@ def mark(fleet: FleetSettings, order: MarkOrder, tell: Tell, patience: Patience 
 
 async def _mark(fleet: FleetSettings, order: MarkOrder, tell: Tell, patience: Patience) -> Marked:
     robot = order.robot or _only_robot(fleet)
-    place = fleet.robot_place(robot)
-    if place is None:
-        raise InputError(f"{fleet.source} does not say how to reach {robot}'s own store", "run this on the robot")
     now_us = time.time_ns() // 1000
+    event, held = await _look(fleet, robot, order, now_us)
+    raised = await raise_event(fleet, event, now_us)
+    if raised.waits:
+        return _ordered(raised, order, tell)
+    for text in unmatched(robot, order.streams, held):
+        tell(text)
+    asked = Taking.among(event, held)
+    cut_us = {name: oldest for name, oldest in held.items() if oldest > event.start_us and asked.takes(name)}
+    if not order.wait:
+        return Marked(event, cut_us, {}, robot)
+    place = fleet.robot_place(robot)
+    assert place is not None, "an event was just written there"
     async with Store.at(place) as store:
-        event = wanted_event(fleet, robot, order, await _moment(store, order.at, now_us))
-        held = await _held(store, event, fleet)
-        try:
-            await write_event(store, "meta", event, now_us)
-        except NotFound as error:
-            step = "start its agent: fleetbox agent run"
-            raise NotFound(f"{robot} records nothing yet: {error.message}", step) from None
-        for text in unmatched(robot, order.streams, held):
-            tell(text)
-        cut_us = {name: oldest for name, oldest in held.items() if oldest > event.start_us and _asked(event, name)}
-        if not order.wait:
-            return Marked(event, cut_us, {}, robot)
         event = await labelled(store, event, fleet, tell, patience)
     counts, last = await arrived(fleet, event, tell, patience)
     return Marked(event, cut_us, counts, last)
 
 
-def wanted_event(fleet: FleetSettings, robot: str, order: MarkOrder, time_us: int) -> Event:
+async def _look(fleet: FleetSettings, robot: str, order: MarkOrder, now_us: int) -> tuple[Event, dict[str, int]]:
+    """Return the event, and what the robot holds where it can be asked: stream -> oldest record in µs."""
+    place = fleet.robot_place(robot)
+    if place is not None:
+        async with Store.at(place, timeout_s=REACH_S) as store:
+            with suppress(Unreachable):
+                policy = fleet.policy
+                event = wanted_event(policy, robot, order, await _moment(store, order.at, now_us))
+                return event, await _held(store, event, policy)
+    if order.at is not None and order.at.strip().startswith(PREFIX):
+        raise Unreachable(f"{robot} cannot be asked when {order.at} was", "give --at as a time")
+    return wanted_event(fleet.policy, robot, order, _point(order.at, now_us)), {}
+
+
+def _ordered(raised: Raised, order: MarkOrder, tell: Tell) -> Marked:
+    text = f"{raised.event.robot} cannot be reached: the event waits as an order at {raised.at} until it comes back"
+    if order.wait:
+        raise Incomplete(f"{raised.event.id}: {text}", "nothing is lost: fleetbox event ls shows it once it is back")
+    tell(text)
+    return Marked(raised.event, {}, {}, raised.at)
+
+
+def wanted_event(policy: Policy, robot: str, order: MarkOrder, time_us: int) -> Event:
     """Return the event at a moment as the policy completes it; raise InputError for what it does not allow."""
-    rule = fleet.policy.event_rule(order.kind)
+    rule = policy.event_rule(order.kind)
     start_us = time_us - _length("--pre", order.pre, rule.pre, MAX_PRE)
     stop_us = time_us + _length("--post", order.post, rule.post, MAX_POST)
     for glob in order.streams:
         check_glob(glob)
-    streams = order.streams or rule.streams
     return new_event(
-        Event("", order.kind, robot, time_us, start_us, stop_us, streams, order.note, fleet.policy.hash, by="cli")
-    )
+        Event(
+            "", order.kind, robot, time_us, start_us, stop_us, order.streams or rule.streams, order.note,
+            policy.hash, by="cli", resolution=order.resolution or rule.resolution, to=order.to or rule.to,
+        )
+    )  # fmt: skip
 
 
 def check_glob(glob: str) -> str:
@@ -169,25 +196,26 @@ def _length(flag: str, given: str | None, default_us: int, limit_us: int) -> int
 
 async def _moment(store: Store, at: str | None, now_us: int) -> int:
     """Return when it was in µs; `event:` times are looked up in the robot's own `meta`."""
-    if at is None:
-        return now_us
-    if at.strip().startswith(PREFIX):
-        name, offset_us = split_event_time(at)
-        known = await read_events(store, ["meta"])
-        time_us = check_time(pick(known, name, store.name).time_us + offset_us, at)
-    else:
-        time_us = parse_time(at, now_us)
+    if at is None or not at.strip().startswith(PREFIX):
+        return _point(at, now_us)
+    name, offset_us = split_event_time(at)
+    known = await read_events(store, ["meta"])
+    return _past(check_time(pick(known, name, store.name).time_us + offset_us, at), at, now_us)
+
+
+def _point(at: str | None, now_us: int) -> int:
+    return now_us if at is None else _past(parse_time(at, now_us), at, now_us)
+
+
+def _past(time_us: int, at: str, now_us: int) -> int:
     if time_us > now_us + AHEAD_US:
         ahead = show_duration(time_us - now_us)
         raise InputError(f"--at {at} is {ahead} ahead: only what has happened can be marked", "mark it once it has")
     return time_us
 
 
-async def _held(store: Store, event: Event, fleet: FleetSettings) -> dict[str, int]:
+async def _held(store: Store, event: Event, policy: Policy) -> dict[str, int]:
     """Return what the robot has recorded of all that the policy lets leave it: stream -> oldest record in µs."""
-    everything, scope = replace(event, streams=("**",)), robot_scope(event.robot, fleet.policy)
+    everything = replace(event, streams=("**",), resolution="original")
+    scope = robot_scope(event.robot, policy)
     return {info.name: info.oldest_us async for _, infos in chosen_entries(store, everything, scope) for info in infos}
-
-
-def _asked(event: Event, stream: str) -> bool:
-    return wants(event.streams, stream)

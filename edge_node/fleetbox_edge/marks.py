@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from fleetbox import events
 from fleetbox.errors import InputError
 from fleetbox.settings import Policy
-from fleetbox.time import parse_duration
+from fleetbox.settings.policy import MAX_POST
+from fleetbox.time import parse_duration, show_duration
 
 Span = str | float | timedelta
 
@@ -24,6 +25,9 @@ class Moment:
     post: Span | None
     streams: str | Sequence[str] | None
     note: str
+    resolution: str | None = None
+    to: str | None = None
+    trigger: str = ""  # the rule that raised it
 
 
 def event_of(moment: Moment, robot: str, policy: Policy, session_id: str) -> events.Event:
@@ -38,9 +42,25 @@ def event_of(moment: Moment, robot: str, policy: Policy, session_id: str) -> eve
     return events.new_event(
         events.Event(
             "", moment.kind, robot, moment.time_us, start_us, stop_us, globs, moment.note,
-            policy.hash, by=session_id,
+            policy.hash, by=session_id, resolution=moment.resolution or rule.resolution, to=moment.to or rule.to,
+            trigger=moment.trigger,
         )
     )  # fmt: skip
+
+
+def around(moment: Moment, start_us: int, stop_us: int, now_us: int) -> Moment:
+    """Return the moment as the one that keeps [start, stop]: now, or the end of the interval that is nearer to it.
+
+    Raises InputError for an interval that ends before it begins, or further ahead than an event may wait.
+    """
+    if start_us > stop_us:
+        raise InputError("start lies behind stop", 'give them in order of time, such as start="-30s", stop="+10s"')
+    if stop_us > now_us + MAX_POST:
+        ahead = f"{show_duration(stop_us - now_us)} ahead"
+        raise InputError(f"stop is {ahead}", f"keep at most {MAX_POST // 1_000_000} s of what is still to come")
+    time_us = min(max(now_us, start_us), stop_us)
+    spans = timedelta(microseconds=time_us - start_us), timedelta(microseconds=stop_us - time_us)
+    return replace(moment, time_us=time_us, pre=spans[0], post=spans[1])
 
 
 def encode(event: events.Event) -> bytes:

@@ -27,7 +27,7 @@ from fleetbox_edge.agent import Agent
 from fleetbox_edge.counts import Stats
 from fleetbox_edge.forking import leave_to_parent
 from fleetbox_edge.live_policy import live_policy
-from fleetbox_edge.marks import Moment, Span, encode, event_of
+from fleetbox_edge.marks import Moment, Span, around, encode, event_of
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.preview import Previewer
 from fleetbox_edge.session import Session
@@ -80,6 +80,9 @@ class Recorder:
             self._open_spool, outbox, bound_us=self.settings.chunk, clock=clock, preview=self._previewer.take,
             synced=self._classes("always"),
         )  # fmt: skip
+        self._session.rule_of = lambda stream: self.live.current.rule_for(stream)
+        self._session.ring_bytes = self.settings.ring.ram
+        self.live.follow(self._session.learn_rings)
         self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
         self._work = self._loop.run(self._start(duties))
         _living.add(self)
@@ -112,22 +115,44 @@ class Recorder:
         pre: Span | None = None,
         post: Span | None = None,
         streams: str | Sequence[str] | None = None,
+        resolution: str | None = None,
+        to: str | None = None,
         note: str = "",
     ) -> str:
         """Raise an event: keep what was recorded around a moment, and ship it. Return the event's id.
 
-        pre and post: how much before and after ("10s" or seconds); streams: a glob or several; default: the policy's.
-        Raises InputError for what cannot be.
+        pre and post: how much before and after ("10s" or seconds); streams: a glob or several; resolution: how fine
+        pictures are taken (original, preview, thumbnail); to: how far it travels (robot, edge, cloud); default: the
+        policy's. Raises InputError for what cannot be.
         """
         self._session.check_home()
         time_us = self._session.clock.now_us() if time is None else self._session.time_us(time)
-        event = event_of(
-            Moment(kind, time_us, pre, post, streams, note), self.settings.robot, self.live.current, self._session.id
-        )
-        labels = {"event": event.id, "kind": event.kind, "state": event.state}
-        self._session.blob(events.STREAM, types.get(events.TYPE), encode(event), None, labels)
-        self._push()
-        return event.id
+        return self._raise(Moment(kind, time_us, pre, post, streams, note, resolution, to))
+
+    def keep(
+        self,
+        streams: str | Sequence[str] = ("**",),
+        *,
+        start: When = "-30s",
+        stop: When = "+0s",
+        resolution: str | None = None,
+        to: str | None = None,
+        note: str = "",
+        kind: str = "keep",
+    ) -> str:
+        """Keep an interval of some streams, and ship it: the one call for it all. Return the event's id.
+
+        start and stop: as people write times, "-30s" and "+10s" being from now, at most 120 s ahead; resolution and
+        to: as for `mark`. Raises InputError for what cannot be.
+
+        Example:
+            rec.keep(streams=["cam/*", "imu"], start="-30s", stop="+10s", resolution="preview", note="slipped")
+        """
+        session = self._session
+        session.check_home()
+        start_us, stop_us, now_us = session.time_us(start), session.time_us(stop), session.clock.now_us()
+        moment = Moment(kind, now_us, None, None, streams, note, resolution, to)
+        return self._raise(around(moment, start_us, stop_us, now_us))
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged so far, leftovers of earlier processes included, is readable in the store.
@@ -197,6 +222,13 @@ class Recorder:
     def _running(self) -> Agent:
         assert self._agent is not None
         return self._agent
+
+    def _raise(self, moment: Moment) -> str:
+        event = event_of(moment, self.settings.robot, self.live.current, self._session.id)
+        labels = {"event": event.id, "kind": event.kind, "state": event.state}
+        self._session.blob(events.STREAM, types.get(events.TYPE), encode(event), None, labels)
+        self._push()
+        return event.id
 
     async def _start(self, duties: bool) -> Future[None]:
         self._agent = Agent(self.settings, self._session, self.live, duties=duties)

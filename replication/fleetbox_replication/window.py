@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from fleetbox.records import Head
 from fleetbox_replication.taking import Taking
 from fleetbox_replication.taking import wants as wants
 
-CLASS_ORDER = ("sensor", "log", "media")  # small and telling first; `meta` and `kept` travel whole anyway
+CLASS_ORDER = ("sensor", "log", "small", "media")  # small and telling first; `meta` and `kept` travel whole anyway
 SLICE_US = 300_000_000  # µs; what is found in five minutes of a busy robot is 10 MB, whatever the window's length
 ON_ROBOT, AT_EDGE = "robot", "edge"  # where an event's records may stay
 GONE = 404  # the ring took the record between the listing and the patch: what was left is in `oldest_us`
@@ -119,17 +120,16 @@ async def count_selected(store: Store, event: Event, scope: Scope, bounds: Chunk
 
 async def chosen_entries(store: Store, event: Event, scope: Scope) -> AsyncIterator[tuple[str, list[EntryInfo]]]:
     """Yield each bucket with those of its entries that the event takes and the policy allows."""
+    held: dict[str, list[EntryInfo]] = {}
     for cls in CLASS_ORDER:
-        if cls not in scope.buckets:
-            continue
-        try:
-            infos = await store.entries(scope.buckets[cls])
-        except NotFound:
-            continue  # a robot without cameras has no media bucket
-        taking = Taking.among(event, [info.name for info in infos])
+        with suppress(NotFound):  # a robot without cameras has no media bucket
+            if cls in scope.buckets:
+                held[scope.buckets[cls]] = await store.entries(scope.buckets[cls])
+    taking = Taking.among(event, [info.name for infos in held.values() for info in infos])
+    for bucket, infos in held.items():
         chosen = [info for info in infos if scope.allowed(info.name) and taking.takes(info.name)]
         if chosen:
-            yield scope.buckets[cls], chosen
+            yield bucket, chosen
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_o
 from fleetbox.cli.output import emit, note, say
 from fleetbox.time import GRAMMAR, show_duration, show_time
 
+FINENESS = click.Choice(["original", "preview", "thumbnail"])
+REACH = click.Choice(["robot", "edge", "cloud"])
 robot_file = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -77,6 +79,8 @@ def ingest(
 @click.option("--pre", metavar="10s", help="How much to keep before, up to 300s; default: the policy's.")
 @click.option("--post", metavar="5s", help="How much to keep after, up to 120s; default: the policy's.")
 @click.option("--streams", multiple=True, metavar="GLOB", help="Only these streams; repeatable.")
+@click.option("--resolution", type=FINENESS, help="How fine pictures are taken; default: the policy's.")
+@click.option("--to", type=REACH, help="How far it travels; default: the policy's.")
 @click.option("--note", default="", help="What happened, in words.")
 @click.option("--wait", is_flag=True, help="Return when its records have arrived at the last site.")
 @fleet_option
@@ -96,7 +100,9 @@ def mark(fleet_path: Path | None, as_json: bool, **order: Any) -> int:
     window = (
         f"{show_duration(event.time_us - event.start_us)} before, {show_duration(event.stop_us - event.time_us)} after"
     )
-    say(f"{event.id}  {event.kind} on {event.robot} at {show_time(event.time_us)}; keeps {window}")
+    fine = "" if event.resolution == "original" else f", pictures as {event.resolution}s"
+    reach = "" if event.to == "cloud" else f", to the {event.to}"
+    say(f"{event.id}  {event.kind} on {event.robot} at {show_time(event.time_us)}; keeps {window}{fine}{reach}")
     if event.state == "labelled":
         say(f"{sum(event.labelled.values())} records kept, {sum(done.arrived.values())} at {done.at}")
     return 0
