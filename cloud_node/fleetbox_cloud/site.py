@@ -1,4 +1,4 @@
-"""Run everything one site needs in one process: provisioning, tasks, ledger, relay, labeler, loader, books."""
+"""Run everything one site needs in one process: provisioning, tasks, ledger, relay, labeler, loader, books, desk."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from aiohttp import web
 from fleetbox.blobs import Store
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_cloud.books_feed import BooksFeed
+from fleetbox_cloud.desk.mirroring import mirror
+from fleetbox_cloud.desk.pressing import press
 from fleetbox_cloud.door import open_door
 from fleetbox_cloud.loading import Loading
 from fleetbox_cloud.parts import Parts, Run
@@ -71,11 +73,12 @@ class Site:
         await self._parts.run(self._runs(url))
 
     def _runs(self, url: str) -> Mapping[str, Run]:
-        runs: dict[str, Run] = {"ledger": self._ledger, "buckets": self._buckets}
+        runs: dict[str, Run] = {"ledger": self._ledger, "buckets": self._buckets, "rollouts": self._rollouts}
         if self._place.next:
             runs["relay"] = self._relay
             runs["tasks"] = self._tasks
             runs["labeler"] = self._labeler
+            runs["orders"] = self._orders
         if (loading := self._loading) is not None:
             runs["loader"] = lambda: loading.run(url)
             runs["books"] = self._books.run
@@ -132,6 +135,15 @@ class Site:
         async with self._connect() as store:
             scopes = robots_at_site(store, self._place.name, lambda: self._fleet.policy, self._touches)
             await Labeler(store, Duty(scopes, self._place.name, lambda: self._fleet.policy.hash)).run()
+
+    async def _orders(self) -> None:
+        ahead = self._fleet.next_place(self._place.name)
+        assert ahead is not None, "orders are brought down to sites that pass records on"
+        while True:  # it ends when the token used there is another
+            await mirror(ahead, self._connect)
+
+    async def _rollouts(self) -> None:
+        await press(self._connect, self._place.name)
 
     def _make_loading(self) -> Loading | None:
         place = self._place
