@@ -15,6 +15,7 @@ from fleetbox.labels import Labels
 from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.duties import Duties
+from fleetbox_edge.event_ear import EventEar
 from fleetbox_edge.leftovers import Leftovers
 from fleetbox_edge.live_policy import LivePolicy
 from fleetbox_edge.parcels import Gone
@@ -63,7 +64,7 @@ class Agent:
         """Work until cancelled."""
         jobs: list[Coroutine[Any, Any, None]] = [
             self._tick(), self._write(), self._schemas(), self._sync(), self._replay(), self._tell(),
-            self._follow(),
+            self._follow(), self._circle(), self._watch(),
         ]  # fmt: skip
         if self.duties is not None:
             jobs.append(self._serve(self.duties))
@@ -176,6 +177,18 @@ class Agent:
         while True:
             await asyncio.sleep(FOLLOW_S)
             self._live.look()
+
+    async def _circle(self) -> None:
+        """Bring what events claimed of rings in memory into the spool, and let the rest grow old."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._session.claims:
+                await asyncio.to_thread(self._session.move_all)
+            self._session.turn()
+
+    async def _watch(self) -> None:
+        """Hear of events that other processes raise, while anything circles here."""
+        await EventEar(self._session, self.door).run()
 
     def _kept_anew(self) -> None:
         self._kept_cache = {}  # another dict: whoever is just filling the old one fills nothing that counts

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fleetbox_edge.circling import Circling
+
 
 @dataclass(frozen=True, slots=True)
 class Stats:
@@ -25,3 +27,4 @@ class Stats:
     previews_skipped: int
     last_error: str | None
     duties: bool  # whether this process does the robot's duties
+    circling: Circling  # what circles in memory only; not among the rows and blobs above

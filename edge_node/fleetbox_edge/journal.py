@@ -47,7 +47,7 @@ class Journal:
     def oldest_us(self) -> int | None:
         """Return the oldest stamp in µs that the store does not have yet, or None when it has everything."""
         with self.lock:
-            growing = [lane.close_at - self.bound_us for lane in self._lanes.values() if lane.parts]
+            growing = [lane.close_at - self.bound_us for lane in self.lanes() if lane.parts]
             waiting = self.outbox.oldest_us()
         return min(growing if waiting is None else [*growing, waiting], default=None)
 
@@ -67,7 +67,7 @@ class Journal:
     def seal_all(self, opened_before_us: int | None = None) -> None:
         """Close the chunks that were opened before a moment of the session's clock, or all."""
         with self.lock:
-            for lane in self._lanes.values():
+            for lane in self.lanes():
                 if lane.parts and (opened_before_us is None or lane.opened_us <= opened_before_us):
                     self._seal(lane)
 
@@ -209,7 +209,7 @@ class Journal:
 
     def _give_up(self, cls: str, segment: Segment, reason: str) -> None:
         """Write down what a segment still holds before the spool drops it."""
-        for lane in self._lanes.values():
+        for lane in self.lanes():
             if segment in lane.opens:
                 self._abandon(lane, reason)
         held = [unit for unit in segment.units if isinstance(unit, Parcel)]

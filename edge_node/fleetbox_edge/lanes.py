@@ -5,11 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fleetbox_edge.packing import Shape
 from fleetbox_edge.parcels import Address
 from fleetbox_edge.spool import HEADER, MAGIC, Segment
+
+if TYPE_CHECKING:
+    from fleetbox_edge.ram_ring import RamRing
 
 RECENT_KEYS = 8_192  # minutes of a camera; a clash with an older key is resolved by the writer, at the store
 NEVER = -1
@@ -21,8 +24,8 @@ class Lane:
 
     __slots__ = (
         "address", "bools", "bumped", "close_at", "first_seq", "frame_bytes", "frame_head", "given", "keys", "known",
-        "last", "last_given", "limit", "loose", "opened_us", "opens", "pack", "parts", "pick", "row_head", "row_tail",
-        "seal_at", "segment", "seq", "shape", "size", "turned", "width",
+        "last", "last_given", "limit", "loose", "opened_us", "opens", "pack", "parts", "pick", "ring", "row_head",
+        "row_tail", "seal_at", "segment", "seq", "shape", "size", "turned", "width",
     )  # fmt: skip
 
     def __init__(self, address: Address) -> None:
@@ -34,6 +37,7 @@ class Lane:
         self.turned = False  # whether time ever ran backward: only then can keys clash
         self.bumped = 0
         self.given: dict[str, Any] | None = None  # labels as last given, so that they are checked once
+        self.ring: RamRing | None = None  # where the stream circles instead of going to the spool
         # the shape of rows
         self.known: dict[str, str] = {}  # kinds of fields: once a float, always a float
         self.loose = False

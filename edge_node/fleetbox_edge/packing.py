@@ -131,6 +131,14 @@ def picker(shape: Shape) -> Callable[[dict[str, Any]], tuple[Any, ...]] | None:
     return itemgetter(*shape.names)
 
 
+def renumbered(shape: Shape, payload: bytes, seq: int, time_us: int) -> bytes:
+    """Return a row's payload with another number and stamp."""
+    if shape.loose:
+        body: bytes = msgpack.packb([shape.number, seq, time_us, msgpack.unpackb(payload)[3]])
+        return body
+    return shape.head + seq.to_bytes(8) + STAMP_MARK + time_us.to_bytes(8) + payload[_HEAD.size :]
+
+
 def merge(pieces: Sequence[bytes]) -> bytes:
     """Return pieces of one schema, each an Arrow stream, as one chunk."""
     import pyarrow as pa

@@ -162,6 +162,7 @@ class Recorder:
         self._session.check_home()
         deadline_s = None if timeout is None else system_time.monotonic() + timeout
         self._previewer.drain(timeout)
+        self._session.move_all()
         self._push()
         upto = self._session.outbox.last_number
         while True:
@@ -195,6 +196,7 @@ class Recorder:
                 dict(session.outbox.drops.lost), session.bumped(), session.backward,
                 agent.leftovers.replayed, agent.leftovers.damaged, self._previewer.skipped,
                 self._last_error(), agent.duties is not None and agent.duties.held.is_set(),
+                circling=session.circling(),
             )  # fmt: skip
 
     def close(self, timeout: float = CLOSE_S) -> None:
@@ -304,6 +306,7 @@ class Recorder:
             self._loop.run(self._ended())
         self._loop.stop()
         session = self._session
+        session.move_all()
         with session.lock:
             session.seal_all()
             session.closed = True

@@ -18,12 +18,13 @@ from fleetbox.labels import check_user_labels
 from fleetbox.naming import check_stream
 from fleetbox.time import check_time, parse_time
 from fleetbox.types import images, time_series
-from fleetbox_edge.bulk import Piece, pieces
-from fleetbox_edge.journal import Journal, OpenSpool
+from fleetbox_edge.bulk import pieces
+from fleetbox_edge.circling import Rings
+from fleetbox_edge.journal import OpenSpool
 from fleetbox_edge.lanes import JITTER_US, NEVER, Lane
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.packing import STAMP_MARK, picker, shape_of
-from fleetbox_edge.parcels import Address, Parcel
+from fleetbox_edge.parcels import Address
 from fleetbox_edge.spool import MAGIC
 
 OURS = frozenset({events.STREAM, orders.ANSWERS, orders.POLICIES})  # streams of `meta` that we write ourselves
@@ -38,7 +39,7 @@ def new_session_id(clock: Clock) -> str:
     return f"{started:%Y%m%dt%H%M%S}-{secrets.token_hex(2)}"
 
 
-class Session(Journal):
+class Session(Rings):
     """Accept rows and blobs; thread-safe, and never waits for a store.
 
     What cannot be accepted because the spool has no room is counted in the outbox's `lost`, never raised:
@@ -137,13 +138,13 @@ class Session(Journal):
     ) -> None:
         """Accept one record whose bytes are made."""
         self.check_home()
+        if kind.name == events.TYPE:
+            self.want(events.decode(body))
         with self.lock:
             lane = self._lane(stream, kind, labels, kind.content_type_of(body))
             stamp, backward = lane.stamp(self._now_us(), given_us)
             self.backward += backward
-            stamp = lane.last = lane.take_key(stamp)
-            parcel = Parcel(lane.address, lane.seq, stamp, stamp, 0, len(body), body)
-            self._append_blob(lane, parcel, body)
+            stamp = self._take_blob(lane, body, stamp)
             due = self._preview is not None and kind is images.TYPE
         self._reach_disk(kind.cls)
         if due and self._preview is not None:
@@ -164,20 +165,9 @@ class Session(Journal):
         with self.lock:
             lane = self._lane(stream, time_series.TYPE, labels)
             for piece in made:
-                self._piece(lane, piece)
+                self.backward += piece.start_us <= lane.last
+                self._take_piece(lane, piece)
         self._reach_disk(time_series.TYPE.cls)
-
-    def _piece(self, lane: Lane, piece: Piece) -> None:
-        if lane.shape is not None or piece.start_us <= lane.last or piece.stop_us >= lane.close_at:
-            self._seal(lane)
-        if lane.shape is not None or lane.known != piece.kinds:
-            self._seal(lane)
-            lane.set_shape(None, chunks.MAX_BYTES)
-            lane.known = dict(piece.kinds)
-        if piece.start_us <= lane.last:
-            self.backward += 1
-            lane.turned = True
-        self._append_piece(lane, piece)
 
     def _row(self, lane: Lane, row: dict[str, Any], value: Any, given_us: int | None) -> None:
         shape = lane.shape
@@ -190,9 +180,13 @@ class Session(Journal):
             lane.set_shape(fresh, chunks.MAX_BYTES)
             shape = fresh
         short = value.__class__ is dict and lane.width == NEVER and lane.address.cls not in self._synced
-        if short and (pick := picker(shape)) and len(value) == len(row):
+        if short and lane.ring is None and (pick := picker(shape)) and len(value) == len(row):
             lane.take_the_short_way(shape, pick)
         stamp, backward = lane.stamp(self._now_us(), given_us)
+        if lane.ring is not None:
+            self.backward += backward
+            self._circle_row(lane, shape, shape.pack(0, stamp, tuple(row.values())), stamp)
+            return
         if backward or stamp >= lane.close_at:
             self._seal(lane)
             self.backward += backward
@@ -214,9 +208,10 @@ class Session(Journal):
         """Begin a new session by the wall clock as it stands now: numbers start again, open chunks close."""
         with self.lock:
             self.seal_all()
-            for lane in self._lanes.values():
+            for lane in self.lanes():
                 lane.segment = None  # whoever is about to use it takes the long way, to a lane of the new session
                 self._bumped_before += lane.bumped
+                lane.bumped = 0  # one behind a ring may go on for a while
             self.clock = self.clock.anew()
             self._now_us = self.clock.now_us
             self.id = new_session_id(self.clock)
@@ -224,7 +219,7 @@ class Session(Journal):
 
     def bumped(self) -> int:
         """Return how many stamps were moved on to keep keys apart; hold the lock."""
-        return self._bumped_before + sum(lane.bumped for lane in self._lanes.values())
+        return self._bumped_before + sum(lane.bumped for lane in self.lanes())
 
     # -- forks ---------------------------------------------------------------------------------------------------
 
@@ -232,7 +227,7 @@ class Session(Journal):
         """Refuse everything from now on: a forked child shares the parent's memory maps, numbers and lock files."""
         self.foreign = True
         self.lock = threading.RLock()  # another thread of the parent may have held it at the fork
-        self._lanes = {}  # so that every log takes the long way, where it is refused
+        self._lanes, self._rings = {}, []  # so that every log takes the long way, where it is refused
         self.spool.unlock()  # or the spool of a parent that died would seem to be in use for as long as we live
 
     def check_home(self) -> None:
@@ -256,6 +251,8 @@ class Session(Journal):
         if lane is None:
             lane = Lane(Address(self.id, kind.cls, _check_name(stream, kind), kind.name, content_type))
             self._lanes[stream] = lane
+            self._set_ring(lane)
+            lane = self._lanes[stream]
         elif lane.address.type != kind.name:
             raise InputError(
                 f"stream {stream!r} holds {lane.address.type}, and this value is {kind.name}",

@@ -40,6 +40,7 @@ class Ring(Table):
     media: Bytes = 400_000_000_000  # about a day of one 30 fps camera at 5 MB/s
     log: Bytes = 5_000_000_000
     kept: Bytes = 10_000_000_000  # refused beyond, never rotated
+    ram: Bytes = 64_000_000  # of one process, for streams that circle in memory: 10 s of a camera at 6 MB/s
     leave_free: Bytes = 1 << 30  # the disk floor, 1 GiB: a robot's own system must go on running
 
 

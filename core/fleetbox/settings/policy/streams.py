@@ -51,7 +51,7 @@ def _ring(value: Any) -> int | None:
     if value is None or value == "disk" or (isinstance(value, int) and not isinstance(value, bool)):
         return value if isinstance(value, int) else None
     match = re.fullmatch(r"ram (.+)", value) if isinstance(value, str) else None
-    span_us = parse_duration(match[1]) if match else 0
+    span_us = parse_duration(match[1].replace(" ", "")) if match else 0
     if not 0 < span_us <= MAX_RAM_RING:
         raise ValueError(f"write 'disk', or 'ram 60 s' for up to {MAX_RAM_RING // 1_000_000} s in memory only")
     return span_us

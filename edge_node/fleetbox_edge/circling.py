@@ -1,0 +1,283 @@
+"""Let streams circle in memory in front of the spool, and bring to the disk what events ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from fleetbox import chunks, events
+from fleetbox.clock import Clock
+from fleetbox.naming import RING_CLASSES
+from fleetbox.settings import StreamRule
+from fleetbox_edge.bulk import Piece
+from fleetbox_edge.journal import Journal, OpenSpool
+from fleetbox_edge.lanes import Lane
+from fleetbox_edge.outbox import Outbox
+from fleetbox_edge.packing import Shape, renumbered
+from fleetbox_edge.parcels import Parcel
+from fleetbox_edge.ram_ring import Item, RamRing, Window
+from fleetbox_replication.taking import Taking
+
+log = structlog.get_logger()
+
+MAX_BYTES = 64_000_000  # of one process: ten minutes of forty numeric streams, or 10 s of a camera at 6 MB/s
+SLICE_ITEMS = 100  # moved at a time: a caller of `log` waits 0.4 ms at most
+SLICE_BYTES = 1_000_000  # moved at a time: 0.4 ms as well
+LATE_US = 60_000_000  # µs; a window is remembered so long after its end, for what comes with older stamps
+
+RuleOf = Callable[[str], StreamRule]
+
+
+@dataclass(frozen=True, slots=True)
+class Circling:
+    """Tell what circles in a process: rows and blobs, bytes of memory, and what has left without reaching the disk."""
+
+    rows: int = 0
+    bytes: int = 0
+    expired: int = 0  # rows and blobs that nobody asked for while they circled
+    short: int = 0  # of those that had to go before their time, because memory was short
+
+
+class Rings(Journal):
+    """Keep the streams that the policy wants in memory only.
+
+    Such a stream has two lanes: one that stamps and shapes what comes, and behind its ring one that numbers and
+    writes what goes to the disk. An item gets its number there, so that what nobody asked for leaves no hole.
+    """
+
+    def __init__(self, open_spool: OpenSpool, outbox: Outbox, bound_us: int, clock: Clock) -> None:
+        self._rings: list[RamRing] = []  # those of sessions that a clock step has ended as well, until they are empty
+        self._wanted: dict[str, events.Event] = {}  # open windows by event
+        self._expired = self._short = 0
+        self.rule_of: RuleOf = lambda stream: StreamRule()
+        self.ring_bytes = MAX_BYTES
+        super().__init__(open_spool, outbox, bound_us, clock)
+
+    @property
+    def circles(self) -> bool:
+        """Tell whether any stream circles here."""
+        return bool(self._rings)
+
+    @property
+    def claims(self) -> bool:
+        """Tell whether something that circled waits for the disk."""
+        return any(ring.claimed for ring in self._rings)
+
+    def lanes(self) -> list[Lane]:
+        """Return what is known of each stream, those behind rings included; hold the lock."""
+        return [*super().lanes(), *(ring.back for ring in self._rings)]
+
+    def circling(self) -> Circling:
+        """Return what circles; hold the lock."""
+        rows = sum(ring.rows for ring in self._rings)
+        return Circling(rows, sum(ring.size for ring in self._rings), self._expired, self._short)
+
+    def oldest_us(self) -> int | None:
+        """Return the oldest stamp in µs that the store is to have and does not have yet, or None."""
+        with self.lock:
+            claimed = [oldest for ring in self._rings if (oldest := ring.oldest_claimed_us()) is not None]
+            spooled = super().oldest_us()
+        return min(claimed if spooled is None else [*claimed, spooled], default=None)
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def want(self, event: events.Event) -> None:
+        """Bring to the disk what an event asks for of what circles, and of what comes until its window ends."""
+        with self.lock:
+            if event.id in self._wanted or event.state != "open":
+                return
+            self._wanted[event.id] = event
+            for ring in self._rings:
+                self._claim(ring, event)
+
+    def _claim(self, ring: RamRing, event: events.Event) -> None:
+        if not self._takes(event, ring.back):
+            return
+        reached = ring.claim(Window(event.id, event.start_us, event.stop_us))
+        if not reached and ring.cells:
+            oldest_us = ring.cells[0].first_us
+            log.warning("a ring in memory did not reach back to a window's start", stream=ring.stream,
+                        event=event.id, missing_s=(oldest_us - event.start_us) / 1e6)  # fmt: skip
+
+    def _takes(self, event: events.Event, lane: Lane) -> bool:
+        stream, rule = lane.address.stream, self.rule_of(lane.address.stream)
+        shrunk = lane.address.type == "images" and (rule.preview or rule.thumbnail)
+        return Taking(event, frozenset({stream}) if shrunk else frozenset()).takes(stream)
+
+    # -- the policy --------------------------------------------------------------------------------------------
+
+    def learn_rings(self) -> None:
+        """Ask the policy anew, which has changed: nothing is lost, whichever way a stream goes."""
+        with self.lock:
+            for lane in list(self._lanes.values()):
+                self._set_ring(lane)
+
+    def _set_ring(self, lane: Lane) -> None:
+        """Let a stream circle or not, as the policy says; the lock is held."""
+        span_us = self.rule_of(lane.address.stream).ring if lane.address.cls in RING_CLASSES else None
+        ring = lane.ring
+        if ring is None and span_us is not None:
+            self._begin(lane, span_us)
+        elif ring is not None and span_us is not None:
+            ring.span_us, ring.leaving = span_us, False
+        elif ring is not None and not ring.leaving:
+            ring.claim_all()
+            self._move(ring)
+
+    def _begin(self, lane: Lane, span_us: int) -> None:
+        """Put a ring in front of a lane."""
+        front = Lane(lane.address)
+        front.last, front.last_given, front.given = lane.last, lane.last_given, lane.given
+        front.known, front.loose = dict(lane.known), lane.loose
+        lane.segment = None  # whoever has just looked it up takes the long way, to the front
+        front.ring = ring = RamRing(lane.address.stream, span_us, lane)
+        self._lanes[ring.stream] = front
+        self._rings.append(ring)
+        for event in self._wanted.values():
+            self._claim(ring, event)
+
+    def _end(self, ring: RamRing) -> None:
+        """Take an empty ring away: what comes goes to the disk."""
+        self._seal(ring.back)
+        self._rings.remove(ring)
+        front = self._lanes.get(ring.stream)
+        if front is None or front.ring is not ring:
+            return  # of a session that has ended
+        back = ring.back
+        back.last, back.last_given = max(back.last, front.last), front.last_given
+        back.bumped += front.bumped
+        back.given, back.address, back.segment = front.given, front.address, None
+        self._lanes[ring.stream] = back
+
+    # -- accepting: the lock is held -----------------------------------------------------------------------------
+
+    def _circle(self, lane: Lane, item: Item) -> None:
+        """Take an item of a stream that circles: straight to the disk within a window, else into memory."""
+        ring = lane.ring
+        assert ring is not None
+        lane.last = item.stop_us
+        wanted = ring.wants(item)
+        if wanted and not ring.claimed:
+            self._write(ring.back, item)
+            return
+        ring.add(item, time.monotonic_ns() // 1000, claimed=wanted)
+        self._bound()
+
+    def _circle_row(self, lane: Lane, shape: Shape, payload: bytes, stamp: int) -> None:
+        self._circle(lane, Item(stamp, stamp, lane.address, shape, payload))
+
+    def _take_blob(self, lane: Lane, body: bytes, stamp: int) -> int:
+        """Return the stamp that the blob has in the end."""
+        if lane.ring is None:
+            return self._write_blob(lane, body, stamp)
+        self._circle(lane, Item(stamp, stamp, lane.address, None, body))
+        return stamp
+
+    def _take_piece(self, lane: Lane, piece: Piece) -> None:
+        if lane.ring is None:
+            self._write_piece(lane, piece)
+            return
+        lane.last_given = piece.stop_us
+        self._circle(lane, Item(piece.start_us, piece.stop_us, lane.address, None, piece))
+
+    def _bound(self) -> None:
+        """Keep memory within its bound: what circles goes, the oldest first; what is claimed goes to the disk now."""
+        held = sum(ring.size for ring in self._rings)
+        while held > self.ring_bytes:
+            full = [ring for ring in self._rings if ring.cells]
+            if not full:
+                self.move()
+                break
+            oldest = min(full, key=lambda ring: ring.cells[0].came_us)
+            held -= oldest.cells[0].size
+            self._short += oldest.drop_oldest()
+
+    # -- moving --------------------------------------------------------------------------------------------------
+
+    def move(self) -> bool:
+        """Bring a slice of what is claimed into the spool; return whether more waits."""
+        with self.lock:
+            if self.closed:
+                return False
+            ring = next((ring for ring in self._rings if ring.claimed), None)
+            if ring is not None:
+                self._move(ring)
+            return self.claims
+
+    def move_all(self) -> None:
+        """Bring all that is claimed into the spool, in slices, so that others can go on in between."""
+        while self.move():
+            pass
+
+    def _move(self, ring: RamRing) -> None:
+        moved = size = 0
+        while moved < SLICE_ITEMS and size < SLICE_BYTES and (taken := ring.take()) is not None:
+            item, torn = taken
+            if torn:
+                self._seal(ring.back)
+            self._write(ring.back, item)
+            moved, size = moved + 1, size + item.size
+        if ring.claimed:
+            return
+        if ring.leaving:
+            self._end(ring)
+        elif moved:
+            self._seal(ring.back)  # what is past need not wait for its chunk to fill
+
+    def turn(self) -> None:
+        """Forget what has circled long enough, windows that are over and rings of sessions that have ended."""
+        with self.lock:
+            now_us, over_us = time.monotonic_ns() // 1000, self._now_us() - LATE_US
+            for ring in list(self._rings):
+                self._expired += ring.expire(now_us)
+                ring.close_windows(over_us)
+                front = self._lanes.get(ring.stream)
+                if (front is None or front.ring is not ring) and not ring.cells and not ring.claimed:
+                    self._seal(ring.back)
+                    self._rings.remove(ring)
+            self._wanted = {key: event for key, event in self._wanted.items() if event.stop_us >= over_us}
+
+    # -- writing: the lock is held -------------------------------------------------------------------------------
+
+    def _write(self, lane: Lane, item: Item) -> None:
+        """Number an item and bring it into the spool, with the stamps and labels it came with."""
+        if lane.address != item.address:
+            self._seal(lane)
+            lane.address, lane.segment = item.address, None
+        if isinstance(item.data, Piece):
+            self._write_piece(lane, item.data)
+        elif item.shape is not None:
+            self._write_row(lane, item.shape, item.data, item.time_us)
+        else:
+            self._write_blob(lane, item.data, item.time_us)
+
+    def _write_row(self, lane: Lane, shape: Shape, payload: bytes, stamp: int) -> None:
+        if lane.shape is not shape:
+            self._seal(lane)
+            lane.set_shape(shape, chunks.MAX_BYTES)
+        if stamp <= lane.last or stamp >= lane.close_at:
+            self._seal(lane)
+            lane.turned = lane.turned or stamp <= lane.last
+        if not lane.parts:
+            stamp = lane.take_key(stamp)
+        self._append_row(lane, renumbered(shape, payload, lane.seq, stamp), stamp)
+
+    def _write_blob(self, lane: Lane, body: bytes, stamp: int) -> int:
+        lane.turned = lane.turned or stamp <= lane.last
+        stamp = lane.last = lane.take_key(stamp)
+        self._append_blob(lane, Parcel(lane.address, lane.seq, stamp, stamp, 0, len(body), body), body)
+        return stamp
+
+    def _write_piece(self, lane: Lane, piece: Piece) -> None:
+        if lane.shape is not None or piece.start_us <= lane.last or piece.stop_us >= lane.close_at:
+            self._seal(lane)
+        if lane.shape is not None or lane.known != piece.kinds:
+            self._seal(lane)
+            lane.set_shape(None, chunks.MAX_BYTES)
+            lane.known = dict(piece.kinds)
+        if piece.start_us <= lane.last:
+            lane.turned = True
+        self._append_piece(lane, piece)
