@@ -39,7 +39,7 @@ FRAMES, FRAME_BYTES = 300, 25_000  # ten seconds of 30 fps, 640x360 JPEG
 SELECTED = (
     *(("sensor", name, 3_000) for name in ("health", "battery", "pose/slow", "joints/slow", "gps", "wifi")),
     *(("log", name, 200) for name in ("log/text", "log/warnings")),
-    *(("media", f"cam/{name}/preview", 6_000) for name in ("front", "rear", "left", "right")),
+    *(("small", f"cam/{name}/preview", 6_000) for name in ("front", "rear", "left", "right")),
 )
 CAMERA = "cam/front"
 HOPS: tuple[tuple[int, int, str, Tier, str], ...] = (

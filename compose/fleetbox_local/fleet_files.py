@@ -11,8 +11,8 @@ from fleetbox.signing import new_key, public_of
 from fleetbox_cloud.tokens import save_token
 from fleetbox_local.seating import Seat, Seating
 
-ROBOT_RING = 'sensor = "1 GB", media = "2 GB", log = "200 MB", kept = "1 GB", leave_free = "1 GB"'
-SITE_QUOTA = 'sensor = "2 GB", media = "4 GB", log = "1 GB", kept = "2 GB"'  # per robot; a laptop holds two of them
+ROBOT_RING = 'sensor = "1 GB", media = "2 GB", small = "500 MB", log = "200 MB", kept = "1 GB", leave_free = "1 GB"'
+SITE_QUOTA = 'sensor = "2 GB", media = "4 GB", small = "1 GB", log = "1 GB", kept = "2 GB"'  # per robot
 POLICY_KEY = "policy-key"  # signs policies sent over the air; every robot.toml names its public half
 HEADER = "# Written by `fleetbox up` at each start; what is kept and shipped is yours to edit in policy.toml.\n"
 

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from fleetbox.errors import InputError
 
-Class = Literal["sensor", "media", "log", "meta", "kept"]
+Class = Literal["sensor", "media", "small", "log", "meta", "kept"]
 CLASSES: tuple[Class, ...] = get_args(Class)
-RING_CLASSES: tuple[Class, ...] = ("sensor", "media", "log")  # FIFO on a robot; what an event may promote
+RING_CLASSES: tuple[Class, ...] = ("sensor", "media", "small", "log")  # FIFO on a robot; what an event may promote
 
 MAX_ROBOT_CHARS = 63  # leaves room for "--sensor" within a file name on any system
 MAX_STREAM_CHARS = 200  # an entry is a folder on disk and stands in one HTTP header of 8 kB
@@ -75,6 +75,11 @@ def parent_of(stream: str) -> tuple[str, str]:
     """
     parent, _, last = stream.rpartition("/")
     return (parent, last) if parent and last in (*SMALL, VIDEO) else (stream, "")
+
+
+def class_of(stream: str, cls: Class) -> Class:
+    """Return the class of a stream whose type is of `cls`: small frames have a ring and a task of their own."""
+    return "small" if cls == "media" and parent_of(stream)[1] in SMALL else cls
 
 
 def site_bucket(robot: str, cls: str) -> str:

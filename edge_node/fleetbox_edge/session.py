@@ -15,7 +15,7 @@ from fleetbox import chunks, events, orders, types
 from fleetbox.clock import Clock
 from fleetbox.errors import InputError
 from fleetbox.labels import check_user_labels
-from fleetbox.naming import check_stream
+from fleetbox.naming import check_stream, class_of
 from fleetbox.time import check_time, parse_time
 from fleetbox.types import images, time_series
 from fleetbox_edge.bulk import pieces
@@ -146,7 +146,7 @@ class Session(Rings):
             self.backward += backward
             stamp = self._take_blob(lane, body, stamp)
             due = self._preview is not None and kind is images.TYPE
-        self._reach_disk(kind.cls)
+        self._reach_disk(lane.address.cls)
         if due and self._preview is not None:
             self._preview(stream, body, stamp, labels)
 
@@ -249,7 +249,8 @@ class Session(Rings):
         content_type = content_type or kind.content_type
         lane = self._lanes.get(stream) if isinstance(stream, str) else None
         if lane is None:
-            lane = Lane(Address(self.id, kind.cls, _check_name(stream, kind), kind.name, content_type))
+            cls = class_of(_check_name(stream, kind), kind.cls)
+            lane = Lane(Address(self.id, cls, stream, kind.name, content_type))
             self._lanes[stream] = lane
             self._set_ring(lane)
             lane = self._lanes[stream]
@@ -262,7 +263,7 @@ class Session(Rings):
             checked = check_user_labels(labels) if labels else {}
             self._seal(lane)
             lane.given = dict(labels) if labels is not None else None
-            lane.address = Address(self.id, kind.cls, stream, kind.name, content_type, checked)
+            lane.address = Address(self.id, lane.address.cls, stream, kind.name, content_type, checked)
             lane.segment = None
         return lane
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from fleetbox.checks import Check
+from fleetbox.naming import RING_CLASSES
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings
 from fleetbox.time import show_duration
@@ -13,7 +14,6 @@ from fleetbox_query.inventory import Holding, take_inventory
 from fleetbox_query.stores import Stores, places_for
 
 SILENT_US = 60_000_000  # a robot at work writes something at least every second; a minute is no hiccup
-RING = ("sensor", "media", "log")
 
 
 async def streams(
@@ -28,7 +28,7 @@ async def streams(
         await stores.close()
     by_robot: dict[str, list[Holding]] = {}
     for holding in inventory.holdings:
-        if holding.cls in RING:
+        if holding.cls in RING_CLASSES:
             by_robot.setdefault(holding.robot, []).append(holding)
     names = [robot] if robot else sorted({*fleet.known_robots, *by_robot})
     return [judge(name, newest(by_robot.get(name, [])), now_us()) for name in names]

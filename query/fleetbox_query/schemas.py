@@ -36,6 +36,7 @@ class Schema:
 
 
 UNSAID = Schema()  # a stream that never wrote a schema
+PICTURES = ("media", "small")  # classes that are never chunked
 MEDIA = Schema("images")
 
 
@@ -59,7 +60,7 @@ async def read_schemas(stores: Stores, holdings: Sequence[Holding]) -> dict[tupl
     room = asyncio.Semaphore(READS)
     by_bucket: dict[tuple[str, str], list[Holding]] = {}
     for holding in holdings:
-        if holding.cls != "media":  # never chunked, so nothing here hangs on its schema
+        if holding.cls not in PICTURES:  # never chunked, so nothing here hangs on its schema
             by_bucket.setdefault(holding.key[:2], []).append(holding)
 
     async def read(group: list[Holding]) -> dict[tuple[str, str, str], Schema]:
@@ -73,4 +74,4 @@ async def read_schemas(stores: Stores, holdings: Sequence[Holding]) -> dict[tupl
 
     found = await asyncio.gather(*map(read, by_bucket.values()))
     known = {key: schema for part in found for key, schema in part.items()}
-    return {one.key: known.get(one.key, MEDIA if one.cls == "media" else UNSAID) for one in holdings}
+    return {one.key: known.get(one.key, MEDIA if one.cls in PICTURES else UNSAID) for one in holdings}

@@ -108,7 +108,8 @@ async def plan_place(fleet: FleetSettings, place: Place, store: Store, *, renew:
     """Return what is to change at a place; `store` is connected to it."""
     robots = [place.name] if place.tier == "robot" else await _robots_here(fleet, place, store)
     rule = fleet.policy.hop_rule(place.next or "")
-    wanted = wanted_tasks(place, robots, rule, relay_secret(place.current_token()))
+    uplink = fleet.site[place.name].uplink if place.name in fleet.site else fleet.policy.uplink
+    wanted = wanted_tasks(place, robots, rule, relay_secret(place.current_token()), uplink)
     return plan(place.name, wanted, await store.tasks(), renew=renew)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fleetbox.naming import RING_CLASSES
+from fleetbox.settings import Uplink
 
 When = dict[str, Any]
 
@@ -20,20 +21,38 @@ SMALL_BATCH_BYTES = 256_000  # an event waits for the batch of its own task: 2 s
 # One batch per round trip: 50 kB chunks cross 50 ms at 2.5 MB/s in batches of 256 kB, at 22 MB/s in the engine's own
 # 8 MB. Between classes the relay lets pieces overtake, so only `meta`, small and most urgent, pays that price.
 SMALL_BATCH_CLASSES = ("meta",)
+ENGINE_BATCH_BYTES = 8_000_000  # the engine's own limit
+LEAST_BATCH_BYTES = 64_000  # below it a round trip of 50 ms for each costs more than the cap itself
+BATCH_S = 0.5  # of the cap: a round trip of 50 ms costs a tenth, eight picture streams hold up a preview for 4 s
+BATCH_SIZE = "#batch_size"
 STATEFUL = ("$each_n", "$each_t", "$gate", "$limit", "#ctx_before", "#ctx_after")  # forgotten when a server restarts
 
 
-def hop_filter(cls: str, from_robot: bool) -> When | None:
+def hop_filter(cls: str, from_robot: bool, uplink: Uplink | None = None) -> When | None:
     """Return the `when` of a class on a hop, or None for everything.
 
     From a robot everything selected travels; a site passes on only what is selected for the cloud (`keep=1`).
-    `meta` and `kept` travel whole.
+    `meta` and `kept` travel whole. `uplink` says how large a batch may be; None leaves it as it is.
     """
-    batch: When = {"#batch_size": SMALL_BATCH_BYTES} if cls in SMALL_BATCH_CLASSES else {}
+    batch: When = {}
+    if cls in SMALL_BATCH_CLASSES:
+        batch = {BATCH_SIZE: SMALL_BATCH_BYTES}
+    elif uplink is not None:
+        batch = {BATCH_SIZE: batch_bytes(uplink.max)}
     wanted: When = {}
     if cls in RING_CLASSES:
         wanted = SELECTED if from_robot else SELECTED_FOR_CLOUD
     return {**batch, **wanted} or None
+
+
+def batch_bytes(max_bytes_s: int | None) -> int:
+    """Return how large the batches of a class may be under a cap; the engine's own size without one.
+
+    A task sends one batch of each stream in turn: small frames wait behind one batch of every picture stream.
+    """
+    if max_bytes_s is None:
+        return ENGINE_BATCH_BYTES
+    return max(LEAST_BATCH_BYTES, min(ENGINE_BATCH_BYTES, round(max_bytes_s * BATCH_S)))
 
 
 def condition_of(when: Mapping[str, Any] | None) -> When | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fleetbox.blobs import TaskInfo, TaskSpec
+from fleetbox_replication.filters import BATCH_SIZE
 from fleetbox_replication.tasks import is_ours
 
 Action = Literal["create", "update", "remove", "keep"]
@@ -61,7 +62,13 @@ def plan(place: str, wanted: Iterable[TaskSpec], actual: Iterable[TaskInfo], *, 
 
 def differences(wanted: TaskSpec, actual: TaskSpec) -> tuple[str, ...]:
     """Return the fields in which a task is not as wanted."""
+    if BATCH_SIZE not in (wanted.when or {}):  # whoever wants it does not know the uplink: as it is, it is right
+        actual = replace(actual, when=_without_batch(actual.when))
     return tuple(name for name in COMPARED if _value(wanted, name) != _value(actual, name))
+
+
+def _without_batch(when: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {key: value for key, value in (when or {}).items() if key != BATCH_SIZE} or None
 
 
 def _value(spec: TaskSpec, name: str) -> Any:

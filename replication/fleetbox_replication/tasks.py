@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fleetbox.blobs import TaskSpec
 from fleetbox.errors import InputError
 from fleetbox.naming import CLASSES, RING_CLASSES, site_bucket
-from fleetbox.settings import HopRule, Place
+from fleetbox.settings import HopRule, Place, Uplink
 from fleetbox_replication.filters import hop_filter
 
 EVERYTHING = "*"  # alone it spans any depth; a lone `**` would mean names that begin with a star
@@ -47,11 +47,14 @@ def is_ours(spec: TaskSpec) -> bool:
     return spec.dst_bucket.endswith(f"--{name.cls}") and (name.robot is None or spec.dst_bucket == spec.src_bucket)
 
 
-def wanted_tasks(place: Place, robots: Iterable[str], rule: HopRule, secret: str) -> list[TaskSpec]:
+def wanted_tasks(
+    place: Place, robots: Iterable[str], rule: HopRule, secret: str, uplink: Uplink | None = None
+) -> list[TaskSpec]:
     """Return the tasks of a place, one per robot and class, ordered by name; none when it passes nothing on.
 
     `robots` are those whose records pass this place (a robot's own store: itself); `rule` is what the policy
-    does not pass on to the next site; `secret` is what this place's relay knows its own store by.
+    does not pass on to the next site; `secret` is what this place's relay knows its own store by; `uplink` sets the
+    size of batches, where whoever asks knows it.
     Raises InputError when the place names no relay, or when a glob to skip means something else to the engine.
     """
     if place.next is None:
@@ -72,7 +75,7 @@ def wanted_tasks(place: Place, robots: Iterable[str], rule: HopRule, secret: str
                     dst_url=place.relay,
                     dst_token=secret,
                     entries=entries[cls],
-                    when=hop_filter(cls, from_robot=own),
+                    when=hop_filter(cls, own, uplink),
                 )
             )
     return sorted(tasks, key=lambda task: task.name)

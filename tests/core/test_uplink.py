@@ -59,7 +59,7 @@ def test_a_robot_without_one_has_no_cap(tmp_path: Path) -> None:
     assert load_robot(path, {}).uplink.order == ORDER
     path.write_text(ROBOT + 'max = "8 Mbit/s"\norder = ["media", "meta"]')
     uplink = load_robot(path, {}).uplink
-    assert (uplink.max, uplink.order) == (1_000_000, ("media", "meta", "log", "sensor", "kept"))
+    assert (uplink.max, uplink.order) == (1_000_000, ("media", "meta", "log", "sensor", "small", "kept"))
 
 
 def test_a_site_has_its_own(tmp_path: Path) -> None:

@@ -413,7 +413,7 @@ def test_previews_are_few_and_small(robot: Robot) -> None:
             recorder.log("cam/front", picture, time=base + number * 100_000)
     import cv2
 
-    small = robot.records("media", "cam/front/preview")
+    small = robot.records("small", "cam/front/preview")
     assert [record.time_us for record in small] == [base, base + 1_000_000, base + 2_000_000]
     assert all(record.labels["keep"] == "1" for record in small)
     assert cv2.imdecode(np.frombuffer(small[0].data, np.uint8), cv2.IMREAD_COLOR).shape == (90, 160, 3)

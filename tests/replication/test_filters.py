@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fleetbox.naming import CLASSES
-from fleetbox_replication.filters import SMALL_BATCH_BYTES, hop_filter, lint
+from fleetbox.settings import Uplink
+from fleetbox_replication.filters import SMALL_BATCH_BYTES, batch_bytes, hop_filter, lint
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -23,6 +24,17 @@ def test_filters_by_class() -> None:
     assert list(hop_filter("sensor", from_robot=False) or {}) == ["$has", "&keep"]
     assert hop_filter("meta", from_robot=False) == {"#batch_size": SMALL_BATCH_BYTES}
     assert hop_filter("kept", from_robot=True) is None
+
+
+def test_batches_follow_the_cap() -> None:
+    """Under a cap a class goes in pieces that hold up other streams for half a second; without, as the engine likes."""
+    assert hop_filter("media", from_robot=True, uplink=Uplink(max="8 Mbit/s")) == {
+        "#batch_size": 500_000,
+        "$has": "keep",
+    }
+    assert hop_filter("media", from_robot=True, uplink=Uplink()) == {"#batch_size": 8_000_000, "$has": "keep"}
+    assert hop_filter("meta", from_robot=True, uplink=Uplink()) == {"#batch_size": SMALL_BATCH_BYTES}
+    assert [batch_bytes(cap) for cap in (8_000, 1_000_000, 1_000_000_000)] == [64_000, 500_000, 8_000_000]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fleetbox.blobs import TaskInfo
 from fleetbox.errors import InputError
 from fleetbox.naming import CLASSES
-from fleetbox.settings import HopRule, Place
+from fleetbox.settings import HopRule, Place, Uplink
 from fleetbox_replication.plan import plan
 from fleetbox_replication.tasks import engine_glob, is_ours, parse_name, wanted_tasks
 
@@ -73,3 +74,12 @@ def test_wanted_minus_nothing_creates_everything() -> None:
     changes = plan("r1", wanted_tasks(ROBOT, ["r1"], HopRule(), ""), [])
     assert [change.action for change in changes] == ["create"] * len(CLASSES)
     assert [change.task for change in changes] == sorted(change.task for change in changes)
+
+
+def test_who_does_not_know_the_uplink_leaves_batches_as_they_are() -> None:
+    """Small batches that the agent asked for are right for a command line without robot.toml, not for the agent."""
+    capped = wanted_tasks(ROBOT, ["r1"], HopRule(), "s", Uplink(max="8 Mbit/s"))
+    there = [TaskInfo(spec, True, 0, False, "enabled", 0, 0, {}) for spec in capped]
+    assert {change.action for change in plan("r1", wanted_tasks(ROBOT, ["r1"], HopRule(), "s"), there)} == {"keep"}
+    freed = plan("r1", wanted_tasks(ROBOT, ["r1"], HopRule(), "s", Uplink()), there)
+    assert {change.task: change.action for change in freed}["media-to-edge-1"] == "update"

@@ -8,6 +8,7 @@ import time
 
 from fleetbox.blobs import Store
 from fleetbox.errors import FleetboxError
+from fleetbox.naming import RING_CLASSES
 from fleetbox.scalars import ScalarStore
 from fleetbox_local.drill.comparing import Difference, Key, compare, is_selected, keys, shelf
 from fleetbox_local.drill.scene import Scene
@@ -87,7 +88,7 @@ async def _attachments(scene: Scene) -> list[str]:
     robot, *others = scene.places
     found = []
     async with Store.at(robot) as own:
-        for cls in ("sensor", "media", "log"):
+        for cls in RING_CLASSES:
             given = await own.attachments_of(robot.bucket(ROBOT, cls), await _names(own, robot.bucket(ROBOT, cls)))
             for place in others:
                 async with Store.at(place) as there:

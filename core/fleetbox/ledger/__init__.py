@@ -2,7 +2,7 @@
 
 from fleetbox.ledger.counts import Count, count_of, fingerprint
 from fleetbox.ledger.folding import Folded, Ledger, ever, fold
-from fleetbox.ledger.lines import MINUTE_US, Drop, Key, Line, Reach, Span, Standing, Tombstone, minute_of
+from fleetbox.ledger.lines import MINUTE_US, Drop, Key, Line, Reach, Removal, Span, Standing, Tombstone, minute_of
 from fleetbox.ledger.pages import CONTENT_TYPE, ENTRIES, STREAM, TYPE, Page, decode, draft, encode, entry_of
 from fleetbox.ledger.shelf import read_ledger, read_pages, write_page
 
@@ -20,6 +20,7 @@ __all__ = [
     "Line",
     "Page",
     "Reach",
+    "Removal",
     "Span",
     "Standing",
     "Tombstone",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from fleetbox.ledger.counts import Count
-from fleetbox.ledger.lines import Drop, Key, Line, Reach, Span, Standing, Tombstone
+from fleetbox.ledger.lines import Drop, Key, Line, Reach, Removal, Span, Standing, Tombstone
 from fleetbox.ledger.pages import Page
 
 
@@ -53,8 +53,9 @@ class Ledger:
     standings: dict[str, dict[Key, Standing]] = field(default_factory=dict)
     stood_us: dict[str, dict[Key, int]] = field(default_factory=dict)
     tombstones: list[Tombstone] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
     until_us: dict[str, int] = field(default_factory=dict)
-    _noted: set[Drop | Tombstone] = field(default_factory=set, repr=False)
+    _noted: set[Drop | Tombstone | Removal] = field(default_factory=set, repr=False)
 
     def of(self, place: str) -> dict[Key, Folded]:
         """Return what a place told, empty for one that never wrote."""
@@ -72,9 +73,10 @@ class Ledger:
             self.stood_us.setdefault(standing.site, {})[key] = page.written_us
         self.drops += [drop for drop in page.drops if self._is_new(drop)]
         self.tombstones += [stone for stone in page.tombstones if self._is_new(stone)]
+        self.removals += [gone for gone in page.removals if self._is_new(gone)]
         self.until_us[page.place] = max(page.written_us, self.until_us.get(page.place, 0))
 
-    def _is_new(self, item: Drop | Tombstone) -> bool:
+    def _is_new(self, item: Drop | Tombstone | Removal) -> bool:
         known = item in self._noted
         self._noted.add(item)
         return not known

@@ -84,6 +84,23 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """Say that a robot took records of one stream's minute out of its ring, when (in µs), how many bytes, and why.
+
+    `undelivered` of them had been selected and were not proven at the site.
+    """
+
+    cls: Class
+    stream: str
+    minute_us: int
+    records: int
+    bytes: int
+    undelivered: int
+    reason: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Say how a source sees what is not at the next site yet, of one stream's minute; a settled one has no counts.
 

@@ -15,7 +15,7 @@ import xxhash
 from fleetbox.errors import InputError
 from fleetbox.labels import Labels
 from fleetbox.ledger.counts import Count
-from fleetbox.ledger.lines import MINUTE_US, Drop, Line, Span, Standing, Tombstone
+from fleetbox.ledger.lines import MINUTE_US, Drop, Line, Removal, Span, Standing, Tombstone
 from fleetbox.naming import CLASSES
 from fleetbox.records import Draft
 
@@ -37,6 +37,7 @@ class Page:
     drops: tuple[Drop, ...] = ()
     standings: tuple[Standing, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
+    removals: tuple[Removal, ...] = ()
 
 
 def entry_of(place: str, robot: str) -> str:
@@ -55,6 +56,7 @@ def encode(page: Page) -> bytes:
         [[CLASSES.index(drop.cls), *astuple(drop)[1:]] for drop in page.drops],
         [_packed_standing(standing) for standing in page.standings],
         [list(astuple(stone)) for stone in page.tombstones],
+        *([[list(astuple(gone)) for gone in page.removals]] if page.removals else []),
     ]  # fmt: skip
     return zlib.compress(msgpack.packb(body), 6)
 
@@ -62,7 +64,7 @@ def encode(page: Page) -> bytes:
 def decode(data: bytes) -> Page:
     """Read a page; raises InputError for bytes that are none."""
     try:
-        version, place, robot, written_us, streams, sessions, lines, drops, standings, stones = msgpack.unpackb(
+        version, place, robot, written_us, streams, sessions, lines, drops, standings, stones, *rest = msgpack.unpackb(
             zlib.decompress(data)
         )
         if version != VERSION:
@@ -73,6 +75,7 @@ def decode(data: bytes) -> Page:
             tuple(Drop(CLASSES[item[0]], *item[1:]) for item in drops),
             tuple(Standing(*item) for item in standings),
             tuple(Tombstone(*item) for item in stones),
+            tuple(Removal(*item) for item in (rest[0] if rest else ())),
         )  # fmt: skip
     except (ValueError, TypeError, IndexError, zlib.error, msgpack.UnpackException) as error:
         raise InputError(f"{len(data)} bytes are not a ledger page: {error}") from error

@@ -18,12 +18,12 @@ from fleetbox.settings.values import Bytes, DurationUs, FilePath, SecretRef, Tab
 from fleetbox.signing import check_public
 
 PublicKeyText = Annotated[str, checked(check_public)]
-Spooled = Literal["media", "sensor", "log", "meta"]
+Spooled = Literal["media", "small", "sensor", "log", "meta"]
 Fsync = Literal["never", "interval", "always"]
 
 # Page cache is safe from kill -9, and most of the spool never needs the disk: a power cut costs about 30 s of it. Marks
 # are few and worth most: a second, at no cost while there are none.
-FSYNC: dict[str, str] = {"media": "never", "sensor": "never", "log": "never", "meta": "interval"}
+FSYNC: dict[str, str] = {"media": "never", "small": "never", "sensor": "never", "log": "never", "meta": "interval"}
 
 
 def _per_class(value: Any) -> Any:
@@ -38,6 +38,7 @@ class Ring(Table):
 
     sensor: Bytes = 40_000_000_000  # about a week of packed scalars at 60 kB/s
     media: Bytes = 400_000_000_000  # about a day of one 30 fps camera at 5 MB/s
+    small: Bytes = 20_000_000_000  # previews of four cameras, a frame a second: more than a day of them
     log: Bytes = 5_000_000_000
     kept: Bytes = 10_000_000_000  # refused beyond, never rotated
     ram: Bytes = 64_000_000  # of one process, for streams that circle in memory: 10 s of a camera at 6 MB/s
@@ -91,7 +92,7 @@ class RobotSettings(Table):
 
     def quota(self) -> dict[str, int]:
         """Return bytes per class."""
-        return {cls: getattr(self.ring, cls) for cls in ("sensor", "media", "log", "kept")}
+        return {cls: getattr(self.ring, cls) for cls in ("sensor", "media", "small", "log", "kept")}
 
 
 def load_robot(path: Path | str, variables: Mapping[str, str] | None = None) -> RobotSettings:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from fleetbox.naming import CLASSES
 from fleetbox.settings.values import Rate, Table
 
-ORDER = ("meta", "log", "sensor", "kept", "media")  # events and the ledger first; pictures wait behind everything
+ORDER = ("meta", "log", "sensor", "small", "kept", "media")  # events and the ledger first, pictures behind all else
 
 
 def _order(value: Any) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from fleetbox_edge.spool.frames import HEADER
 from fleetbox_edge.spool.heads import head_bytes
 from fleetbox_edge.spool.segments import Segment
 
-LEAST_VALUABLE_FIRST = ("media", "sensor", "log", "meta")  # one frame weighs as much as minutes of scalars
+LEAST_VALUABLE_FIRST = ("media", "small", "sensor", "log", "meta")  # one frame weighs as much as minutes of scalars
 LINGER_S = 5.0  # the engine syncs 160 files a second: a robot of 30 streams within one
 _KEEP_BOUND = 4_096  # bytes: a shape's two copies and a seal go along with a small frame
 

@@ -74,7 +74,7 @@ def test_cap_and_order_change_while_somebody_waits() -> None:
             await slow
         pace.max_bytes_s = RATE
         pace.order = ("media",)
-        assert pace.order == ("media", "meta", "log", "sensor", "kept")
+        assert pace.order == ("media", "meta", "log", "sensor", "small", "kept")
         assert pace.rank("r1--media") == 0
         assert pace.rank("foreign") == len(pace.order)
 
