@@ -100,7 +100,8 @@ async def label_window(
         done.bound_us = max(done.bound_us, bound_us)
         if event.to == ON_ROBOT:
             continue
-        for part in slices(event, bound_us, since_us):
+        held_us = min(info.oldest_us for info in chosen)
+        for part in slices(event, bound_us, max(since_us, held_us)):
             await _label(store, bucket, await _find(store, bucket, names, part, unselected(scope)), event, scope, done)
     return done
 
@@ -112,7 +113,8 @@ async def count_selected(store: Store, event: Event, scope: Scope, bounds: Chunk
         return counts
     async for bucket, chosen in chosen_entries(store, event, scope):
         names = [info.name for info in chosen]
-        for part in slices(event, await bounds.longest(bucket, names)):
+        held_us = min(info.oldest_us for info in chosen)
+        for part in slices(event, await bounds.longest(bucket, names), held_us):
             found = await _find(store, bucket, names, part, {"$has": "keep"})
             counts.update({entry: len(heads) for entry, heads in found.items()})
     return dict(counts)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from fleetbox.blobs import Store
+from fleetbox.errors import NotFound
 from fleetbox.events import Event, read_events, write_event
 from fleetbox_replication.labeler import Duty, Labeler, Pace
 from fleetbox_replication.window import Scope
@@ -316,5 +317,126 @@ def test_a_store_that_is_away_is_waited_for(new_store_server: Callable[..., Stor
                     return await robot.kept("media", "cam/front") == [moment]
 
                 await until(is_labelled)
+
+    asyncio.run(scenario())
+
+
+def test_what_stays_at_the_edge_goes_on_when_a_second_event_asks(store_server: StoreServer) -> None:
+    """A site leaves what an event let stay, and sends on what a later event of the same moment takes further."""
+
+    async def scenario() -> None:
+        wall = Wall()
+        async with robot_at(store_server) as robot:
+            moment, meta = wall.now_us(), robot.bucket("meta")
+            await robot.write("media", "cam/a", [moment - 2, moment - 1], keep="edge")
+            await robot.write("media", "cam/b", [moment], keep="edge")
+            near = replace(robot.event(moment, streams=("cam/a",)), to="edge")
+            await write_event(robot.store, meta, replace(near, state="labelled", labelled={"cam/a": 2}), moment)
+            scope = replace(robot.scope("edge-1", lambda stream: False), stays=False)
+            labeler = Labeler(robot.store, Duty(one(scope), site="edge-1", now_us=wall.now_us), QUICK)
+            wall.ahead_us = 20 * SECOND
+            await labeler.step()
+            assert (await robot.kept("media", "cam/a"), labeler.open_events) == ([], [])
+            far = robot.event(moment)
+            await write_event(robot.store, meta, replace(far, state="labelled", labelled={"cam/a": 2}), moment + 1)
+            labeler.notify()
+
+            async def is_closed() -> bool:
+                await labeler.step()
+                return len(await closed(robot)) == 2 and not labeler.open_events
+
+            await until(is_closed)
+            assert await robot.kept("media", "cam/a") == [moment - 2, moment - 1]
+            assert await robot.kept("media", "cam/b") == []
+
+    asyncio.run(scenario())
+
+
+def test_chores_are_done_between_passes_and_what_was_selected_is_told(store_server: StoreServer) -> None:
+    """A chore runs in the labeler's own loop; one that fails stops neither the next one nor the labelling."""
+
+    async def scenario() -> None:
+        wall, done, spent = Wall(), [], []
+
+        async def failing() -> None:
+            done.append("failing")
+            raise NotFound("nothing there")
+
+        async def working() -> None:
+            done.append("working")
+
+        async with robot_at(store_server) as robot:
+            moment = wall.now_us()
+            await robot.write("media", "cam/a", [moment - 1, moment], size=500)
+            await write_event(robot.store, robot.bucket("meta"), robot.event(moment), moment)
+            duty = Duty(one(robot.scope()), now_us=wall.now_us, chores=(failing, working), spent=spent.append)
+            labeler = Labeler(robot.store, duty, replace(QUICK, chores_s=0.0))
+            await labeler.step()
+            await labeler.step()
+            assert (done, spent) == (["failing", "working"] * 2, [1_000])
+            patient = Labeler(robot.store, duty, replace(QUICK, chores_s=600.0))
+            await patient.step()
+            await patient.step()
+            assert len(done) == 6
+
+    asyncio.run(scenario())
+
+
+def test_a_clock_that_steps_within_a_window_keeps_what_was_recorded_in_it(store_server: StoreServer) -> None:
+    """After a step back the window is passed again by the clock, and what is recorded then belongs to it, too."""
+
+    async def scenario() -> None:
+        wall = Wall()
+        async with robot_at(store_server) as robot:
+            wall.ahead_us = 3600 * SECOND
+            moment = wall.now_us()
+            await robot.write("media", "cam/a", [moment - SECOND])
+            await write_event(robot.store, robot.bucket("meta"), robot.event(moment), moment)
+            labeler = Labeler(robot.store, Duty(one(robot.scope()), now_us=wall.now_us), QUICK)
+            await labeler.step()
+            wall.ahead_us -= 7 * SECOND  # the robot's clock was seven seconds ahead
+            await robot.write("media", "cam/a", [moment - 7 * SECOND + 5, moment + 2 * SECOND])
+            await asyncio.sleep(QUICK.pass_s)
+            await labeler.step()
+            assert len(await robot.kept("media", "cam/a")) == 3
+            assert labeler.open_events, "by the clock as it stands the window is still open"
+            wall.ahead_us += 60 * SECOND
+            await labeler.step()
+            (event,) = await closed(robot)
+            assert event.labelled == {"cam/a": 3}
+
+    asyncio.run(scenario())
+
+
+def test_ten_overlapping_events_take_each_record_once(store_server: StoreServer) -> None:
+    """Twelve events over shared records: each is labelled once, each event counts its own, nothing beyond the union."""
+
+    async def scenario() -> None:
+        wall = Wall()
+        async with robot_at(store_server) as robot:
+            moment = wall.now_us()
+            times = [moment - n * 100_000 for n in range(300, 0, -1)]
+            await robot.write("media", "cam/a", times)
+            marks = [
+                replace(robot.event(moment - n * SECOND, pre_s=10, post_s=2), policy=f"p{n:02d}") for n in range(12)
+            ]
+            for number, event in enumerate(marks):
+                await write_event(robot.store, robot.bucket("meta"), event, moment + number)
+            spent: list[int] = []
+            wall.ahead_us = 60 * SECOND
+            duty = Duty(one(robot.scope()), now_us=wall.now_us, spent=spent.append)
+            labeler = Labeler(robot.store, duty, QUICK)
+
+            async def all_closed() -> bool:
+                await labeler.step()
+                return len(await closed(robot)) == len(marks)
+
+            await until(all_closed)
+            union = [t for t in times if any(event.start_us <= t <= event.stop_us for event in marks)]
+            assert await robot.kept("media", "cam/a") == union
+            assert sum(spent) == 100 * len(union)
+            for event in await closed(robot):
+                inside = [t for t in times if event.start_us <= t <= event.stop_us]
+                assert event.labelled == {"cam/a": len(inside)}
 
     asyncio.run(scenario())

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fleetbox.blobs import Store
-from fleetbox_replication.window import ChunkBounds, count_selected, label_window
+from fleetbox.events import Event
+from fleetbox_replication.window import SLICE_US, ChunkBounds, count_selected, label_window, slices
 from tests.conftest import StoreServer
 from tests.replication.conftest import SECOND, Robot
 
@@ -126,3 +131,72 @@ def test_a_thousand_records_over_twelve_streams_take_under_a_second(store_server
             return time.perf_counter() - started_s
 
     assert asyncio.run(scenario()) < 1.0
+
+
+def test_a_thin_event_takes_small_frames_and_all_numbers(store_server: StoreServer, now_us: int) -> None:
+    """At "preview" the pictures stay, their small frames and the streams without any go; bytes are told."""
+
+    async def scenario() -> None:
+        robot = await _robot(store_server)
+        async with robot.store:
+            for stream, size in (("cam/a", 9_000), ("cam/a/preview", 800), ("cam/a/thumbnail", 50)):
+                await robot.write("media", stream, [now_us - SECOND, now_us], size=size)
+            await robot.write("sensor", "imu", [now_us], size=300)
+            event = replace(robot.event(now_us), resolution="preview")
+            done = await label_window(robot.store, event, robot.scope())
+            assert done.labelled == {"cam/a/preview": 2, "cam/a/thumbnail": 2, "imu": 1}
+            assert done.labelled_bytes == 2 * 850 + 300
+            later = await label_window(robot.store, robot.event(now_us), robot.scope())
+            assert (later.labelled, later.labelled_bytes) == ({"cam/a": 2}, 18_000)
+
+    asyncio.run(scenario())
+
+
+def test_how_far_an_event_reaches(store_server: StoreServer, now_us: int) -> None:
+    """To the edge means keep=edge, to the robot means no label at all."""
+
+    async def scenario() -> None:
+        robot = await _robot(store_server)
+        async with robot.store:
+            await robot.write("media", "cam/a", [now_us])
+            here = await label_window(robot.store, replace(robot.event(now_us), to="robot"), robot.scope())
+            assert (here.labelled, here.oldest_us) == ({}, {"cam/a": now_us})
+            near = await label_window(robot.store, replace(robot.event(now_us), to="edge"), robot.scope())
+            assert near.labelled == {"cam/a": 1}
+            assert (await robot.labels("media", "cam/a"))[now_us]["keep"] == "edge"
+
+    asyncio.run(scenario())
+
+
+def test_a_window_of_hours_is_labelled_in_slices(store_server: StoreServer, now_us: int) -> None:
+    """No record of a long window is missed or found twice at a slice's edge, chunks across them included."""
+
+    async def scenario() -> None:
+        robot = await _robot(store_server)
+        async with robot.store:
+            start_us = now_us - 8 * 3_600 * SECOND
+            edges = [start_us + n * SLICE_US for n in (1, 2, 95)]
+            times = sorted({start_us - 1, start_us, now_us, *[edge + off for edge in edges for off in (-1, 0, 1)]})
+            await robot.write("media", "cam/a", times)
+            await robot.write("sensor", "imu", [start_us - 3 * SECOND], t_end=str(start_us + SECOND))
+            await robot.write("sensor", "imu", [edges[0] - 3 * SECOND], t_end=str(edges[0] + SECOND))
+            event = robot.event(now_us, pre_s=8 * 3_600, post_s=0)
+            done = await label_window(robot.store, event, robot.scope())
+            assert done.labelled == {"cam/a": len(times) - 1, "imu": 2}
+            assert await robot.kept("media", "cam/a") == times[1:]
+            assert (await label_window(robot.store, event, robot.scope())).labelled == {}
+            counts = await count_selected(robot.store, event, robot.scope(), ChunkBounds(robot.store))
+            assert counts == {"cam/a": len(times) - 1, "imu": 2}
+
+    asyncio.run(scenario())
+
+
+@given(st.integers(0, 10**13), st.integers(0, 10**10), st.integers(0, 10**8), st.integers(0, 10**13))
+def test_slices_cover_a_window_once(start_us: int, length_us: int, bound_us: int, since_us: int) -> None:
+    """Slices follow each other without hole or overlap, from a chunk's length before the window to its last µs."""
+    event = Event("x-1", "x", "r1", start_us, start_us, start_us + length_us)
+    parts = list(slices(event, bound_us, since_us))
+    first_us = max(0, max(start_us, since_us) - bound_us)
+    assert [part.first_us for part in parts] == [first_us, *[part.stop_us for part in parts[:-1]]] or not parts
+    assert (parts[-1].stop_us == event.stop_us + 1) if parts else first_us > event.stop_us
+    assert all(part.stop_us - part.first_us <= SLICE_US + bound_us for part in parts)
