@@ -72,11 +72,15 @@ class Policy(Table):
         small = small_of(rule, kind)
         if small is None:
             return self._match(stream)
-        return StreamRule(ship="never" if rule.ship == "never" else small.ship, to=small.to, retention=rule.retention)
+        return StreamRule(ship="never" if rule.ship == "never" else small.ship, to=small.to)
 
     def expected_by_name(self) -> dict[str, Expect]:
-        """Return what is expected of the streams named one by one: those that must exist."""
-        return {name: rule.expect for name, rule in self.stream.items() if rule.expect and not is_glob(name)}
+        """Return what is expected of the streams named one by one: those that must exist.
+
+        One that circles in memory leaves nothing in a store until an event asks: its absence there tells nothing.
+        """
+        named = {name: rule for name, rule in self.stream.items() if not is_glob(name)}
+        return {name: rule.expect for name, rule in named.items() if rule.expect and rule.ring is None}
 
     def event_rule(self, kind: str) -> EventRule:
         """Return the rule of an event kind, else the one named `default`, else the built-in one."""
