@@ -67,6 +67,16 @@ class Judge:
             if name in self._voices:
                 self._voices[name].seed(time_us)
 
+    def told(self) -> dict[str, tuple[int | None, int | None, int]]:
+        """Return per rule what a restart must not forget."""
+        return {name: voice.told() for name, voice in self._voices.items()}
+
+    def tell(self, told: Mapping[str, tuple[int | None, int | None, int]]) -> None:
+        """Take what `told` returned before a restart."""
+        for name, voice in self._voices.items():
+            if name in told:
+                voice.tell(told[name])
+
     def mute(self, reason: str | None) -> None:
         """Raise nothing from now on and count what would have been, or speak again with None."""
         self._mute = reason
@@ -144,7 +154,12 @@ class Judge:
         self, watches: list[Watch], reading: Reading, given: dict[str, Any], now_us: int, firings: list[Firing]
     ) -> None:
         """Run all rules of a context; one that raises never stops the others."""
-        context = cel.Context(variables=given)  # once: handing over the dict costs more than a rule
+        try:
+            context = cel.Context(variables=given)  # once: handing over the dict costs more than a rule
+        except (TypeError, ValueError, OverflowError) as error:  # a value that CEL has no type for
+            for watch in watches:
+                watch.voice.raised(error)
+            return
         fields = reading.fields or {}
         for watch in watches:
             if watch.waits_for and not watch.waits_for <= given.keys():

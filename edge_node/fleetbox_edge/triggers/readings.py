@@ -10,6 +10,7 @@ from typing import Any
 
 LEVELS = {"warn": "warning", "err": "error", "critical": "fatal", "crit": "fatal"}  # one word for each
 _LEVEL = re.compile(r"\b(debug|info|warn(?:ing)?|err(?:or)?|fatal|crit(?:ical)?)\b", re.IGNORECASE)
+TEXT_CHARS = 16_384  # of a log line that are judged; what a person wrote is shorter
 LOOK_CHARS = 80  # a level stands at a line's beginning, after a time and a name
 HZ_OVER = 17  # records: sixteen distances smooth a jittering driver and still follow within a second at 30 Hz
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleetbox.errors import InputError
-from fleetbox.events import Event, new_event
+from fleetbox.events import STREAM, Event, new_event
+from fleetbox.naming import parent_of
+from fleetbox.orders import ANSWERS, POLICIES
 from fleetbox.selectors import is_glob, matches_glob
 from fleetbox.settings import Policy
 from fleetbox.settings.policy import TriggerRule
 from fleetbox_edge.triggers.fences import fence_test
 
 GIVEN = frozenset({"labels", "fields", "text", "level", "rate", "hz", "stream"})  # names an expression may use
+OURS = frozenset({STREAM, ANSWERS, POLICIES, "fleetbox"})  # streams that make no moment: they tell of them
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -43,8 +46,20 @@ class Rules:
     sources: frozenset[str] = frozenset()
 
     def on(self, stream: str) -> tuple[Rule, ...]:
-        """Return the rules that judge a stream."""
-        return tuple(rule for rule in self.all if matches_glob(rule.rule.on, stream))
+        """Return the rules that judge a stream; small frames and our own streams only by their full names."""
+        made = bool(parent_of(stream)[1]) or stream.partition("/")[0] in OURS
+        return tuple(
+            rule for rule in self.all if rule.rule.on == stream or (not made and matches_glob(rule.rule.on, stream))
+        )
+
+    def reads(self, stream: str) -> frozenset[str] | None:
+        """Return the first parts of the field names that a stream's rules read, None for all fields."""
+        rules = self.on(stream)
+        names = frozenset().union(*(rule.names for rule in rules)) if rules else frozenset()
+        if stream in self.sources or names & {"fields", "rate"}:
+            return None
+        fences = {name.partition(".")[0] for rule in rules if rule.rule.fence for name in rule.rule.fence.fields}
+        return names | fences
 
     def wants(self, stream: str) -> bool:
         """Tell whether a stream's records are needed at all."""

@@ -82,6 +82,14 @@ class Voice:
         if self.hour_us is None or not 0 <= time_us - self.hour_us < HOUR_US:
             self.hour_us, self.hour_fired = time_us, 0
 
+    def told(self) -> tuple[int | None, int | None, int]:
+        """Return what a restart must not forget: the last event, the hour that is counted, and its events."""
+        return self.last_us, self.hour_us, self.hour_fired
+
+    def tell(self, told: tuple[int | None, int | None, int]) -> None:
+        """Take what `told` returned before a restart."""
+        self.last_us, self.hour_us, self.hour_fired = told
+
     def seed(self, time_us: int) -> None:
         """Take an event the rule raised before a restart; give them in order of time."""
         if self.last_us is None or time_us > self.last_us:
