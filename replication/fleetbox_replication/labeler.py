@@ -57,6 +57,8 @@ class Duty:
     the agent has not written yet, or None. A site has no agent: it waits until all that the robot counted is there.
     `chores` are done between passes, one after the other, a few seconds apart: whatever else patches labels in this
     store belongs there, in steps of a second at most. `spent` is told the bytes that events have just selected.
+    `linger_s` is how long after it was seen an event stays open at least: another process of the robot may bring what
+    circles in its memory only when it has heard of the event as well.
     """
 
     scopes: Callable[[], Awaitable[list[Scope]]]
@@ -66,12 +68,14 @@ class Duty:
     now_us: Callable[[], int] = field(default=lambda: time.time_ns() // 1000)
     chores: Sequence[Callable[[], Awaitable[object]]] = ()
     spent: Callable[[int], None] = lambda size_bytes: None
+    linger_s: Callable[[], float] = lambda: 0.0
 
 
 @dataclass(slots=True)
 class _Open:
     event: Event
     scope: Scope
+    since_s: float = field(default_factory=time.monotonic)
     due_s: float = 0.0
     bound_us: int = BOUND_US
     newest_us: dict[str, int] = field(default_factory=dict)
@@ -240,6 +244,8 @@ class Labeler:
             return False
         if work.scope.site:
             return work.arrived() or now_us > stop_us + LATE_US
+        if time.monotonic() - work.since_s < self._duty.linger_s():
+            return False
         unsent_us = self._duty.backlog()
         return unsent_us is None or unsent_us > stop_us
 

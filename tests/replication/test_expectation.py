@@ -61,6 +61,15 @@ def test_streams_that_are_there_and_those_that_must_be_are_expected() -> None:
     }
 
 
+def test_nothing_is_expected_of_what_circles_in_memory() -> None:
+    """A stream that circles in memory is in no store by right: nobody calls it missing there."""
+    rules = Policy.model_validate(
+        {"stream": {"imu": {"expect": "1 kHz", "ring": "ram 60 s"}, "odom": {"expect": "9 Hz"}}}
+    )
+    assert expected_streams(rules, [("sensor", "imu"), ("sensor", "odom")]) == {("sensor", "odom"): Expect(9)}
+    assert expected_streams(rules, []) == {("sensor", "odom"): Expect(9)}
+
+
 def test_a_minute_counts_only_if_the_robot_recorded_through_it() -> None:
     """The first minute, the last one, and those around a pause expect nothing."""
     stretch = went_on(None, M + 20 * SECOND)

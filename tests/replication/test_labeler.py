@@ -125,6 +125,28 @@ def test_the_window_stays_open_while_the_agent_still_holds_its_records(store_ser
     asyncio.run(scenario())
 
 
+def test_an_event_of_the_past_stays_open_until_every_process_has_heard_of_it(store_server: StoreServer) -> None:
+    """What another process brings out of its memory a moment after the mark is labelled too."""
+
+    async def scenario() -> None:
+        wall = Wall()
+        async with robot_at(store_server) as robot:
+            moment = wall.now_us() - 60 * SECOND
+            linger = [1e9]
+            duty = Duty(one(robot.scope()), now_us=wall.now_us, linger_s=lambda: linger[0])
+            labeler = Labeler(robot.store, duty, QUICK)
+            await write_event(robot.store, robot.bucket("meta"), robot.event(moment), moment)
+            await labeler.step()
+            assert await closed(robot) == []
+            await robot.write("media", "cam/front", [moment + SECOND])
+            linger[0] = 0.0
+            await labeler.step()
+            (event,) = await closed(robot)
+            assert event.labelled == {"cam/front": 1}
+
+    asyncio.run(scenario())
+
+
 def test_two_marks_over_the_same_records_label_each_once(store_server: StoreServer) -> None:
     """Two marks 50 ms apart share their records; the first takes them, both count them."""
 
