@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 TAKE_OVER_S = 1.0  # how soon another process notices that the holder has died
 AGAIN_S = 2.0  # after trouble with the store or the relay's port
+HEAR_S = 5.0  # until each process has heard of an event and written what circled there: 0.5 s, more on a busy machine
 LEAVE_S = 3.0  # a program that ends must not wait for a store that hangs; the next holder lists what is left out
 RENEW_S = 60.0  # rings and tasks are looked at again: somebody may have removed one
 
@@ -135,8 +136,12 @@ class Duties:
         await self.settled.wait()
         touches = Touches(self._settings.state / "touches")
         find = one_robot(self._settings.robot, lambda: self._live.current, touches)
-        duty = Duty(find, policy=lambda: self._live.current.hash, backlog=self._backlog)
+        duty = Duty(find, policy=lambda: self._live.current.hash, backlog=self._backlog, linger_s=self._linger_s)
         await Labeler(self._door.store, duty).run()
+
+    def _linger_s(self) -> float:
+        """Return how long an event stays open at least: while anything circles in memory, all have to hear of it."""
+        return HEAR_S if any(rule.ring for rule in self._live.current.stream.values()) else 0.0
 
     async def _count(self) -> None:
         await self.settled.wait()
