@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,16 +25,21 @@ class Piece:
     data: bytes
 
 
-def pieces(times: Any, arrays: Mapping[str, Any], bound_us: int) -> list[Piece]:
+def pieces(
+    times: Any, arrays: Mapping[str, Any], bound_us: int, choose: Callable[[Any], Any] | None = None
+) -> list[Piece]:
     """Return the rows as pieces of at most a chunk's bytes and `bound_us`, cut where time runs backward.
 
     times: one stamp per row, as int64 µs (or ns, ms, s by their size), float s, or datetime64. No rows, no pieces.
     arrays: field -> values, one per row; `log_ns`, `publish_ns` and `header_ns` are exact clocks in ns.
+    choose: given the stamps in µs, returns the indices of the rows that are recorded, or None for all.
     """
     if not isinstance(arrays, Mapping):
         raise InputError(f"columns given as {type(arrays).__name__}", "give a dict: field name -> values")
     stamps = _stamps(times)
     columns = {name: _column(name, values, len(stamps)) for name, values in arrays.items()}
+    if choose is not None and (chosen := choose(stamps)) is not None:
+        stamps, columns = stamps[chosen], {name: values[chosen] for name, values in columns.items()}
     clocks = {name: columns.pop(name) for name in chunks.CLOCKS if name in columns}
     if not columns and not clocks:
         raise InputError("columns without fields", "give at least one field")
