@@ -14,6 +14,7 @@ from fleetbox.blobs import Store
 from fleetbox.errors import Incomplete, InputError, Unreachable
 from fleetbox.event_times import PREFIX, pick, split_event_time
 from fleetbox.events import Event, new_event, read_events
+from fleetbox.policies import policy_in_force
 from fleetbox.selectors import matches_glob
 from fleetbox.settings import FleetSettings, Policy
 from fleetbox.settings.policy import MAX_POST, MAX_PRE
@@ -101,7 +102,7 @@ async def _look(fleet: FleetSettings, robot: str, order: MarkOrder, now_us: int)
     if place is not None:
         async with Store.at(place, timeout_s=REACH_S) as store:
             with suppress(Unreachable):
-                policy = fleet.policy
+                policy = await policy_in_force(store, "meta") or fleet.policy
                 event = wanted_event(policy, robot, order, await _moment(store, order.at, now_us))
                 return event, await _held(store, event, policy)
     if order.at is not None and order.at.strip().startswith(PREFIX):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fleetbox.blobs import Store
 from fleetbox.naming import CLASSES, site_bucket, split_bucket
+from fleetbox.policies import policy_in_force
 from fleetbox.settings import Policy
 from fleetbox_replication.census import Touches
 from fleetbox_replication.window import Scope
@@ -40,13 +41,16 @@ def robots_at_site(
     policy: Callable[[], Policy],
     touches: Callable[[str], Touches | None] = lambda robot: None,
 ) -> Callable[[], Awaitable[list[Scope]]]:
-    """Return the finder of scopes for a site's store: every robot whose `meta` has arrived."""
+    """Return the finder of scopes for a site's store: every robot whose `meta` has arrived.
+
+    Each goes by the policy that it says is in force on it; `policy` is for those that have not said any.
+    """
 
     async def find() -> list[Scope]:
-        rules = policy()
         found = [split_bucket(bucket) for bucket in await store.buckets()]
         robots = sorted(robot for robot, cls in filter(None, found) if cls == "meta")
-        return [_noted(site_scope(robot, site, rules), touches(robot)) for robot in robots]
+        rules = {robot: await policy_in_force(store, site_bucket(robot, "meta")) for robot in robots}
+        return [_noted(site_scope(robot, site, rules[robot] or policy()), touches(robot)) for robot in robots]
 
     return find
 

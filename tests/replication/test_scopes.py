@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from fleetbox.blobs import BucketSpec, Store
-from fleetbox.settings import Policy
+from fleetbox.policies import Followed, write_policy
+from fleetbox.settings import Policy, parse_policy
 from fleetbox_replication.scopes import robot_scope, robots_at_site, site_scope
 from tests.conftest import StoreServer
 
@@ -54,5 +55,21 @@ def test_a_site_finds_its_robots_by_their_buckets(store_server: StoreServer, buc
             assert [scope.stays for scope in found if scope.robot == robot] == [True]
             idle = await robots_at_site(store, "edge-1", lambda: FACES)()
             assert [scope.stays for scope in idle if scope.robot == robot] == [False]
+
+    asyncio.run(scenario())
+
+
+def test_a_site_goes_by_the_policy_in_force_on_each_robot(store_server: StoreServer, bucket_name: str) -> None:
+    """What a robot says it follows decides at its sites, too, and not what the site's own file says."""
+    robot, text = "r" + bucket_name[2:], '[stream.lidar]\nship = "always"\nto = "edge"\n'
+
+    async def scenario() -> None:
+        async with Store(store_server.url, store_server.token) as store:
+            meta = f"{robot}--meta"
+            await store.ensure_bucket(meta, BucketSpec("NONE", 0))
+            await write_policy(store, meta, Followed(robot, parse_policy(text).hash, text, 1_000))
+            found = await robots_at_site(store, "edge-1", lambda: FACES)()
+            (scope,) = [scope for scope in found if scope.robot == robot]
+            assert (scope.stays, scope.allowed("lidar"), scope.allowed("imu")) == (True, True, False)
 
     asyncio.run(scenario())
