@@ -9,6 +9,7 @@ import click
 
 from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_option
 from fleetbox.cli.output import emit, note, say
+from fleetbox.errors import InputError
 from fleetbox.time import GRAMMAR, show_duration, show_time
 
 FINENESS = click.Choice(["original", "preview", "thumbnail"])
@@ -47,8 +48,8 @@ def simulate(config: Path | None, robot: str | None, fleet_path: Path | None, as
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--robot", required=True, help="Whose recording it is.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--robot", help="Whose recording it is; a stick says so itself.")
 @click.option(
     "--clock", type=click.Choice(["log", "header"]), default="log", show_default=True, help="Which is the key."
 )
@@ -58,15 +59,28 @@ def simulate(config: Path | None, robot: str | None, fleet_path: Path | None, as
 @json_option
 def ingest(
     files: tuple[Path, ...],
-    robot: str,
+    robot: str | None,
     clock: Literal["log", "header"],
     labels: tuple[str, ...],
     site: str | None,
     fleet_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Bring MCAP files into a robot's `kept` bucket, original times kept; a second time adds nothing."""
+    """Bring MCAP files into a robot's `kept` bucket, or a stick that `carry` filled into its robot's site.
+
+    Original times are kept; a second time adds nothing.
+    """
     from fleetbox.settings import find_fleet
+
+    sticks = [path for path in files if path.is_dir()]
+    if sticks and len(sticks) < len(files):
+        raise InputError("files and folders at once", "ingest the files of a robot and the stick one after the other")
+    if sticks:
+        from fleetbox_edge.carrying.bringing_in import bring_in
+
+        return bring_in(sticks, find_fleet(fleet_path), site, as_json)
+    if robot is None:
+        raise InputError("whose recording is it?", "give --robot")
     from fleetbox_edge.ingest import run
 
     return run(files, find_fleet(fleet_path), robot, site, clock, parse_labels(labels), as_json)
