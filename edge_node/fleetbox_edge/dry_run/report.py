@@ -16,6 +16,7 @@ from fleetbox_edge.dry_run.judging import covering, merged
 from fleetbox_edge.dry_run.weighing import Weighed
 from fleetbox_edge.triggers import Counts
 
+CUT_US = 60_000_000  # µs; a minute less than was asked for needs no words
 LISTED = 20  # events in a table for people; JSON has them all
 
 
@@ -114,7 +115,7 @@ class DryRun:
     def _notes(self) -> Iterator[str]:
         if not self.own:
             yield f"note     {self.place} holds only what travelled of {self.robot}: the robot's own store knows more"
-        if self.start_us > self.asked_us[0] or self.stop_us < self.asked_us[1]:
+        if self.start_us > self.asked_us[0] + CUT_US or self.stop_us < self.asked_us[1] - CUT_US:
             yield f"note     records are held from {show_time(self.start_us)} to {show_time(self.stop_us)}"
         if self.unreadable:
             yield f"note     {self.unreadable} records did not open and were passed over"
