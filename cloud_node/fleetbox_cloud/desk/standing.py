@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from fleetbox.blobs import EntryInfo, Store
-from fleetbox.errors import NotFound
+from fleetbox.errors import InputError, NotFound
 from fleetbox.naming import site_bucket
 from fleetbox.orders import ANSWERS, POLICIES, Answer, Order, read_answers, read_orders
+from fleetbox.policies import Followed, followed_now
 from fleetbox_cloud.desk.asking import for_each
 from fleetbox_cloud.desk.rollouts import Rollout
 
@@ -27,7 +28,7 @@ class Standing:
 
     `state` is about the newest policy ordered: "own" when none ever was, or when it follows robot.toml's own again.
     `policy` is the hash it follows, "" when it never said; `wanted` the hash it was asked to follow; `waits` counts how
-    long an order has been pending.
+    long an order has been pending; `name` and `version` are those of the policy followed.
     """
 
     robot: str
@@ -50,23 +51,22 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Hold what a site knows of one robot: the orders of policies in its desk, its answers, when it was last heard."""
+    """Hold what a site knows of one robot: orders of policies in its desk, its answers, what it said it follows."""
 
     robot: str
     orders: tuple[Order, ...] = ()
     answers: tuple[Answer, ...] = ()
+    follows: Followed | None = None
     heard_us: int = 0
 
 
 def judge(known: Known, rollouts: Sequence[Rollout], now_us: int) -> Standing:
     """Return how a robot stands, from what a site knows of it and from the site's rollouts."""
-    said = sorted((one for one in known.answers if one.policy), key=lambda one: one.time_us)
-    follows = said[-1].policy if said else ""
     newest = max(known.orders, key=lambda one: (one.issued_us, one.id), default=None)
-    stands = Standing(
-        known.robot, "own", policy=follows, since_us=_since(said),
-        heard_us=known.heard_us, offline=now_us - known.heard_us > OFFLINE_US,
-    )  # fmt: skip
+    policy, since_us = _follows(known)
+    offline = now_us - known.heard_us > OFFLINE_US
+    stands = Standing(known.robot, "own", "", policy, since_us, heard_us=known.heard_us, offline=offline)
+    stands = _named(stands, known.follows)
     if (turn := _turn(known.robot, rollouts, newest)) is not None:
         why = _turn_text(turn, known.robot)
         return replace(stands, state="pending", reason=why, wanted=turn.policy, order=turn.id)
@@ -102,7 +102,7 @@ async def standings(
 
 
 async def read_known(store: Store, robot: str, since_us: int = 0) -> Known:
-    """Read what a site knows of a robot: three small requests."""
+    """Read what a site knows of a robot: five small requests."""
     meta = site_bucket(robot, "meta")
     orders = [one async for one in read_orders(store, robot, since_us) if one.kind == "policy"]
     answers = [one async for one in read_answers(store, meta, since_us)]
@@ -110,7 +110,7 @@ async def read_known(store: Store, robot: str, since_us: int = 0) -> Known:
         heard_us = last_heard(await store.entries(meta))
     except NotFound:
         heard_us = 0
-    return Known(robot, tuple(orders), tuple(answers), heard_us)
+    return Known(robot, tuple(orders), tuple(answers), await followed_now(store, meta), heard_us)
 
 
 def last_heard(entries: Iterable[EntryInfo]) -> int:
@@ -127,14 +127,28 @@ def _answer_to(order: str, known: Known) -> Answer | None:
     return final
 
 
-def _since(said: Sequence[Answer]) -> int:
-    """Return when a robot came to follow the policy it follows."""
+def _follows(known: Known) -> tuple[str, int]:
+    """Return the hash a robot follows and since when, "" where it never said; its two ways to say so race."""
+    said = sorted((one for one in known.answers if one.policy), key=lambda one: one.time_us)
+    told = known.follows
+    if told is not None and (not said or told.hash == said[-1].policy or told.time_us >= said[-1].time_us):
+        return told.hash, told.time_us
     since_us = 0
     for one in reversed(said):
         if one.policy != said[-1].policy:
             break
         since_us = one.time_us
-    return since_us
+    return (said[-1].policy, since_us) if said else ("", 0)
+
+
+def _named(stands: Standing, told: Followed | None) -> Standing:
+    """Add name and version of the policy, where its text is here and understood."""
+    if told is None or told.hash != stands.policy:
+        return stands
+    try:
+        return replace(stands, name=told.policy.name, version=told.policy.version)
+    except InputError:
+        return stands
 
 
 def _stand(answer: Answer) -> Stand:
