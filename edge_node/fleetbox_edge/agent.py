@@ -25,6 +25,7 @@ from fleetbox_edge.selection import labels_at_write
 from fleetbox_edge.session import Session
 from fleetbox_edge.store_disk import StoreDisk
 from fleetbox_edge.telling import Teller
+from fleetbox_edge.triggers.evaluator import Evaluator
 from fleetbox_edge.writer import Writer
 from fleetbox_replication.census import Touches
 
@@ -46,7 +47,8 @@ class Agent:
         self.schemas = Schemas(self.door, settings.robot, session.bound_us)
         self.writer = Writer(session, self.door, settings.robot, self._hooks())
         self.teller = Teller(session, self.door, settings.robot)
-        self.duties = Duties(settings, self.door, live, session.oldest_us) if duties else None
+        self.triggers = Evaluator(settings, session, live, self._push)
+        self.duties = Duties(settings, self.door, live, session.oldest_us, self.triggers) if duties else None
         self.leftovers = Leftovers(session, self.door)
         self.troubles: dict[str, FleetboxError] = {}
         self.replaying = True  # until the first look at what dead processes left is over
@@ -64,7 +66,7 @@ class Agent:
         """Work until cancelled."""
         jobs: list[Coroutine[Any, Any, None]] = [
             self._tick(), self._write(), self._schemas(), self._sync(), self._replay(), self._tell(),
-            self._follow(), self._circle(), self._watch(),
+            self._follow(), self._circle(), self._watch(), self.triggers.run(),
         ]  # fmt: skip
         if self.duties is not None:
             jobs.append(self._serve(self.duties))
@@ -78,6 +80,10 @@ class Agent:
     def kick(self, cls: str | None = None) -> None:
         """Send what waits; callable from any thread through the loop."""
         self.writer.kick(cls)
+
+    def _push(self) -> None:
+        self._session.seal_all()  # what an event asks for is in the store as soon as the event
+        self.kick()
 
     async def _serve(self, duties: Duties) -> None:
         """Keep the duties going: whatever fails there, the robot goes on being recorded."""

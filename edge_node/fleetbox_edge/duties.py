@@ -18,6 +18,7 @@ from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.guard import Guard, GuardOptions
 from fleetbox_edge.live_policy import LivePolicy
+from fleetbox_edge.triggers.evaluator import Evaluator
 from fleetbox_replication.apply import apply_place
 from fleetbox_replication.census import Census, Touches, census_of_robot
 from fleetbox_replication.labeler import Duty, Labeler
@@ -44,9 +45,11 @@ class Duties:
     """
 
     def __init__(
-        self, settings: RobotSettings, door: RobotDoor, live: LivePolicy, backlog: Callable[[], int | None]
-    ) -> None:
+        self, settings: RobotSettings, door: RobotDoor, live: LivePolicy, backlog: Callable[[], int | None],
+        triggers: Evaluator | None = None,
+    ) -> None:  # fmt: skip
         self._settings, self._door, self._live, self._backlog = settings, door, live, backlog
+        self._triggers = triggers
         self.settled = asyncio.Event()
         self.held = asyncio.Event()
         self.trouble: FleetboxError | None = None
@@ -84,6 +87,8 @@ class Duties:
             group.create_task(self._insist(self._keep_rings, "rings and tasks"))
             group.create_task(self._insist(self._label, "labeler"))
             group.create_task(self._insist(self._count, "ledger"))
+            if self._triggers is not None:
+                group.create_task(self._insist(self._triggers.judge, "triggers"))
             if self.onward is not None:
                 group.create_task(self._insist(self.onward.run, "relay"))
             if self.guard is not None:

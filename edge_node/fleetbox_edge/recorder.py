@@ -162,6 +162,7 @@ class Recorder:
         self._session.check_home()
         deadline_s = None if timeout is None else system_time.monotonic() + timeout
         self._previewer.drain(timeout)
+        self._settle_triggers()
         self._session.move_all()
         self._push()
         upto = self._session.outbox.last_number
@@ -267,6 +268,12 @@ class Recorder:
 
     def _emit_preview(self, stream: str, body: bytes, time_us: int, labels: Mapping[str, Any] | None) -> None:
         self._session.blob(stream, types.get("images"), body, time_us, labels)
+
+    def _settle_triggers(self) -> None:
+        """Have triggers judge what was logged so far: the events they raise are flushed as well."""
+        if not (self._stopped or self._work.done()):
+            with suppress(CancelledError, RuntimeError):  # closed from another thread just now
+                self._loop.run(self._running.triggers.settle())
 
     def _describe(self, deadline_s: float | None) -> None:
         """Write the schemas of what has arrived, and drops; what the store does not take now the agent tries again."""

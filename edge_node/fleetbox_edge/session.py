@@ -26,6 +26,7 @@ from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.packing import STAMP_MARK, picker, shape_of
 from fleetbox_edge.parcels import Address
 from fleetbox_edge.spool import MAGIC
+from fleetbox_edge.triggers.tap import Tap
 
 OURS = frozenset({events.STREAM, orders.ANSWERS, orders.POLICIES})  # streams of `meta` that we write ourselves
 FIRST_BYTE = MAGIC[0]  # of a frame, written last: a process killed in the middle leaves none that looks whole
@@ -63,6 +64,8 @@ class Session(Rings):
         self._preview = preview
         self._synced = synced
         self._shapes = 0
+        self.tap = Tap()  # where triggers hear what is logged
+        self._tapped = self.tap.streams
         self.foreign = False  # whether this is the copy of it in a forked child
         super().__init__(open_spool, outbox, bound_us, clock)
 
@@ -108,6 +111,8 @@ class Session(Rings):
             lane.seq = seq = lane.seq + 1
             if seq >= lane.seal_at:
                 self._seal(lane)
+            if stream in self._tapped:
+                self.tap.row(stream, stamp, value, lane.given)
         return None
 
     # -- everything, the long way --------------------------------------------------------------------------------
@@ -127,7 +132,10 @@ class Session(Rings):
         if kind is time_series.TYPE:
             row = time_series.flatten(value)
             with self.lock:
-                self._row(self._lane(stream, kind, labels), row, value, given_us)
+                lane = self._lane(stream, kind, labels)
+                self._row(lane, row, value, given_us)
+                if self.tap.meet(stream):
+                    self.tap.row(stream, lane.last_given, row, lane.given)
             self._reach_disk(kind.cls)
             return
         body = kind.encode(value)  # outside the lock: a picture takes a millisecond
@@ -142,6 +150,9 @@ class Session(Rings):
             self.want(events.decode(body))
         with self.lock:
             lane = self._lane(stream, kind, labels, kind.content_type_of(body))
+            if self.tap.meet(stream):
+                now_us = self._now_us() if given_us is None else given_us
+                self.tap.blob(stream, now_us, lane.given, body if kind.name == "log" else None)
             stamp, backward = lane.stamp(self._now_us(), given_us)
             self.backward += backward
             stamp = self._take_blob(lane, body, stamp)
@@ -167,6 +178,8 @@ class Session(Rings):
             for piece in made:
                 self.backward += piece.start_us <= lane.last
                 self._take_piece(lane, piece)
+                if self.tap.meet(stream):
+                    self.tap.bulk(stream, piece.data, piece.rows, lane.given)
         self._reach_disk(time_series.TYPE.cls)
 
     def _row(self, lane: Lane, row: dict[str, Any], value: Any, given_us: int | None) -> None:

@@ -98,11 +98,11 @@ class Evaluator:
         try:
             while True:
                 self._follow()
-                drained = self._look()
+                drained = self._attempt()
                 rest_s = POLL_S if self._rules.all or self._rules.sources else IDLE_S
                 await asyncio.sleep(rest_s if drained else SLICE_S)  # behind: half of a core, and no more
         finally:
-            self._look()
+            self._attempt()
             self._sender.close()
 
     async def judge(self) -> None:
@@ -116,10 +116,11 @@ class Evaluator:
             self._state.mkdir(parents=True, exist_ok=True)
             self._postbox = Postbox(self._state)
         self.judge_now = judge
+        self._say_faults()
         try:
             await asyncio.Event().wait()
         finally:
-            self._look()
+            self._attempt()
             self._remember()
             self.judge_now = None
             if self._postbox is not None:
@@ -130,7 +131,7 @@ class Evaluator:
         """Judge, or hand on, what has been logged so far; what comes faster than it is judged is not waited for."""
         self._follow()
         until_s = time.monotonic() + SETTLE_S
-        while not self._look() and time.monotonic() < until_s:
+        while not self._attempt() and time.monotonic() < until_s:  # noqa: ASYNC110 - it works, it does not wait
             await asyncio.sleep(0)
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -141,13 +142,25 @@ class Evaluator:
             return
         self._policy = self._live.current
         self._rules, self.faults = compile_each(self._policy)
-        for name, why in self.faults.items():
-            log.error("a trigger cannot work", robot=self._robot, trigger=name, why=why)
         self._reads, self._said = {}, set()
         self._tap.learn(self._rules)
         if self.judge_now is not None:
             self.judge_now.learn(self._rules)
+            self._say_faults()
             self._remember()
+
+    def _say_faults(self) -> None:
+        for name, why in self.faults.items():
+            log.error("a trigger cannot work", robot=self._robot, trigger=name, why=why)
+
+    def _attempt(self) -> bool:
+        """Look, whatever happens there: the robot goes on being recorded."""
+        try:
+            return self._look()
+        except Exception:
+            self._waiting = self._outgoing = None
+            log.exception("readings were not judged", robot=self._robot)
+            return True
 
     def _look(self) -> bool:
         """Judge or hand on what waits, for a few milliseconds at most; return whether nothing is left."""
@@ -230,7 +243,7 @@ class Evaluator:
         except InputError as error:  # a stamp of another century
             log.warning("a trigger's event was not raised", trigger=firing.trigger, why=error.message)
             return
-        log.info("trigger", robot=self._robot, trigger=firing.trigger, event=event.id, note=note)
+        log.info("trigger", robot=self._robot, trigger=firing.trigger, id=event.id, note=note)
 
     def _remember(self) -> None:
         """Write down what was said and counted, and say what went wrong for the first time."""
