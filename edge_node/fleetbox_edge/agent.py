@@ -18,6 +18,7 @@ from fleetbox_edge.duties import Duties
 from fleetbox_edge.event_ear import EventEar
 from fleetbox_edge.leftovers import Leftovers
 from fleetbox_edge.live_policy import LivePolicy
+from fleetbox_edge.notices import Notices
 from fleetbox_edge.parcels import Gone
 from fleetbox_edge.ports import Hooks
 from fleetbox_edge.schemas import Schemas
@@ -194,7 +195,7 @@ class Agent:
 
     async def _watch(self) -> None:
         """Hear of events that other processes raise, while anything circles here."""
-        await EventEar(self._session, self.door).run()
+        await EventEar(self._session, self.door, Notices(self._settings.state)).run()
 
     def _kept_anew(self) -> None:
         self._kept_cache = {}  # another dict: whoever is just filling the old one fills nothing that counts

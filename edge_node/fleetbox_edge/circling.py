@@ -38,7 +38,8 @@ class Circling:
     rows: int = 0
     bytes: int = 0
     expired: int = 0  # rows and blobs that nobody asked for while they circled
-    short: int = 0  # of those that had to go before their time, because memory was short
+    short: int = 0  # those that had to go before their time, because memory was short
+    cut: int = 0  # streams of events that wanted something of what had already gone
 
 
 class Rings(Journal):
@@ -51,9 +52,10 @@ class Rings(Journal):
     def __init__(self, open_spool: OpenSpool, outbox: Outbox, bound_us: int, clock: Clock) -> None:
         self._rings: list[RamRing] = []  # those of sessions that a clock step has ended as well, until they are empty
         self._wanted: dict[str, events.Event] = {}  # open windows by event
-        self._expired = self._short = 0
+        self._expired = self._short = self._cut = 0
         self.rule_of: RuleOf = lambda stream: StreamRule()
         self.ring_bytes = MAX_BYTES
+        self.on_event: Callable[[events.Event], None] = lambda event: None  # one that was raised here
         super().__init__(open_spool, outbox, bound_us, clock)
 
     @property
@@ -73,7 +75,7 @@ class Rings(Journal):
     def circling(self) -> Circling:
         """Return what circles; hold the lock."""
         rows = sum(ring.rows for ring in self._rings)
-        return Circling(rows, sum(ring.size for ring in self._rings), self._expired, self._short)
+        return Circling(rows, sum(ring.size for ring in self._rings), self._expired, self._short, self._cut)
 
     def oldest_us(self) -> int | None:
         """Return the oldest stamp in µs that the store is to have and does not have yet, or None."""
@@ -83,6 +85,13 @@ class Rings(Journal):
         return min(claimed if spooled is None else [*claimed, spooled], default=None)
 
     # -- events ------------------------------------------------------------------------------------------------
+
+    def take_up(self, body: bytes) -> None:
+        """Take up an event that is being written here, before it is: what circles is claimed when it can be seen."""
+        event = events.decode(body)
+        self.want(event)
+        if event.state == "open":
+            self.on_event(event)
 
     def want(self, event: events.Event) -> None:
         """Bring to the disk what an event asks for of what circles, and of what comes until its window ends."""
@@ -96,11 +105,11 @@ class Rings(Journal):
     def _claim(self, ring: RamRing, event: events.Event) -> None:
         if not self._takes(event, ring.back):
             return
-        reached = ring.claim(Window(event.id, event.start_us, event.stop_us))
-        if not reached and ring.cells:
-            oldest_us = ring.cells[0].first_us
-            log.warning("a ring in memory did not reach back to a window's start", stream=ring.stream,
-                        event=event.id, missing_s=(oldest_us - event.start_us) / 1e6)  # fmt: skip
+        ring.claim(Window(event.id, event.start_us, event.stop_us))
+        if ring.gone_us >= event.start_us:
+            self._cut += 1
+            missing_s = (min(ring.gone_us, event.stop_us) - event.start_us) / 1e6
+            log.warning("a ring in memory is shorter than a window", stream=ring.stream, of=event.id, cut_s=missing_s)
 
     def _takes(self, event: events.Event, lane: Lane) -> bool:
         stream, rule = lane.address.stream, self.rule_of(lane.address.stream)

@@ -18,6 +18,7 @@ from fleetbox.settings import RobotSettings
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.guard import Guard, GuardOptions
 from fleetbox_edge.live_policy import LivePolicy
+from fleetbox_edge.notices import circles_anywhere
 from fleetbox_edge.triggers.evaluator import Evaluator
 from fleetbox_replication.apply import apply_place
 from fleetbox_replication.census import Census, Touches, census_of_robot
@@ -146,7 +147,7 @@ class Duties:
 
     def _linger_s(self) -> float:
         """Return how long an event stays open at least: while anything circles in memory, all have to hear of it."""
-        return HEAR_S if any(rule.ring for rule in self._live.current.stream.values()) else 0.0
+        return HEAR_S if circles_anywhere(self._live.current) else 0.0
 
     async def _count(self) -> None:
         await self.settled.wait()

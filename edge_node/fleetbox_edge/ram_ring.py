@@ -96,6 +96,7 @@ class RamRing:
     claimed: deque[Cell] = field(default_factory=deque)  # what waits for the disk
     windows: list[Window] = field(default_factory=list)
     leaving: bool = False  # the policy wants it on the disk from now on: everything is claimed
+    gone_us: int = -1  # the newest stamp in µs of what was forgotten: a window that began before it is cut
     size: int = 0  # bytes of memory, claimed ones included
     rows: int = 0  # rows and blobs, claimed ones included
 
@@ -114,9 +115,8 @@ class RamRing:
         self.size += item.size
         self.rows += item.rows
 
-    def claim(self, window: Window) -> bool:
-        """Have what an event wants of the past go to the disk; return whether the ring still reached its start."""
-        reached = bool(self.cells) and self.cells[0].first_us <= window.start_us
+    def claim(self, window: Window) -> None:
+        """Have what an event wants of the past go to the disk, and what comes until its window ends."""
         self.windows.append(window)
         stay: deque[Cell] = deque()
         torn = False
@@ -126,7 +126,6 @@ class RamRing:
                 torn = wanted
                 (self.claimed if wanted else stay).append(run)
         self.cells = stay
-        return reached
 
     def claim_all(self) -> None:
         """Have all of it go to the disk, and what comes from now on."""
@@ -156,6 +155,7 @@ class RamRing:
         cell = self.cells.popleft()
         self.size -= cell.size
         self.rows -= cell.rows
+        self.gone_us = max(self.gone_us, cell.last_us)
         return cell.rows
 
     def expire(self, now_us: int) -> int:

@@ -28,6 +28,7 @@ from fleetbox_edge.counts import Stats
 from fleetbox_edge.forking import leave_to_parent
 from fleetbox_edge.live_policy import live_policy
 from fleetbox_edge.marks import Moment, Span, around, encode, event_of
+from fleetbox_edge.notices import Notices, circles_anywhere
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.preview import Previewer
 from fleetbox_edge.session import Session
@@ -80,8 +81,12 @@ class Recorder:
             self._open_spool, outbox, bound_us=self.settings.chunk, clock=clock, preview=self._previewer.take,
             synced=self._classes("always"),
         )  # fmt: skip
+        self._notices = Notices(self.settings.state)
+        for event in self._notices.news():
+            self._session.want(event)  # of before a restart: what belongs to its window goes to the disk again
         self._session.rule_of = lambda stream: self.live.current.rule_for(stream)
         self._session.ring_bytes = self.settings.ring.ram
+        self._session.on_event = self._give_notice
         self.live.follow(self._session.learn_rings)
         self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
         self._work = self._loop.run(self._start(duties))
@@ -225,6 +230,10 @@ class Recorder:
     def _running(self) -> Agent:
         assert self._agent is not None
         return self._agent
+
+    def _give_notice(self, event: events.Event) -> None:
+        if circles_anywhere(self.live.current):
+            self._notices.post(event)
 
     def _raise(self, moment: Moment) -> str:
         event = event_of(moment, self.settings.robot, self.live.current, self._session.id)

@@ -147,7 +147,7 @@ class Session(Rings):
         """Accept one record whose bytes are made."""
         self.check_home()
         if kind.name == events.TYPE:
-            self.want(events.decode(body))
+            self.take_up(body)
         with self.lock:
             lane = self._lane(stream, kind, labels, kind.content_type_of(body))
             if self.tap.meet(stream):

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from fleetbox import chunks, events
+from fleetbox.clock import Clock
+from fleetbox_edge.notices import Notices
 from fleetbox_edge.recorder import Recorder
 
 from .conftest import Robot
+from .switching import switch
 
 POLICY = """
 [stream."imu"]
@@ -162,7 +165,9 @@ def test_what_nobody_asks_for_grows_old(robot: Robot) -> None:
         until(lambda: recorder.stats().circling.rows == 0, "nothing was forgotten")
         assert recorder.stats().circling.expired == 500
         assert recorder.stats().circling.bytes == 0
+        assert recorder.stats().circling.cut == 0
         recorder.mark("brake", pre=60, post=0)
+        assert recorder.stats().circling.cut == 1
         recorder.flush(20)
     assert robot.rows("imu") == []
 
@@ -250,3 +255,102 @@ def test_the_state_folder_stays_empty(circling: Robot, tmp_path: Path) -> None:
         for number in range(20_000):
             recorder.log("imu", {"n": number, "x": 0.5})
         assert circling.spools() == []
+
+
+def test_recording_to_disk_goes_on_after_a_restart_within_the_window(circling: Robot) -> None:
+    """A program that starts again within the post-window, with its store away, spools from the first row on."""
+    with Recorder(circling.file, duties=False) as recorder:
+        recorder.log("imu", {"n": 0, "x": 0.5})
+        recorder.mark("brake", pre=10, post=60)
+        recorder.flush(20)
+    with Recorder(circling.file, duties=False) as recorder:
+        for number in range(1, 100):
+            recorder.log("imu", {"n": number, "x": 0.5})
+            assert recorder.stats().circling.rows == 0
+        recorder.flush(20)
+    assert numbers(circling) == list(range(100))
+
+
+def test_an_event_that_only_the_store_knows_is_heard_after_a_start(circling: Robot) -> None:
+    """A mark made from elsewhere, without a notice, opens its window in a program that starts later."""
+    with Recorder(circling.file, duties=False) as recorder:
+        recorder.mark("brake", pre=10, post=60)
+        recorder.flush(20)
+    for notice in (circling.folder / "state" / "notices").iterdir():
+        notice.unlink()
+    with Recorder(circling.file, duties=False) as recorder:
+        recorder.log("imu", {"n": 0, "x": 0.5})
+        until(lambda: recorder.stats().rows == 1, "the event was not heard")
+        recorder.log("imu", {"n": 1, "x": 0.5})
+        assert recorder.stats().circling.rows == 0
+
+
+def test_notices_are_swept(circling: Robot) -> None:
+    """A notice goes when its window has been over for a minute, and one that is torn as well."""
+    notices = Notices(circling.folder / "state")
+    now_us = int(time.time() * 1e6)
+    for name, stop_us in (("old", now_us - 61_000_000), ("new", now_us)):
+        notices.post(events.Event(f"{name}-1", name, circling.id, stop_us, stop_us, stop_us))
+    (circling.folder / "state" / "notices" / "torn.json").write_text("{")
+    other = Notices(circling.folder / "state")
+    assert [event.kind for event in other.news()] == ["new", "old"]
+    assert other.news() == []
+    other.sweep(now_us)
+    assert [event.kind for event in Notices(circling.folder / "state").news()] == ["new"]
+    assert len(list((circling.folder / "state" / "notices").iterdir())) == 1
+
+
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+def test_a_clock_that_is_set_loses_nothing_that_an_event_asked_for(circling: Robot, step_s: int) -> None:
+    """Rows of before the step circle on under their session; an event over their time brings them, numbered."""
+    ahead_ns = [0]
+    clock = Clock(lambda: time.time_ns() + ahead_ns[0])
+    with Recorder(circling.file, duties=False, clock=clock) as recorder:
+        first, began_us = recorder.stats().session, int(time.time() * 1e6)
+        for number in range(500):
+            recorder.log("imu", {"n": number, "x": 0.5})
+        ahead_ns[0] = step_s * 1_000_000_000
+        until(lambda: recorder.stats().session != first, "the step was not noticed")
+        for number in range(500, 600):
+            recorder.log("imu", {"n": number, "x": 0.5})
+        assert recorder.stats().circling.rows == 600
+        recorder.mark("after", pre=30, post=0)
+        recorder.flush(20)
+        assert numbers(circling) == list(range(500, 600))
+        recorder.mark("before", time=began_us, pre=1, post=30)
+        recorder.flush(20)
+        assert sorted(numbers(circling)) == list(range(600))
+    assert circling.unnamed() == {}
+
+
+def test_a_policy_that_changes_loses_nothing_and_writes_nothing_twice(circling: Robot) -> None:
+    """Four threads log while streams go from memory to disk and back twenty times; every row is there once, in order.
+
+    An event over everything at the end brings what still circles.
+    """
+    with Recorder(circling.file, duties=False) as recorder:
+        stop, counts = threading.Event(), [0] * 4
+
+        def log(index: int) -> None:
+            while not stop.is_set():
+                recorder.log("imu" if index == 0 else f"imu/{index}", {"n": counts[index], "x": 0.5})
+                counts[index] += 1
+                if counts[index] % 50 == 0:
+                    stop.wait(0.001)
+
+        threads = [threading.Thread(target=log, args=(index,)) for index in range(4)]
+        for thread in threads:
+            thread.start()
+        texts = [POLICY.replace('"imu"]', '"imu**"]'), DISK]
+        for number in range(20):
+            switch(recorder.live, f"version = {number + 2}\n{texts[number % 2]}")
+            stop.wait(0.05)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        recorder.mark("end", pre=60, post=0)
+        recorder.flush(30)
+        assert recorder.stats().drops == {}
+    for index, count in enumerate(counts):
+        assert numbers(circling, "imu" if index == 0 else f"imu/{index}") == list(range(count))
+    assert circling.unnamed() == {}
