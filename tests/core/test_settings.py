@@ -1,11 +1,13 @@
 """Settings files: samples load, faults come all at once, secrets never show."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from fleetbox.errors import AccessDenied, InputError, SettingsError
 from fleetbox.settings import find_fleet, load_fleet, load_policy, load_robot
+from fleetbox.settings.policy import parse_policy
 
 SAMPLES = Path(__file__).parents[2] / "core" / "fleetbox" / "samples"
 
@@ -33,6 +35,16 @@ def test_the_samples_load(monkeypatch: pytest.MonkeyPatch) -> None:
     assert robot.policy.hash == fleet.policy.hash == load_policy(SAMPLES / "policy.toml").hash
     assert fleet.site_place("cloud").tier == "cloud"
     assert robot.ring.sensor == 40_000_000_000
+
+
+def test_what_the_sample_policy_shows_in_comments_is_usable() -> None:
+    """Every line of the sample that waits behind a # can be switched on as it stands."""
+    text = re.sub(r"(?m)^# (?=\[|[a-z_]+ *= )", "", (SAMPLES / "policy.toml").read_text(encoding="utf-8"))
+    policy = parse_policy(text)
+
+    assert set(policy.trigger) == {"hard_brake", "camera_gone", "left_the_yard"}
+    assert policy.rule_for("cam/front").ring == 60_000_000
+    assert policy.event_rule("low_battery").to == "edge"
 
 
 def test_every_fault_is_reported_at_once_with_key_and_value(tmp_path: Path) -> None:
