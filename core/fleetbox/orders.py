@@ -39,7 +39,9 @@ FOR_EVER_US = 1 << 62
 
 Item = TypeVar("Item", "Order", "Answer")
 Kind = Literal["policy", "event"]
-State = Literal["applied", "failed", "refused", "rolled back", "expired", "marked", "nothing"]
+# "muted": triggers raise nothing until the day costs less than its budget again, "unmuted": they do again; "nothing":
+# of the moment asked for, no record is left on the robot.
+State = Literal["applied", "failed", "refused", "rolled back", "expired", "muted", "unmuted", "marked", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,9 @@ async def write_answer(store: Store, bucket: str, answer: Answer) -> None:
     await _append(store, bucket, ANSWERS, answer, answer.time_us)
 
 
-async def read_orders(store: Store, robot: str, start_us: int = 0) -> AsyncIterator[Order]:
+async def read_orders(store: Store, robot: str, start_us: int = 0, writer: str = "*") -> AsyncIterator[Order]:
     """Yield the orders in a robot's desk from a stamp on, in order of issue; none where it has no desk."""
-    async for record in _records(store, desk_bucket(robot), [f"{ORDERS}/*"], start_us):
+    async for record in _records(store, desk_bucket(robot), [f"{ORDERS}/{writer}"], start_us):
         if (order := _read(record, Order)) is not None and order.robot == robot:
             yield order
 
@@ -127,9 +129,20 @@ def decode(data: bytes, model: type[Item]) -> Item:
     """Read an order or an answer; unknown keys are passed over, missing ones raise InputError."""
     try:
         raw: dict[str, Any] = json.loads(data)
-        return model(**{name: raw[name] for name in model.__dataclass_fields__ if name in raw})
+        item = model(**{name: raw[name] for name in model.__dataclass_fields__ if name in raw})
+        _check_types(item)
+        return item
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{len(data)} bytes are no {model.__name__.lower()}: {error}") from error
+
+
+def _check_types(item: Order | Answer) -> None:
+    """Raise TypeError for fields of another type: a desk is written by many, and read by robots that must not fall."""
+    texts = [item.id, item.by] if isinstance(item, Order) else [item.order, item.state, item.reason, item.policy]
+    numbers = [item.issued_us, item.expires_us] if isinstance(item, Order) else [item.time_us]
+    right = all(isinstance(text, str) for text in (*texts, item.robot, item.kind)) and isinstance(item.body, Mapping)
+    if not right or not all(type(number) is int for number in numbers):
+        raise TypeError("a field has another type")
 
 
 async def _append(store: Store, bucket: str, entry: str, item: Order | Answer, time_us: int) -> None:

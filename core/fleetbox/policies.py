@@ -1,6 +1,7 @@
 """Tell which policies a robot has followed: its `meta` gets a record each time one comes in force.
 
-The stream is `policies`. So every site can say what a hash means that stands on a record, and which policy a robot follows now.
+The stream is `policies`. So every site can say what a hash means that stands on a record, and which policy a robot
+follows now.
 """
 
 from __future__ import annotations

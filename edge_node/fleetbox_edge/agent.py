@@ -13,6 +13,7 @@ import structlog
 from fleetbox.errors import AccessDenied, FleetboxError, InputError
 from fleetbox.labels import Labels
 from fleetbox.settings import RobotSettings
+from fleetbox_edge.courier.telling import kind_of
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.duties import Duties
 from fleetbox_edge.event_ear import EventEar
@@ -49,7 +50,7 @@ class Agent:
         self.writer = Writer(session, self.door, settings.robot, self._hooks())
         self.teller = Teller(session, self.door, settings.robot)
         self.triggers = Evaluator(settings, session, live, self._push)
-        self.duties = Duties(settings, self.door, live, session.oldest_us, self.triggers) if duties else None
+        self.duties = Duties(settings, self.door, live, session.oldest_us, self.triggers, self._say) if duties else None
         self.leftovers = Leftovers(session, self.door)
         self.troubles: dict[str, FleetboxError] = {}
         self.replaying = True  # until the first look at what dead processes left is over
@@ -196,6 +197,11 @@ class Agent:
     async def _watch(self) -> None:
         """Hear of events that other processes raise, while anything circles here."""
         await EventEar(self._session, self.door, Notices(self._settings.state)).run()
+
+    def _say(self, stream: str, body: bytes, labels: Labels) -> None:
+        """Record what the duties have to say as a program's own records: safe at once, sent when the store takes it."""
+        self._session.blob(stream, kind_of(stream), body, None, labels)
+        self.writer.kick("meta")
 
     def _kept_anew(self) -> None:
         self._kept_cache = {}  # another dict: whoever is just filling the old one fills nothing that counts

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from fleetbox.errors import AccessDenied, FleetboxError
-from fleetbox.naming import CLASSES
+from fleetbox.errors import AccessDenied, FleetboxError, NotFound
+from fleetbox.naming import CLASSES, RING_CLASSES
 from fleetbox.settings import RobotSettings
+from fleetbox_edge.courier import Courier, Memory, Switch
+from fleetbox_edge.courier.telling import Tell
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.guard import Guard, GuardOptions
 from fleetbox_edge.live_policy import LivePolicy
@@ -47,10 +50,11 @@ class Duties:
 
     def __init__(
         self, settings: RobotSettings, door: RobotDoor, live: LivePolicy, backlog: Callable[[], int | None],
-        triggers: Evaluator | None = None,
+        triggers: Evaluator | None = None, tell: Tell | None = None,
     ) -> None:  # fmt: skip
         self._settings, self._door, self._live, self._backlog = settings, door, live, backlog
-        self._triggers = triggers
+        self._triggers, self._tell = triggers, tell
+        self._switched = asyncio.Event()
         self.settled = asyncio.Event()
         self.held = asyncio.Event()
         self.trouble: FleetboxError | None = None
@@ -61,6 +65,8 @@ class Duties:
     async def run(self) -> None:
         """Wait for the lock, then serve until cancelled."""
         fd = await self._take_lock()
+        loop = asyncio.get_running_loop()
+        self._live.follow(lambda: _set_soon(loop, self._switched))
         try:
             self.held.set()
             await self._serve()
@@ -88,6 +94,8 @@ class Duties:
             group.create_task(self._insist(self._keep_rings, "rings and tasks"))
             group.create_task(self._insist(self._label, "labeler"))
             group.create_task(self._insist(self._count, "ledger"))
+            if self._tell is not None:
+                group.create_task(self._insist(self._fetch, "orders"))
             if self._triggers is not None:
                 group.create_task(self._insist(self._triggers.judge, "triggers"))
             if self.onward is not None:
@@ -120,17 +128,21 @@ class Duties:
             self.trouble = None
             with suppress(TimeoutError):
                 async with asyncio.timeout(RENEW_S):
-                    await until_changed(self._door.place.current_token, secret)
+                    await either(until_changed(self._door.place.current_token, secret), self._switched.wait())
             await self._door.renew()
 
     async def _keep_tasks(self) -> str:
         """Make the tasks as they should be; return the secret they show the relay."""
         place, settings = self._settings.place(), self._settings
+        self._switched.clear()  # before the policy is read: one that comes meanwhile has us come again
+        self._pace()
         secret = relay_secret(place.current_token())
         if place.next is None:
             return secret
         mark = SecretMark(settings.state, secret)
-        wanted = wanted_tasks(place, [settings.robot], self._live.current.hop_rule(place.next), secret)
+        policy = self._live.current
+        uplink = policy.uplink or settings.uplink
+        wanted = wanted_tasks(place, [settings.robot], policy.hop_rule(place.next), secret, uplink)
         changes = plan(place.name, wanted, await self._door.store.tasks(), renew=not mark.known)
         for done in await apply_place(self._door.store, place, changes, remove=True):
             if done.error is not None:
@@ -148,6 +160,27 @@ class Duties:
     def _linger_s(self) -> float:
         """Return how long an event stays open at least: while anything circles in memory, all have to hear of it."""
         return HEAR_S if circles_anywhere(self._live.current) else 0.0
+
+    def _pace(self) -> None:
+        """Have the relay keep the uplink that the policy in force says, else robot.toml's."""
+        if self.onward is not None:
+            uplink = self._live.current.uplink or self._settings.uplink
+            self.onward.pace.max_bytes_s, self.onward.pace.order = uplink.max, uplink.order
+
+    async def _fetch(self) -> None:
+        assert self._tell is not None
+        memory = Memory.at(self._settings.state / "policy")
+        switch = Switch(self._settings, self._live, memory, self._tell, wall_us)
+        await Courier(self._settings, switch, self._tell, self._spans, wall_us).run()
+
+    async def _spans(self) -> dict[str, tuple[int, int]]:
+        """Return what our store holds of each stream: its oldest and newest stamp in µs."""
+        found = {}
+        for cls in RING_CLASSES:
+            with suppress(NotFound):
+                for info in await self._door.store.entries(cls):
+                    found[info.name] = (info.oldest_us, info.latest_us)
+        return found
 
     async def _count(self) -> None:
         await self.settled.wait()
@@ -176,6 +209,29 @@ class Duties:
         onward, touches = self.onward, Touches(self._settings.state / "touches")
         options = GuardOptions(unproven=onward.unproven, proven=onward.proven, touch=touches.note)
         return Guard(self._door, self._settings, onward.is_proven, options)
+
+
+def wall_us() -> int:
+    """Return µs since the epoch by this machine's clock."""
+    return time.time_ns() // 1000
+
+
+def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+        loop.call_soon_threadsafe(event.set)
+
+
+async def either(*works: Coroutine[Any, Any, Any]) -> None:
+    """Return when the first of several works ends, and end the others; raises what it raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def lock_path(state: Path) -> Path:

@@ -1,7 +1,8 @@
 """Hold the policy in force on a robot: the newest one taken over the air, else that of robot.toml.
 
 What was taken lies in `state/policy/current.json`, so that a restart goes on with it; one process writes it (the holder
-of the duties), every process of the robot looks at it a few times a second and follows.
+of the duties), every process of the robot looks at it a few times a second and follows. What has ended holds no more in
+any of them, whoever may have died.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from fleetbox.signing import Envelope, decode
 log = structlog.get_logger()
 
 FILE = "current.json"
+NEVER_US = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,19 @@ class Taken:
     before: Envelope | None = None  # None: robot.toml's own
 
 
+def ends_us(taken: Taken) -> int:
+    """Return when a policy taken over the air ends, in µs: its own end or its signature's, whichever is sooner."""
+    own_us = taken.policy.expires_us
+    return min(taken.envelope.expires_us, NEVER_US if own_us is None else own_us)
+
+
 class LivePolicy:
     """Tell which policy holds now; thread-safe. `base` is robot.toml's, `folder` the robot's `state/policy`."""
 
-    def __init__(self, base: Policy, folder: Path) -> None:
-        self._base, self._path = base, folder / FILE
+    def __init__(self, base: Policy, folder: Path, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._base, self._path, self._now_us = base, folder / FILE, now_us
         self._taken: Taken | None = None
+        self._found: Taken | None = None  # what lies on the disk, ended or not
         self._seen: tuple[int, int] | None = None  # mtime in ns and inode of the file as last read
         self._followers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
@@ -63,22 +73,28 @@ class LivePolicy:
         """Return what was taken over the air and holds, None while robot.toml's own does."""
         return self._taken
 
+    @property
+    def lapsed(self) -> Taken | None:
+        """Return what was taken, still lies on the disk, and has ended."""
+        return self._found if self._taken is None else None
+
     def follow(self, changed: Callable[[], None]) -> None:
         """Have a function called after each change, by whichever thread looked; it must not block."""
         self._followers.append(changed)
 
     def look(self) -> bool:
-        """Read the file anew if it is another one; return whether the policy in force changed. One stat otherwise."""
+        """Read the file anew if it is another one, and drop what has ended; return whether the policy in force changed.
+
+        One stat otherwise.
+        """
         with self._lock:
-            try:
-                found = self._path.stat()
-                seen = (found.st_mtime_ns, found.st_ino)
-            except OSError:
-                seen = None
-            if seen == self._seen:
+            seen = self._stamp()
+            found = self._found if seen == self._seen else self._read() if seen else None
+            held = None if found is None or ends_us(found) <= self._now_us() else found
+            if seen == self._seen and held is self._taken:
                 return False
             before = self.current.hash
-            self._seen, self._taken = seen, self._read() if seen else None
+            self._seen, self._found, self._taken = seen, found, held
             changed = self.current.hash != before
         for follower in self._followers if changed else ():
             follower()
@@ -104,6 +120,22 @@ class LivePolicy:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        """Have the disk know the file's new name: what was answered must hold after a power cut."""
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
 
     def _read(self) -> Taken | None:
         try:
