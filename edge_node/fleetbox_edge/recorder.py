@@ -87,7 +87,7 @@ class Recorder:
         self._session.rule_of = lambda stream: self.live.current.rule_for(stream)
         self._session.ring_bytes = self.settings.ring.ram
         self._session.on_event = self._give_notice
-        self.live.follow(self._session.learn_rings)
+        self.live.follow(self._session.learn)
         self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
         self._work = self._loop.run(self._start(duties))
         _living.add(self)

@@ -8,14 +8,15 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from zlib import crc32
 
-from fleetbox import chunks, events, orders, types
+from fleetbox import chunks, events, types
 from fleetbox.clock import Clock
 from fleetbox.errors import InputError
 from fleetbox.labels import check_user_labels
-from fleetbox.naming import check_stream, class_of
+from fleetbox.naming import class_of
 from fleetbox.time import check_time, parse_time
 from fleetbox.types import images, time_series
 from fleetbox_edge.bulk import pieces
@@ -25,10 +26,11 @@ from fleetbox_edge.lanes import JITTER_US, NEVER, Lane
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.packing import STAMP_MARK, picker, shape_of
 from fleetbox_edge.parcels import Address
+from fleetbox_edge.refusing import check_name, no_utf8
 from fleetbox_edge.spool import MAGIC
+from fleetbox_edge.thinning import Thinning
 from fleetbox_edge.triggers.tap import Tap
 
-OURS = frozenset({events.STREAM, orders.ANSWERS, orders.POLICIES})  # streams of `meta` that we write ourselves
 FIRST_BYTE = MAGIC[0]  # of a frame, written last: a process killed in the middle leaves none that looks whole
 
 Preview = Callable[[str, bytes, int, Mapping[str, Any] | None], None]
@@ -67,6 +69,7 @@ class Session(Rings):
         self.tap = Tap()  # where triggers hear what is logged
         self._tapped = self.tap.streams
         self.foreign = False  # whether this is the copy of it in a forked child
+        self.thinning = Thinning(lambda stream: self.rule_of(stream))
         super().__init__(open_spool, outbox, bound_us, clock)
 
     # -- rows, the short way -------------------------------------------------------------------------------------
@@ -124,7 +127,7 @@ class Session(Rings):
         except RecursionError:
             raise InputError(f"a value for {stream!r} is nested too deep", "flatten it, or log it as text") from None
         except UnicodeEncodeError as error:
-            raise _no_utf8(stream, error) from None
+            raise no_utf8(stream, error) from None
 
     def _accept(self, stream: str, value: Any, time: Any, labels: Mapping[str, Any] | None) -> None:
         kind = types.of(value)
@@ -155,7 +158,8 @@ class Session(Rings):
                 self.tap.blob(stream, now_us, lane.given, body if kind.name == "log" else None)
             stamp, backward = lane.stamp(self._now_us(), given_us)
             self.backward += backward
-            stamp = self._take_blob(lane, body, stamp)
+            if self.thinning.takes(stream, stamp, kind):
+                stamp = self._take_blob(lane, body, stamp)
             due = self._preview is not None and kind is images.TYPE
         self._reach_disk(lane.address.cls)
         if due and self._preview is not None:
@@ -167,11 +171,11 @@ class Session(Rings):
         """Accept many rows at once; raises InputError naming the field that cannot be."""
         self.check_home()
         try:
-            made = pieces(times, arrays, self.bound_us)
+            made = pieces(times, arrays, self.bound_us, partial(self.thinning.choose, stream))
         except UnicodeEncodeError as error:
-            raise _no_utf8(stream, error) from None
+            raise no_utf8(stream, error) from None
         if not made:
-            _check_name(stream, time_series.TYPE)
+            check_name(stream, time_series.TYPE)
             return
         with self.lock:
             lane = self._lane(stream, time_series.TYPE, labels)
@@ -193,9 +197,12 @@ class Session(Rings):
             lane.set_shape(fresh, chunks.MAX_BYTES)
             shape = fresh
         short = value.__class__ is dict and lane.width == NEVER and lane.address.cls not in self._synced
-        if short and lane.ring is None and (pick := picker(shape)) and len(value) == len(row):
+        short = short and lane.ring is None and not self.thinning.limits(lane.address.stream)
+        if short and (pick := picker(shape)) and len(value) == len(row):
             lane.take_the_short_way(shape, pick)
         stamp, backward = lane.stamp(self._now_us(), given_us)
+        if not self.thinning.takes(lane.address.stream, stamp, time_series.TYPE):
+            return
         if lane.ring is not None:
             self.backward += backward
             self._circle_row(lane, shape, shape.pack(0, stamp, tuple(row.values())), stamp)
@@ -216,6 +223,14 @@ class Session(Rings):
         for segment in segments:
             with suppress(OSError):  # freed meanwhile: the store has it
                 segment.sync()
+
+    def learn(self) -> None:
+        """Ask the policy anew, which has changed; every stream takes the long way once."""
+        with self.lock:
+            self.thinning.learn()
+            for lane in self._lanes.values():
+                lane.width = NEVER
+            self.learn_rings()
 
     def renew(self) -> None:
         """Begin a new session by the wall clock as it stands now: numbers start again, open chunks close."""
@@ -262,7 +277,7 @@ class Session(Rings):
         content_type = content_type or kind.content_type
         lane = self._lanes.get(stream) if isinstance(stream, str) else None
         if lane is None:
-            cls = class_of(_check_name(stream, kind), kind.cls)
+            cls = class_of(check_name(stream, kind), kind.cls)
             lane = Lane(Address(self.id, cls, stream, kind.name, content_type))
             self._lanes[stream] = lane
             self._set_ring(lane)
@@ -289,19 +304,3 @@ class Session(Rings):
             if isinstance(error, InputError):
                 raise
             raise InputError(f"time {time!r} is not understood: {error}", "give µs since the epoch") from error
-
-
-def _check_name(stream: str, kind: types.Type) -> str:
-    if not isinstance(stream, str):
-        raise InputError(f"stream name {stream!r} is a {type(stream).__name__}", "use text, such as cam/front")
-    if kind.name != events.TYPE and stream.split("/", 1)[0] in OURS:
-        first = stream.split("/", 1)[0]
-        raise InputError(
-            f"stream {stream!r} cannot be logged to: {first!r} and what is below it is fleetbox's own",
-            "use another stream name; to keep what was recorded around a moment, call mark",
-        )
-    return check_stream(stream)
-
-
-def _no_utf8(stream: str, error: UnicodeEncodeError) -> InputError:
-    return InputError(f"text for {stream!r} cannot be written as UTF-8: {error.reason}", "remove lone surrogates")
