@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fleetbox.errors import AccessDenied, NotFound
 from fleetbox.ledger import Ledger, read_ledger
+from fleetbox.policies import policy_in_force
 from fleetbox.settings import FleetSettings, Policy
 from fleetbox_edge.pulling.order import PullOrder, pull_event, small
 from fleetbox_edge.pulling.rates import Rate, rate_of
@@ -78,4 +80,9 @@ async def _ledger(fleet: FleetSettings, robot: str, reached: Reached, start_us: 
 
 async def _policy(fleet: FleetSettings, robot: str, reached: Reached) -> Policy:
     """Return the policy that the robot follows: what of a window may leave it, and how fast."""
+    for place in fleet.route(robot):
+        if (store := reached.stores.get(place.name)) is not None:
+            with suppress(NotFound, AccessDenied):
+                if (policy := await policy_in_force(store, place.bucket(robot, "meta"))) is not None:
+                    return policy
     return fleet.policy

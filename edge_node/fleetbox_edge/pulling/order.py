@@ -9,6 +9,7 @@ from fleetbox.events import Event, new_event
 from fleetbox.naming import SMALL, THUMBNAIL, parent_of
 from fleetbox.selectors import Selector
 from fleetbox.time import show_duration
+from fleetbox_edge.marking import check_glob
 
 KIND = "pull"
 AHEAD_US = 1_000_000  # µs; clocks of a robot and of whoever asks differ by less, a typed future by more
@@ -36,6 +37,7 @@ def check_order(order: PullOrder, now_us: int) -> PullOrder:
     if order.selector.field is not None:
         step = f"pull {order.selector.robot}/{order.selector.stream}; `fleetbox query` shows single fields"
         raise InputError(f"{order.selector} names a field: records travel whole", step)
+    check_glob(order.selector.stream)
     if order.start_us >= order.stop_us:
         raise InputError("--start does not lie before --stop", "swap them, or give another --stop")
     if order.stop_us > now_us + AHEAD_US:

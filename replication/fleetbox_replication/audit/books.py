@@ -24,7 +24,8 @@ class Range:
     """Say which minutes and streams the books are about; times in µs, whole minutes count.
 
     `now_us` is when they are closed; `listings` is what was listed for them; `always` tells which streams ship whole;
-    `ahead` are those with records of times to come, of which no page tells before: their order cannot be judged.
+    `ahead` are those with records of times to come, of which no page tells before: their order cannot be judged;
+    `by_hand` counts by site and stream's minute what sticks brought.
     """
 
     start_us: int
@@ -34,6 +35,7 @@ class Range:
     always: Callable[[str], bool] = lambda stream: False
     listings: Listings = field(default_factory=dict)
     ahead: frozenset[Stream] = frozenset()
+    by_hand: Mapping[str, Mapping[Key, int]] = field(default_factory=dict)
 
     def holds(self, key: Key) -> bool:
         """Tell whether a stream's minute is meant."""
@@ -68,6 +70,7 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
             sums[key[:2]].add(untold)
         beside = _beside(ledger, order, meant) if step == 0 else _Beside()
         beside.gaps.update(_gaps_there(ledger, hop, meant))
+        brought = _by_hand(hop, meant)
         unasked = hop.site not in ledger.lines and not any(site == hop.site for site, _ in meant.listings)
         until_us = ledger.until_us.get(hop.source, 0)
         for cls, stream in sums.keys() | beside.streams:
@@ -75,7 +78,7 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
             if total.recorded or (cls, stream) in beside.streams:
                 rows.append(row_of(total, beside.named(Row(
                     ledger.robot, stream, cls, hop.site, until_us=until_us, source=hop.source, step=step,
-                    unasked=unasked,
+                    unasked=unasked, by_hand=brought[cls, stream],
                 ))))  # fmt: skip
     return rows
 
@@ -203,6 +206,16 @@ def _beside(ledger: Ledger, order: Iterable[Hole], meant: Range) -> _Beside:
         if folded.line.missing:
             found.missing[cls, stream] += folded.line.missing
     found.gaps = meant.certain(gaps(order, ledger.drops, meant.now_us))
+    return found
+
+
+def _by_hand(hop: Hop, meant: Range) -> Counter[Stream]:
+    """Count what sticks brought to a hop's site, or past it to one further on."""
+    found: Counter[Stream] = Counter()
+    for site in hop.own:
+        for key, count in meant.by_hand.get(site, {}).items():
+            if meant.holds(key):
+                found[key[:2]] += count
     return found
 
 

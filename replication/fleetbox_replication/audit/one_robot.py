@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from fleetbox.carried import read_carried
 from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.ledger import MINUTE_US, Key, Ledger, Page, entry_of, minute_of, read_pages
 from fleetbox.naming import RING_CLASSES
@@ -56,6 +58,7 @@ class RobotBooks:
         """Read the pages of every place, each from the nearest copy that can be reached."""
         for place in dict.fromkeys([self._robot, *(hop.site for hop in self.hops)]):
             await self._read(place)
+        await self._read_carried()
 
     async def closed(self) -> tuple[list[Row], dict[str, int]]:
         """Return the rows, and how far each place's pages reach in µs."""
@@ -119,6 +122,24 @@ class RobotBooks:
             for page in pages:
                 self.ledger.add(page)
             return
+
+    async def _read_carried(self) -> None:
+        """Add up what sticks brought to each site, from the last place that answers: notes travel as pages do."""
+        by_hand: dict[str, Counter[Key]] = {}
+        for place in self._asked:
+            store = self._reached.stores.get(place.name)
+            if store is None or place.tier == "robot":
+                continue
+            try:
+                notes = await read_carried(store, place.bucket(self._robot, "meta"))
+            except FleetboxError:
+                continue  # the books are whole without: only how it arrived is not told
+            told: dict[str, Counter[Key]] = {}
+            for note in notes:
+                told.setdefault(note.site, Counter()).update(note.records)
+            for site, counts in told.items():
+                by_hand[site] = by_hand.get(site, Counter()) | counts  # the same notes, as far as they have come
+        self.meant = replace(self.meant, by_hand=by_hand)
 
     async def _list_open(self, place: Place) -> None:
         end = self._end(place.name)

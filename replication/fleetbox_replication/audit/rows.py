@@ -19,9 +19,9 @@ class Row:
     """Hold the terms of one stream on one hop; all are records but `dropped`, `missing` and `gaps`: samples.
 
     `hop` is the site it leads to, "" for a robot that reports to none; `step` numbers the hops from 0. `kept_on_robot`
-    stays at the hop's source, which beyond the first hop is a site. `until_us` is when the source was last heard of, 0
-    for never. `gaps` are numbers of the stream's sessions that nothing explains; `unasked`: nothing is known of what
-    the destination holds.
+    stays at the hop's source, which beyond the first hop is a site. `by_hand` of those that arrived came on a stick.
+    `until_us` is when the source was last heard of, 0 for never. `gaps` are numbers of the stream's sessions that
+    nothing explains; `unasked`: nothing is known of what the destination holds.
     """
 
     robot: str
@@ -43,6 +43,7 @@ class Row:
     source: str = ""
     step: int = 0
     unasked: bool = False
+    by_hand: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -65,7 +66,8 @@ class Row:
         return {
             "robot": self.robot, "stream": self.stream, "class": self.cls, "from": self.source, "hop": self.hop,
             "recorded": self.recorded, "selected": self.selected, "kept_on_robot": self.kept_on_robot,
-            "arrived": self.arrived, "waiting": self.waiting, "refused": dict(self.refused), "lost": dict(self.lost),
+            "arrived": self.arrived, "by_hand": self.by_hand, "waiting": self.waiting, "refused": dict(self.refused),
+            "lost": dict(self.lost),
             "unexplained": self.unexplained, "dropped": dict(self.dropped), "missing": self.missing, "gaps": self.gaps,
             "until_us": self.until_us, "balanced": self.balanced,
         }  # fmt: skip
@@ -139,6 +141,7 @@ def row_of(terms: Terms, name: Row) -> Row:
         terms.recorded, terms.selected, terms.kept, terms.arrived, terms.waiting,
         dict(terms.refused), dict(terms.lost), terms.unexplained,
         name.dropped, name.missing, name.gaps, name.until_us, name.source, name.step, name.unasked,
+        min(name.by_hand, terms.arrived),
     )  # fmt: skip
 
 
@@ -156,7 +159,7 @@ def _sum(robot: str, hop: str, rows: Sequence[Row]) -> Row:
     name = Row(
         robot, "", "sensor", hop, dropped=dropped, missing=sum(row.missing for row in rows),
         gaps=sum(row.gaps for row in rows), until_us=min(row.until_us for row in rows), source=source,
-        step=rows[0].step, unasked=any(row.unasked for row in rows),
+        step=rows[0].step, unasked=any(row.unasked for row in rows), by_hand=sum(row.by_hand for row in rows),
     )  # fmt: skip
     return row_of(total, name)
 

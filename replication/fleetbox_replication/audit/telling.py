@@ -76,7 +76,8 @@ def _hop(row: Row, books: Books) -> str:
     onward = f"{row.selected:,} selected to go on, " if row.step else ""
     rest = [f"{row.waiting:,} waiting{_where(row, books)}"] if row.waiting else []
     rest += [f"{count:,} refused ({reason})" for reason, count in sorted(row.refused.items())]
-    return ", ".join([f"{onward}{row.arrived:,} arrived at {row.hop}", *rest])
+    by_hand = f" ({row.by_hand:,} by hand)" if row.by_hand else ""
+    return ", ".join([f"{onward}{row.arrived:,} arrived at {row.hop}{by_hand}", *rest])
 
 
 def _where(row: Row, books: Books) -> str:

@@ -15,12 +15,20 @@ import pytest
 from fleetbox.blobs import Store
 from fleetbox.carried import read_carried
 from fleetbox.errors import InputError
+from fleetbox.ledger import count_of, minute_of
+from fleetbox.naming import CLASSES
 from fleetbox.quotas import bucket_spec
 from fleetbox.records import Draft
+from fleetbox.selectors import Selector
 from fleetbox_edge.carrying.bringing_in import site_of
 from fleetbox_edge.carrying.carry import Brought, carry, look
+from fleetbox_edge.carrying.choosing import ORDER
 from fleetbox_edge.carrying.landing import Landed, folders_on, land
 from fleetbox_edge.carrying.stick import MANIFEST, StickGone, whole_parts
+from fleetbox_replication.audit import audit
+from fleetbox_replication.audit.telling import summary
+from fleetbox_replication.reconcile.minute import PROVEN, Minute
+from fleetbox_replication.reconcile.state import State
 from tests.edge_node.carrying.conftest import ROBOT, SECOND, Pair
 from tests.edge_node.disks import small_disk
 
@@ -77,6 +85,40 @@ def test_the_same_stick_twice_is_stored_once(pair: Pair, stick: Path) -> None:
     assert (again.written, again.already, again.complete) == (0, COUNT, True)
     assert pair.landed() == before
     assert by_hand(pair) == COUNT
+
+
+def test_the_audit_says_what_came_by_hand(pair: Pair, stick: Path) -> None:
+    """Before the stick all waits at the robot; after it all has arrived by hand, and the site alone says so too."""
+    pair.fill()
+
+    def books(site: str | None = None) -> tuple[int, int, int, str]:
+        now_us = pair.moment_us + 600 * SECOND
+        found = asyncio.run(audit(pair.fleet, Selector.parse(ROBOT), pair.moment_us, now_us, now_us, site=site))
+        (hop,) = found.hops(ROBOT)
+        return hop.waiting, hop.arrived, hop.by_hand, summary(found, ROBOT)
+
+    assert books()[:3] == (COUNT, 0, 0)
+    bring(pair, stick)
+    bring_in(pair, stick)
+    for site in (None, "edge-1"):
+        waiting, arrived, brought, text = books(site)
+        assert (waiting, arrived, brought) == (0, COUNT, COUNT)
+        assert f"{COUNT} arrived at edge-1 ({COUNT} by hand)" in text
+
+
+def test_a_minute_that_is_proven_stays_at_home(pair: Pair, stick: Path) -> None:
+    """What the reconciler knows to be at the site is not carried, unless more of that minute was selected since."""
+    pair.fill()
+    heads = [record for record in pair.at_robot("sensor") if "keep" in record.labels]
+    minute_us = minute_of(heads[0].time_us)
+    told = count_of(head for head in heads if minute_of(head.time_us) == minute_us)
+    state = State(pair.folder / "state" / "reconcile-edge-1.sqlite")
+    state.put(Minute(ROBOT, "sensor", "imu", minute_us, PROVEN, 1, told, told))
+    wanted = look(pair.fleet, stick).wanted
+    assert (wanted.proven, wanted.records) == (told.records, COUNT - told.records)
+    pair.record("sensor", "imu", 1, at_us=minute_us + 59_900_000, keep="1")
+    assert look(pair.fleet, stick).wanted.records == COUNT + 1
+    state.close()
 
 
 def test_what_came_over_the_air_is_not_counted_by_hand(pair: Pair, stick: Path) -> None:
@@ -183,6 +225,11 @@ def test_a_folder_that_is_not_there_is_refused(pair: Pair, tmp_path: Path) -> No
         look(pair.fleet, tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no records"):
         folders_on(tmp_path)
+
+
+def test_every_class_is_carried() -> None:
+    """No class is forgotten: what is new in the language is new on the stick."""
+    assert sorted(ORDER) == sorted(CLASSES)
 
 
 def fleetbox(pair: Pair, *words: str) -> subprocess.CompletedProcess[str]:
