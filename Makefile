@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+JOBS   ?= 3  # tests wait for servers more than for the processor: three side by side keep two cores busy
 
 .DEFAULT_GOAL := help
 .PHONY: help venv servers servers-influx demo test test-faults soak lint bench bench-faults docs build clean
@@ -31,7 +32,7 @@ demo: $(if $(INFLUX),servers-influx,servers)  ## the main job on three tiers of 
 	@$(BIN)/fleetbox demo $(ARGS)
 
 test: servers-influx lint  ## everything: lint, types, import contracts, tests on real servers
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-faults: servers-influx  ## the whole fault matrix on real servers, about half an hour
 	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)

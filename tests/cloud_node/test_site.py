@@ -159,7 +159,7 @@ def test_a_site_provisions_itself_and_passes_records_on(
             async def ready() -> bool:
                 parts = (await report(tmp_path / "state" / "edge-1")).get("parts", {})
                 tasks = await edge.tasks()
-                return len(tasks) == 10 and all(part["state"] != "waiting" for part in parts.values())
+                return len(tasks) == 2 * len(CLASSES) and all(part["state"] != "waiting" for part in parts.values())
 
             await wait_until(ready)
             await wait_until(lambda: _has(cloud, "r2--kept"))
@@ -306,7 +306,7 @@ def test_a_new_store_token_is_followed_while_it_runs(
 
 
 async def _tasks(store: Store) -> bool:
-    return len(await store.tasks()) == 10
+    return len(await store.tasks()) == 2 * len(CLASSES)
 
 
 async def _ships(store: Store, bucket: str) -> bool:

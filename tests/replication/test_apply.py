@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from fleetbox import naming
 from fleetbox.blobs import Store, TaskSpec
 from fleetbox.cli.root import root
 from fleetbox.settings import FleetSettings, load_fleet
@@ -22,7 +23,7 @@ from fleetbox_replication.tasks import is_ours
 from tests.conftest import StoreServer
 from tests.replication.conftest import Robot
 
-CLASSES = 5
+CLASSES = len(naming.CLASSES)
 Fleet = Callable[..., FleetSettings]
 
 
