@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from fleetbox.chunks import BOUND_US
 from fleetbox.ledger import MINUTE_US
-from fleetbox.naming import RING_CLASSES, Class
-from fleetbox.settings import Expect, Policy
+from fleetbox.naming import RING_CLASSES, SMALL, Class, class_of, parent_of
+from fleetbox.settings import Expect, Policy, StreamRule
+from fleetbox.settings.policy import small_of
 
 SPARE = 0.02  # of the expected rows: a quartz and a driver are that far off their nominal rate, and nobody lost a thing
 PAUSE_US = 90_000_000  # µs without any record of any stream: the robot was off, and what follows is a new stretch
@@ -73,15 +74,37 @@ def expected_streams(policy: Policy, present: Iterable[Stream]) -> dict[Stream, 
     """
     found: dict[Stream, Expect] = {}
     for cls, stream in present:
-        rule = policy.rule_for(stream)
-        if cls in RING_CLASSES and rule.expect is not None and rule.ring is None:  # in memory: nobody can count it
-            found[cls, stream] = rule.expect
-    names = {stream for _, stream in found}
-    for stream, expect in policy.expected_by_name().items():
-        if stream not in names:
-            cls = "media" if policy.stream[stream].preview else "sensor"
+        rule, made = _rule_of(policy, stream)
+        kind, expect = recorded(rule, pictures=cls in ("media", "small"))
+        if cls in RING_CLASSES and expect is not None and kind == made and rule.ring is None:  # nobody counts memory
             found[cls, stream] = expect
+    names = {stream for _, stream in found}
+    for stream in policy.expected_by_name():
+        rule = policy.stream[stream]
+        kind, expect = recorded(rule, pictures=True)
+        name = f"{stream}/{kind}" if kind else stream
+        if name not in names and expect is not None:
+            found[class_of(name, "media" if rule.preview else "sensor"), name] = expect
     return found
+
+
+def recorded(rule: StreamRule, *, pictures: bool) -> tuple[str, Expect | None]:
+    """Return which small frames are recorded instead of the original, "" for none, and what to expect of what is."""
+    small = small_of(rule, rule.keep) if pictures and rule.keep in SMALL else None
+    every_us = small.every if small else rule.every
+    if rule.expect is None or not every_us or not rule.expect.hz:
+        return (rule.keep if small else ""), rule.expect
+    # The first one after `every` is taken: late by one period at most.
+    return (rule.keep if small else ""), Expect(1e6 / (every_us + 1e6 / rule.expect.hz))
+
+
+def _rule_of(policy: Policy, stream: str) -> tuple[StreamRule, str]:
+    """Return the rule that a stream was recorded by, and what it was made into: "preview", "thumbnail" or ""."""
+    parent, kind = parent_of(stream)
+    rule = policy.rule_for(parent)
+    if kind in SMALL and small_of(rule, kind) is None:
+        return policy.rule_for(stream), ""  # somebody's own stream that happens to be called so
+    return rule, kind
 
 
 def absent_rows(expect: Expect) -> int:

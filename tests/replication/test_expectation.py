@@ -70,6 +70,26 @@ def test_nothing_is_expected_of_what_circles_in_memory() -> None:
     assert expected_streams(rules, []) == {("sensor", "odom"): Expect(9)}
 
 
+def test_what_the_policy_leaves_out_is_not_missing() -> None:
+    """Thinned streams are expected at their own rate, and small frames in place of pictures that are not recorded."""
+    camera = {"expect": "30 Hz", "preview": {}, "keep": "preview"}
+    rules = Policy.model_validate({
+        "stream": {
+            "cam/front": camera, "cam/*": camera, "imu": {"expect": "100 Hz", "every": "90ms"},
+            "map/preview": {"expect": "1 Hz"},
+        }
+    })  # fmt: skip
+    preview = Expect(1e6 / (1_000_000 + 1e6 / 30))
+    present = [("small", "cam/back/preview"), ("small", "cam/back/thumbnail"), ("sensor", "imu"),
+               ("sensor", "map/preview")]  # fmt: skip
+    assert expected_streams(rules, present) == {  # type: ignore[arg-type]
+        ("small", "cam/back/preview"): preview,
+        ("small", "cam/front/preview"): preview,
+        ("sensor", "imu"): Expect(10),
+        ("sensor", "map/preview"): Expect(1),
+    }
+
+
 def test_a_minute_counts_only_if_the_robot_recorded_through_it() -> None:
     """The first minute, the last one, and those around a pause expect nothing."""
     stretch = went_on(None, M + 20 * SECOND)
