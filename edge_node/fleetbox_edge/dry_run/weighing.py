@@ -57,6 +57,7 @@ class Scales:
         known = [*streams, *(made - self._streams)]
         self._takings = [(event, Taking.among(event, known)) for event in events if event.to != "robot"]
         self._lanes: dict[str, _Lane] = {}
+        self._unmade: dict[str, list[tuple[str, str, Small]]] = {}
         self.streams: dict[str, Weighed] = {}
         self.by_hour: Counter[int] = Counter()
 
@@ -88,11 +89,12 @@ class Scales:
 
     def _estimate(self, stream: str, head: Head) -> None:
         """Weigh the small frames that this policy would make of a picture, where none are recorded."""
-        for kind in SMALL:
-            name = f"{stream}/{kind}"
-            small = small_of(self._policy.rule_for(stream), kind)
-            if small is None or name in self._streams:
-                continue
+        if stream not in self._unmade:
+            smalls = [(f"{stream}/{kind}", kind, small_of(self._lane(stream).rule, kind)) for kind in SMALL]
+            self._unmade[stream] = [
+                (name, kind, small) for name, kind, small in smalls if small and name not in self._streams
+            ]
+        for name, kind, small in self._unmade[stream]:
             lane = self._lane(name)
             if lane.next_us - small.every <= head.time_us < lane.next_us:
                 continue

@@ -11,9 +11,11 @@ from fleetbox.naming import CLASSES
 from fleetbox.settings.policy import Policy
 from fleetbox.time import iso_time
 from fleetbox_edge.linting.events import lint_events
-from fleetbox_edge.linting.expressions import Scope, kind_of, lint_expression
+from fleetbox_edge.linting.expressions import lint_expression
 from fleetbox_edge.linting.findings import Finding, KnownStream
+from fleetbox_edge.linting.names import Scope
 from fleetbox_edge.linting.streams import lint_streams
+from fleetbox_edge.linting.trial import kind_of
 from fleetbox_edge.linting.triggers import ROOTS, lint_triggers
 from fleetbox_replication.filters import hop_filter, lint
 from fleetbox_replication.tasks import engine_glob

@@ -8,13 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from fleetbox.events import MAX_KIND_CHARS
 from fleetbox.selectors import is_glob, matches_glob
 from fleetbox.settings.policy import Policy, TriggerRule
-from fleetbox_edge.linting.expressions import Scope, kind_of, lint_expression, names_in
+from fleetbox_edge.linting.expressions import lint_expression, names_in
 from fleetbox_edge.linting.findings import Finding, KnownStream
+from fleetbox_edge.linting.names import Scope
 from fleetbox_edge.linting.solving import Kind
+from fleetbox_edge.linting.trial import kind_of
+from fleetbox_edge.triggers.rules import GIVEN, compile_each
 
 KIND = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 NAME = re.compile(r"[A-Za-z_]\w*")
-ROOTS: dict[str, Kind | None] = {"labels": None, "text": "text", "level": "text", "rate": None, "hz": "number"}
+ROOTS: dict[str, Kind | None] = {
+    **dict.fromkeys(GIVEN), "text": "text", "level": "text", "stream": "text", "hz": "number",
+}  # fmt: skip
 TEXT_TYPES = frozenset({"log"})
 ROW_TYPES = frozenset({"time_series"})
 
@@ -23,16 +28,23 @@ Known = Sequence[KnownStream] | None
 
 def lint_triggers(policy: Policy, known: Known) -> Iterator[Finding]:
     """Yield what cannot be meant so in the triggers; `known` are the robot's streams, None where no robot was asked."""
+    _, faults = compile_each(policy)
     for name, rule in policy.trigger.items():
         key = f"trigger.{name}"
-        yield from _lint_kind(name, rule, key)
-        yield from _lint_streams(rule, key, known)
-        yield from _lint_using(rule, key, known)
-        if rule.when is not None:
-            yield from lint_expression(rule.when, f"{key}.when", scope_of(rule, known))
-        if rule.fence is not None and known:
-            yield from _lint_fence(rule, key, known)
-        yield from _lint_pace(policy, rule, key)
+        found = [*_lint_one(name, rule, key, known), *_lint_pace(policy, rule, key)]
+        yield from found
+        if name in faults and not any(finding.level == "error" for finding in found):
+            yield Finding("error", key, faults[name], "no robot takes a policy with a trigger that cannot work")
+
+
+def _lint_one(name: str, rule: TriggerRule, key: str, known: Known) -> Iterator[Finding]:
+    yield from _lint_kind(name, rule, key)
+    yield from _lint_streams(rule, key, known)
+    yield from _lint_using(rule, key, known)
+    if rule.when is not None:
+        yield from lint_expression(rule.when, f"{key}.when", scope_of(rule, known))
+    if rule.fence is not None and known:
+        yield from _lint_fence(rule, key, known)
 
 
 def scope_of(rule: TriggerRule, known: Known) -> Scope:
@@ -75,7 +87,7 @@ def _lint_using(rule: TriggerRule, key: str, known: Known) -> Iterator[Finding]:
         if alias in ROOTS or not NAME.fullmatch(alias):
             yield Finding("error", place, f"{alias!r} is not free to name a stream", "choose a short name such as bat")
         if alias not in names:
-            yield Finding("warning", place, f"the expression does not read {alias!r}", "drop it or use it in `when`")
+            yield Finding("error", place, f"the expression does not read {alias!r}", "drop it or use it in `when`")
         if is_glob(stream):
             yield Finding("error", place, f"{stream!r} is a glob", "name one stream in full")
         elif known is not None and not any(one.name == stream for one in known):
