@@ -70,7 +70,7 @@ async def preview(fleet: FleetSettings, place: Place, wish: Wish) -> Drafted:
 async def send(place: Place, rollout: Rollout) -> Rollout:
     """Begin a rollout at a site: its first stage is handed out."""
     async with Store.at(place) as store:
-        return await begin(Desk(store, writer_here()), rollout, now_us())
+        return await begin(Desk(store, writer_here()), rollout, _not_before(rollout))
 
 
 async def status(fleet: FleetSettings, place: Place, globs: Sequence[str]) -> Standings:
@@ -103,7 +103,13 @@ async def promotion(place: Place, name: str, *, whole: bool = False) -> Promotio
 async def promote(place: Place, promotion: Promotion) -> Rollout:
     """Hand the next stage out."""
     async with Store.at(place) as store:
-        return await go_on(Desk(store, writer_here()), promotion.rollout, promotion.stage, now_us(), promotion.skip)
+        return await go_on(
+            Desk(store, writer_here()),
+            promotion.rollout,
+            promotion.stage,
+            _not_before(promotion.rollout),
+            promotion.skip,
+        )
 
 
 async def answered(place: Place, sent: Sequence[Rollout], timeout_s: float, tell: Tell) -> list[Standing]:
@@ -120,3 +126,8 @@ async def answered(place: Place, sent: Sequence[Rollout], timeout_s: float, tell
             if not waits or time.monotonic() > deadline_s:
                 return found
             await asyncio.sleep(ASK_EVERY_S)
+
+
+def _not_before(rollout: Rollout) -> int:
+    """Return now, or when a rollout began where that was by a clock ahead of ours: its orders come after others."""
+    return max(now_us(), rollout.begun_us)

@@ -58,8 +58,10 @@ async def robots_of_site(store: Store, fleet: FleetSettings, site: str, globs: C
 
 async def draft(store: Store, fleet: FleetSettings, robots: Sequence[str], wish: Wish, now_us: int) -> Drafted:
     """Return the rollout that a wish asks for, signed; raises AccessDenied or InputError without a usable key."""
-    envelope = sign(Envelope(wish.text, wish.robots, now_us, wish.expires_us), signing_key(fleet))
+    key = signing_key(fleet)
     known = await for_each(robots, lambda robot: read_known(store, robot))
+    now_us = max(now_us, 1 + max(map(_issued_us, known.values())))  # whoever issued before us may have a clock ahead
+    envelope = sign(Envelope(wish.text, wish.robots, now_us, wish.expires_us), key)
     before = {robot: _hash_of(one) for robot, one in known.items()}
     online = [robot for robot, one in known.items() if now_us - one.heard_us <= OFFLINE_US]
     rollout = Rollout(
@@ -88,6 +90,12 @@ def expiry(policy: Policy, until_us: int) -> int:
 
 def _hash_of(known: Known) -> str:
     return known.follows.hash if known.follows else ""
+
+
+def _issued_us(known: Known) -> int:
+    """Return when the newest policy for a robot was issued: it takes none that was issued before."""
+    stamps = [one.body.get("issued_us") for one in known.orders]
+    return max([stamp for stamp in stamps if isinstance(stamp, int)], default=0)
 
 
 def _differences(known: Iterable[Known], after: Policy) -> dict[str, tuple[str, ...] | None]:

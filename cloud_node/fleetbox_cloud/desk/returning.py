@@ -70,7 +70,7 @@ async def send_return(place: Place, planned: Return) -> list[Rollout]:
         for rollout in await read_rollouts(store):
             if rollout.id in taken_back and rollout.state == "running":
                 await halt(desk, rollout, "it was taken back: fleetbox policy rollback", now_us())
-        return [await begin(desk, one.rollout, now_us()) for one in planned.drafts]
+        return [await begin(desk, one.rollout, max(now_us(), one.rollout.begun_us)) for one in planned.drafts]
 
 
 async def _groups(
@@ -88,11 +88,19 @@ async def _groups(
         if isinstance(before, str):
             stays[robot] = before
             continue
-        try:
-            parse_policy(before.text)
-        except InputError as error:
-            stays[robot] = f"what it followed before is not understood here: {error.message}"
+        if why := _unusable(before):
+            stays[robot] = why
             continue
         undone = next((one.id for one in reversed(rollouts) if robot in one.reached), "")
         groups.setdefault((before.text, undone), []).append(robot)
     return groups, stays
+
+
+def _unusable(before: Followed) -> str:
+    """Return why a policy cannot be issued again, "" when it can."""
+    try:
+        if parse_policy(before.text).hash == before.hash:
+            return ""
+    except InputError as error:
+        return f"what it followed before is not understood here: {error.message}"
+    return f"the text of what it followed before ({before.hash}, its own file) is not known: apply a file instead"
