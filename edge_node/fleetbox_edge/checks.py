@@ -21,12 +21,12 @@ LARGE_BYTES = 256 << 20  # a dozen segments: more than a running agent needs whi
 async def agent(fleet: FleetSettings, robot: str | None) -> list[Check]:
     """Check the agents whose robot.toml is on this machine; others are seen by what reaches their sites."""
     names = [robot] if robot else fleet.known_robots
-    found = [(name, path) for name in names if (path := _file_of(fleet, name))]
+    found = [(name, path) for name in names if (path := settings_file(fleet, name))]
     judged = await asyncio.gather(*(_checks(name, path) for name, path in found))
     return [check for checks in judged for check in checks]
 
 
-def _file_of(fleet: FleetSettings, robot: str) -> Path | None:
+def settings_file(fleet: FleetSettings, robot: str) -> Path | None:
     """Return the robot's settings: the file we were given, or the one that `fleetbox up` wrote beside it."""
     beside = fleet.source.parent / robot / "robot.toml"
     if beside.is_file():

@@ -153,11 +153,10 @@ class Session(Rings):
             self.take_up(body)
         with self.lock:
             lane = self._lane(stream, kind, labels, kind.content_type_of(body))
-            if self.tap.meet(stream):
-                now_us = self._now_us() if given_us is None else given_us
-                self.tap.blob(stream, now_us, lane.given, body if kind.name == "log" else None)
             stamp, backward = lane.stamp(self._now_us(), given_us)
             self.backward += backward
+            if self.tap.meet(stream):
+                self.tap.blob(stream, stamp, lane.given, body if kind.name == "log" else None)
             if self.thinning.takes(stream, stamp, kind):
                 stamp = self._take_blob(lane, body, stamp)
             due = self._preview is not None and kind is images.TYPE

@@ -66,6 +66,7 @@ class Evaluator:
         self._sender = Sender(self._state)
         self._mute: str | None = None
         self._conditions: list[Condition] = []
+        self._follow()  # before the first record
 
     # -- for the rest of the agent -------------------------------------------------------------------------------
 
