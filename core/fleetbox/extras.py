@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from fleetbox.errors import FleetboxError
 
 EXTRAS = {
-    "robot": ("aiofiles", "cv2", "mcap", "mcap_ros2", "numpy", "psutil", "pyarrow"),
+    "robot": ("aiofiles", "av", "cv2", "mcap", "mcap_ros2", "numpy", "psutil", "pyarrow"),
     "site": ("numpy", "pyarrow"),
-    "query": ("numpy", "pandas", "pyarrow"),
+    "query": ("av", "numpy", "pandas", "pyarrow"),
 }
 
 

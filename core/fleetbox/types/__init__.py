@@ -8,15 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from fleetbox.errors import InputError
-from fleetbox.types import event, file, images, json, ledger, log, time_series
+from fleetbox.types import event, file, images, json, ledger, log, time_series, video
 from fleetbox.types.shape import Type
 
 __all__ = ["ALL", "Type", "get", "of"]
 
 ALL: dict[str, Type] = {
-    module.TYPE.name: module.TYPE for module in (time_series, images, log, json, file, event, ledger)
+    module.TYPE.name: module.TYPE for module in (time_series, images, video, log, json, file, event, ledger)
 }
-_GUESSED = (time_series.TYPE, log.TYPE, images.TYPE, file.TYPE, json.TYPE)  # the first that accepts; events are said
+_GUESSED = (
+    time_series.TYPE,
+    log.TYPE,
+    images.TYPE,
+    video.TYPE,
+    file.TYPE,
+    json.TYPE,
+)  # the first that accepts; events are said
 
 
 def get(name: str) -> Type:
@@ -31,7 +38,7 @@ def of(value: Any) -> Type:
     """Return the type a value is logged as, or raise InputError.
 
     Numbers, truth values and dicts of them are time_series; text is log; JPEG or PNG bytes and
-    uint8 pictures are images; other bytes are file; other dicts and lists are json.
+    uint8 pictures are images; MP4 bytes are video; other bytes are file; other dicts and lists are json.
     """
     for kind in _GUESSED:
         if kind.accepts(value):
