@@ -100,6 +100,8 @@ def decode(text: str | bytes) -> Envelope:
     """Read an envelope; raise Refused("unreadable") for what is none."""
     try:
         raw = json.loads(text)
+        if not isinstance(raw["robots"], list):
+            raise TypeError("robots are no list")
         known = {name: raw[name] for name in Envelope.__dataclass_fields__ if name in raw}
         envelope = Envelope(**{**known, "robots": tuple(raw["robots"])})
         numbers, texts = (envelope.issued_us, envelope.expires_us), (envelope.text, envelope.key, envelope.signature)
