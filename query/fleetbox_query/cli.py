@@ -13,7 +13,7 @@ from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_o
 from fleetbox.cli.output import emit, note, say, table
 from fleetbox.errors import InputError
 from fleetbox.time import GRAMMAR, iso_time, show_time
-from fleetbox_query.showing import STREAM_COLUMNS, event_dict, event_row, fitted_rows
+from fleetbox_query.showing import STREAM_COLUMNS, event_dict, event_lines, event_row, fitted_rows
 
 if TYPE_CHECKING:
     from fleetbox_query.answering import Wish
@@ -184,7 +184,7 @@ def event_show(id_: str, tier: str | None, site: str | None, fleet_path: Path | 
         return 0
     say(f"{found.id}: {found.kind} of {found.robot} at {show_time(found.time_us)}, {found.state}")
     say(f"from {iso_time(found.start_us)} to {iso_time(found.stop_us)}, streams {', '.join(found.streams)}")
-    for text in filter(None, (found.note, f"marked by {found.by}" if found.by else "")):
+    for text in event_lines(found):
         say(text)
     table(
         [{"stream": name, "selected": count} for name, count in sorted(found.labelled.items())], ["stream", "selected"]

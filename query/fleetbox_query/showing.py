@@ -88,6 +88,15 @@ def event_row(found: Event) -> dict[str, Any]:
     }
 
 
+def event_lines(found: Event) -> list[str]:
+    """Return what there is to say of an event besides its times and streams, for people."""
+    small = "" if found.resolution == "original" else f"pictures as {found.resolution}s only"
+    reach = {"robot": "stays on the robot", "edge": "travels to the edge site"}.get(found.to, "")
+    raised = f"raised by trigger {found.trigger}" if found.trigger else f"marked by {found.by}" if found.by else ""
+    kept = f"kept by policy {found.policy}" if found.policy else ""
+    return [text for text in (found.note, small, reach, raised, kept) if text]
+
+
 def event_dict(found: Event) -> dict[str, Any]:
     """Return an event as plain values."""
     return asdict(found)

@@ -350,7 +350,7 @@ def test_events_are_listed_shown_and_used_as_times(tiers: Tiers, cli: Cli, strea
     """An event is folded over its revisions and tiers, shown, and its moment used in --start and --stop."""
     from dataclasses import replace
 
-    opened = an_event(tiers, note="in the yard")
+    opened = an_event(tiers, note="in the yard", resolution="preview", to="edge", trigger="too_hard", policy="9f3a")
     closed = replace(opened, state="labelled", labelled={stream: 3})
     tiers.put("edge", "meta", [events.draft(opened, T0 + 61 * SECOND)])
     tiers.put("cloud", "meta", [events.draft(opened, T0 + 61 * SECOND), events.draft(closed, T0 + 70 * SECOND)])
@@ -361,7 +361,9 @@ def test_events_are_listed_shown_and_used_as_times(tiers: Tiers, cli: Cli, strea
         opened.id, "labelled", {stream: 3}, "in the yard"
     )  # fmt: skip
     assert opened.id in cli("event", "ls", "--robot", tiers.robot).stdout
-    assert "in the yard" in cli("event", "show", opened.id).stdout
+    shown = cli("event", "show", opened.id).stdout
+    for text in ("in the yard", "pictures as previews only", "to the edge site", "trigger too_hard", "policy 9f3a"):
+        assert text in shown
     times = ("--start", f"event:{opened.id}-2s", "--stop", f"event:{opened.id}+1s")
     rows = lines(cli("query", f"{tiers.robot}/{stream}", *times, "--format", "ndjson"))
     assert [item["fields"]["n"] for item in rows] == [58, 59, 60]
