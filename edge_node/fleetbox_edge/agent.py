@@ -54,6 +54,7 @@ class Agent:
         self.leftovers = Leftovers(session, self.door)
         self.troubles: dict[str, FleetboxError] = {}
         self.replaying = True  # until the first look at what dead processes left is over
+        self._policy = live.current  # by which records are kept: the one before it until all that is followed suit
         self._kept_cache: dict[tuple[str, str], Labels] = {}
         self._ready = asyncio.Event()
         live.follow(self._kept_anew)
@@ -204,12 +205,20 @@ class Agent:
         self.writer.kick("meta")
 
     def _kept_anew(self) -> None:
-        self._kept_cache = {}  # another dict: whoever is just filling the old one fills nothing that counts
+        """Have what was accepted so far be kept as the policy said when it was, whenever it is written."""
+        session = self._session
+        with session.lock:
+            session.seal_all()
+            for parcel in session.outbox.outstanding():
+                if parcel.kept is None:
+                    parcel.kept = self._kept(parcel.address.cls, parcel.address.stream)
+            self._policy = self._live.current
+            self._kept_cache = {}  # another dict: whoever is just filling the old one fills nothing that counts
 
     def _kept(self, cls: str, stream: str) -> Labels:
         cache = self._kept_cache
         if (cls, stream) not in cache:
-            cache[cls, stream] = labels_at_write(self._live.current, cls, stream)
+            cache[cls, stream] = labels_at_write(self._policy, cls, stream)
         return cache[cls, stream]
 
     def _trouble(self, cls: str, error: FleetboxError | None) -> None:

@@ -57,6 +57,7 @@ class Parcel:
     doomed: str = ""  # why the spool gave it up while it was being sent: it is lost unless that succeeds
     again: bool = False  # somebody may have begun to send it before: a cut attempt can hide it from queries
     torn: bool = False  # the store holds half of it, from a writer that was killed: to be healed when that is old
+    kept: Labels | None = None  # by the policy it was accepted under, once another holds; None: by the present one
     rest: Parcel | None = None  # rows that the store's own, shorter copy lacks: sent as a parcel of their own
     probe: tuple[int, int, int] | None = None  # (key, seq, rows) of a chunk it was part of, before rows were damaged
 
@@ -83,6 +84,7 @@ class Parcel:
     def draft(self, robot: str, kept: Labels) -> Draft:
         """Return the record as it is written."""
         data, to = self.payload(), self.address
+        kept = kept if self.kept is None else self.kept
         labels: Labels = {
             "robot": robot, "type": to.type, "session": to.session, "seq": str(self.seq),
             "xxh": xxhash.xxh3_64_hexdigest(data),
