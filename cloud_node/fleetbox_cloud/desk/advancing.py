@@ -32,13 +32,14 @@ class Desk:
 
 async def begin(desk: Desk, rollout: Rollout, now_us: int) -> Rollout:
     """Write a new rollout and hand out its stage; return it. Raises NotFound, StoreRefused, Unreachable."""
-    done = rollout.next(stage_us=now_us, state=_state(rollout.stage, rollout))
+    done = rollout.next(stage_us=now_us, state="done" if rollout.is_last else "running")
     return await _hand_out(desk, done, done.reached, now_us)
 
 
 async def go_on(desk: Desk, rollout: Rollout, stage: int, now_us: int, skip: Collection[str] = ()) -> Rollout:
     """Hand a rollout out up to a stage; return its new revision. `skip` names robots that another one took."""
-    done = rollout.next(stage=stage, stage_us=now_us, state=_state(stage, rollout), reason="")
+    state = "done" if rollout.upto(stage) == rollout.robots else "running"
+    done = rollout.next(stage=stage, stage_us=now_us, state=state, reason="")
     robots = [robot for robot in done.reached if robot not in rollout.reached and robot not in skip]
     return await _hand_out(desk, done, robots, now_us)
 
@@ -60,10 +61,6 @@ async def mend(desk: Desk, rollout: Rollout, now_us: int, skip: Collection[str] 
     lacking = [robot for robot, missing in looked.items() if missing]
     await _put(desk, rollout, lacking, now_us)
     return lacking
-
-
-def _state(stage: int, rollout: Rollout) -> str:
-    return "done" if stage >= len(rollout.stages) - 1 else "running"
 
 
 async def _hand_out(desk: Desk, rollout: Rollout, robots: Collection[str], now_us: int) -> Rollout:

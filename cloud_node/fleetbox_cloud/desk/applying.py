@@ -94,7 +94,7 @@ async def promotion(place: Place, name: str, *, whole: bool = False) -> Promotio
     if rollout.is_last:
         step = "fleetbox policy status"
         raise InputError(f"rollout {rollout.id} has been handed out to all its {len(rollout.robots)} robots", step)
-    stage = len(rollout.stages) - 1 if whole else rollout.stage + 1
+    stage = len(rollout.stages) - 1 if whole else rollout.next_stage
     fresh = tuple(r for r in rollout.upto(stage) if r not in rollout.reached and r not in skip)
     decision = decide(rollout, found, now_us() - rollout.stage_us)
     return Promotion(rollout, stage, decision, tuple(found), fresh, skip)

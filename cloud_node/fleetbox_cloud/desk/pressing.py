@@ -75,7 +75,7 @@ class Presser:
         if decision.what == "halt":
             await halt(self._desk, rollout, decision.why, now_us)
         else:
-            await go_on(self._desk, rollout, rollout.stage + 1, now_us, skip)
+            await go_on(self._desk, rollout, rollout.next_stage, now_us, skip)
 
 
 async def press(store: Callable[[], Store], site: str, look_s: float = LOOK_S) -> None:

@@ -51,7 +51,12 @@ class Rollout:
     @property
     def is_last(self) -> bool:
         """Tell whether every robot's order has been handed out."""
-        return self.stage >= len(self.stages) - 1
+        return len(self.reached) == len(self.robots)
+
+    @property
+    def next_stage(self) -> int:
+        """Return the next stage that reaches a robot more; of few robots, one and ten percent are the same one."""
+        return next((n for n in range(self.stage + 1, len(self.stages)) if self.upto(n) != self.reached), self.stage)
 
     def upto(self, stage: int) -> tuple[str, ...]:
         """Return the robots of all stages up to one."""

@@ -27,6 +27,13 @@ def test_a_stage_has_its_percent_and_at_least_one(robots: int, sizes: list[int])
     assert one.upto(2)[: sizes[1]] == one.upto(1)
 
 
+def test_a_stage_that_reaches_nobody_more_is_passed_over() -> None:
+    """Of two robots one and ten percent are the same one; a single robot has it at once."""
+    assert rollout(2).next_stage == 2
+    assert rollout(50).next_stage == 1
+    assert rollout(1).is_last
+
+
 @given(some.integers(1, 300), some.sets(some.integers(1, 99), max_size=4))
 def test_every_robot_has_one_turn(robots: int, percents: set[int]) -> None:
     """Whatever the stages, each robot's stage is the first that reaches it, and the last reaches all."""
