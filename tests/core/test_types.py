@@ -59,6 +59,7 @@ def test_types_are_found_by_name() -> None:
     assert {name: types.get(name).cls for name in types.ALL} == {
         "time_series": "sensor",
         "images": "media",
+        "video": "media",
         "log": "log",
         "json": "log",
         "file": "log",
