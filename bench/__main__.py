@@ -18,6 +18,7 @@ ORDER = (
     "relay",
     "pacing",
     "lag",
+    "events",
     "many_robots",
     "ledger",
     "reconcile",
