@@ -15,6 +15,8 @@ from fleetbox_edge.dry_run.weighing import Scales
 from fleetbox_edge.triggers import Reading, compile_rules
 
 Tell = Callable[[float, str], None]
+MOST_ROWS = 50_000  # of a slice in memory, about 30 MB; robots with a kilohertz of numbers get shorter slices
+LEAST_SLICE_US = 1_000_000
 NOT_MARKS = ("pull",)  # asked for afterwards, and no moment
 
 
@@ -35,7 +37,7 @@ async def dry_run(source: Source, policy: Policy, asked: Asked, tell: Tell = lam
     judged = Judged(policy, compile_rules(policy), source.robot)
     await _judge(source, judged, start_us, stop_us, lambda share: tell(share / 2, "judging"))
     events = sorted(judged.events, key=lambda event: event.time_us)
-    scales = Scales(policy, source.streams, events)
+    scales = Scales(policy, source.classes, events)
     await _weigh(source, scales, start_us, stop_us, lambda share: tell(0.5 + share / 2, "weighing"))
     return DryRun(
         policy=policy,
@@ -61,8 +63,9 @@ async def _judge(source: Source, judged: Judged, start_us: int, stop_us: int, te
         return
     carried: list[Reading] = []
     looked_us = max(0, start_us - source.bound_us)  # a chunk that begins earlier may reach into the window
-    for first_us in range(start_us, stop_us, SLICE_US):
-        last_us = min(first_us + SLICE_US, stop_us)
+    first_us, slice_us = start_us, SLICE_US
+    while first_us < stop_us:
+        last_us = min(first_us + slice_us, stop_us)
         found = [*carried, *await source.readings(looked_us, last_us, judged.rules.wants)]
         looked_us = last_us
         carried = [reading for reading in found if reading.time_us >= last_us]
@@ -72,7 +75,16 @@ async def _judge(source: Source, judged: Judged, start_us: int, stop_us: int, te
             judged.pass_time(last_us)
         else:
             judged.restart()
+        slice_us = next_slice_us(slice_us, len(found))
+        first_us = last_us
         tell((last_us - start_us) / (stop_us - start_us))
+
+
+def next_slice_us(slice_us: int, rows: int) -> int:
+    """Return how long the next slice may be, after one that held so many rows."""
+    if rows > MOST_ROWS:
+        return max(LEAST_SLICE_US, slice_us // 2)
+    return min(SLICE_US, slice_us * 2) if rows < MOST_ROWS // 4 else slice_us
 
 
 async def _weigh(source: Source, scales: Scales, start_us: int, stop_us: int, tell: Callable[[float], None]) -> None:

@@ -49,9 +49,9 @@ class Source:
         return source
 
     @property
-    def streams(self) -> list[str]:
-        """Return the names of all streams held, sorted."""
-        return sorted({info.name for infos in self.held.values() for info in infos})
+    def classes(self) -> dict[str, str]:
+        """Return each stream held with its class."""
+        return {info.name: cls for cls, infos in self.held.items() for info in infos}
 
     def span_us(self) -> tuple[int, int]:
         """Return the stamps of the oldest record and of the newest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetbox.events import Event
@@ -15,6 +15,7 @@ from fleetbox_edge.dry_run.judging import merged
 from fleetbox_edge.planning import TYPICAL_BYTES
 from fleetbox_replication.taking import Taking
 
+PICTURES = "media"  # the class of pictures as they were taken
 HOUR_US = 3_600_000_000
 DAY_HOURS = 24
 PIXELS = {"preview": 640 * 360, "thumbnail": 120 * 68}  # of the frames that TYPICAL_BYTES speaks of
@@ -49,13 +50,18 @@ class _Lane:
 
 
 class Scales:
-    """Weigh heads, in order of time within each stream; memory grows with streams and events, not with records."""
+    """Weigh heads, in order of time within each stream; memory grows with streams and events, not with records.
 
-    def __init__(self, policy: Policy, streams: Sequence[str], events: Sequence[Event]) -> None:
-        self._policy, self._streams = policy, frozenset(streams)
-        made = {f"{name}/{kind}" for name in streams for kind in SMALL if not parent_of(name)[1]}
-        known = [*streams, *(made - self._streams)]
-        self._takings = [(event, Taking.among(event, known)) for event in events if event.to != "robot"]
+    classes: stream -> its class, of all that the robot has.
+    """
+
+    def __init__(self, policy: Policy, classes: Mapping[str, str], events: Sequence[Event]) -> None:
+        self._policy, self._streams = policy, classes.keys()
+        pictures = [name for name, cls in classes.items() if cls == PICTURES and not parent_of(name)[1]]
+        rules = [(name, kind, policy.rule_for(name)) for name in pictures for kind in SMALL]
+        made = [f"{name}/{kind}" for name, kind, rule in rules if small_of(rule, kind) is not None]
+        taken = [(event, Taking.among(event, [*classes, *made])) for event in events]
+        self._takings = [(event, taking) for event, taking in taken if event.to != "robot"]
         self._lanes: dict[str, _Lane] = {}
         self._unmade: dict[str, list[tuple[str, str, Small]]] = {}
         self.streams: dict[str, Weighed] = {}
@@ -70,7 +76,7 @@ class Scales:
         weighed.recorded_bytes += head.size
         if lane.made and (size := _thinned(head, lane)):
             self._select(weighed, lane, head.time_us, _end_us(head), size)
-        if cls == "media" and not parent_of(stream)[1] and head.labels.get("type", "images") == "images":
+        if cls == PICTURES and not parent_of(stream)[1] and head.labels.get("type", "images") == "images":
             self._estimate(stream, head)
 
     @property
