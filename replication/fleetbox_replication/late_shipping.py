@@ -31,10 +31,14 @@ Free = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Say what of a stream is still to be selected: what begins at `from_us` or later; until `until_us`, None: on."""
+    """Say what of a stream is still to be selected: what begins at `from_us` or later; until `until_us`, None: on.
+
+    `begun_us`: older records belong to another policy, also when what came late is looked for.
+    """
 
     from_us: int
     until_us: int | None = None
+    begun_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def followed(
         if rule.ship != "always":
             continue
         if rule.at is not None:
-            found[key] = replace(old, until_us=None) if old is not None else Ahead(since_us)
+            found[key] = replace(old, until_us=None) if old is not None else Ahead(since_us, None, since_us)
         elif old is not None:
             found[key] = old if old.until_us is not None else replace(old, until_us=now_us)
     return {key: ahead for key, ahead in found.items() if ahead.until_us is None or ahead.from_us < ahead.until_us}
@@ -142,7 +146,7 @@ class LateShipping:
         ahead, done = self._ahead[key], 0
         if key not in self._open:  # it begins to go: what came late since it last went is looked for, too
             self._open.add(key)
-            ahead = replace(ahead, from_us=max(info.oldest_us, ahead.from_us - LATE_US, 0))
+            ahead = replace(ahead, from_us=max(info.oldest_us, ahead.from_us - LATE_US, ahead.begun_us))
         at_us, stop_us = max(ahead.from_us, info.oldest_us), self._written_us(ahead)
         while at_us < stop_us and self._options.monotonic_s() < until_s:
             slice_us = min(at_us + SLICE_US, stop_us)
@@ -150,7 +154,7 @@ class LateShipping:
             for some in _portions(heads):
                 done += await self._label(cls, stream, some, policy)
             at_us = slice_us if slice_us <= info.latest_us else stop_us
-        self._ahead[key] = replace(ahead, from_us=max(ahead.from_us, at_us))
+        self._ahead[key] = replace(ahead, from_us=max(ahead.from_us, min(at_us, stop_us)))
         return done
 
     def _written_us(self, ahead: Ahead) -> int:
@@ -182,13 +186,18 @@ class LateShipping:
     def _load(self) -> dict[tuple[str, str], Ahead]:
         try:
             raw: list[list[Any]] = json.loads(self._path.read_text(encoding="utf-8"))
-            return {(str(cls), str(stream)): Ahead(int(a), None if b is None else int(b)) for cls, stream, a, b in raw}
+            return {
+                (str(cls), str(stream)): Ahead(int(a), None if b is None else int(b), int(c))
+                for cls, stream, a, b, c in raw
+            }
         except (OSError, ValueError, TypeError):
             return {}
 
     def _save(self) -> None:
         """Write it down; with a full disk it is looked through once more after a restart."""
-        rows = [[cls, stream, ahead.from_us, ahead.until_us] for (cls, stream), ahead in self._ahead.items()]
+        rows = [
+            [cls, stream, ahead.from_us, ahead.until_us, ahead.begun_us] for (cls, stream), ahead in self._ahead.items()
+        ]
         fresh = self._path.with_suffix(".new")
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)

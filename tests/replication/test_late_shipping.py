@@ -100,9 +100,9 @@ def test_hours_and_idleness_decide_and_without_either_it_goes_at_once() -> None:
 def test_a_policy_that_no_longer_waits_brings_what_waited_to_an_end() -> None:
     """Later records carry their label from the start; those between would otherwise never travel."""
     waiting = followed({}, IDLE, [CAM], START_US, START_US + S)
-    assert waiting == {CAM: Ahead(START_US)}
+    assert waiting == {CAM: Ahead(START_US, None, START_US)}
     ended = followed(waiting, AT_ONCE, [CAM], START_US + S, START_US + 2 * S)
-    assert ended == {CAM: Ahead(START_US, START_US + 2 * S)}
+    assert ended == {CAM: Ahead(START_US, START_US + 2 * S, START_US)}
     assert followed(ended, AT_ONCE, [CAM], START_US + S, START_US + 9 * S) == ended
     assert followed(ended, ON_EVENT, [CAM], START_US, START_US) == {}
     assert followed({CAM: Ahead(5, 5)}, AT_ONCE, [CAM], 0, 9) == {}
@@ -196,10 +196,10 @@ def test_records_older_than_the_policy_stay(play: Play) -> None:
     async def scene(rig: Rig) -> None:
         rig.policy = ON_EVENT
         await rig.record(0, 20)
-        rig.policy, rig.now_us, rig.idle = IDLE, START_US + 600 * S, True
+        rig.policy, rig.now_us, rig.idle = IDLE, START_US + 100 * S, True
         late = rig.late()
         await late.step()
-        await rig.record(601, 611)
+        await rig.record(101, 111)
         rig.now_us += 20 * S + SETTLE_US
         assert await late.step() == 10
         assert await rig.kept() == {"-": 20, "edge": 10}

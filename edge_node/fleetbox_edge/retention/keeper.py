@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
 from fleetbox.blobs import EntryInfo
-from fleetbox.errors import AccessDenied, FleetboxError, NotFound
+from fleetbox.errors import NotFound
 from fleetbox.ledger import MINUTE_US
-from fleetbox.naming import RING_CLASSES, SMALL, parent_of
+from fleetbox.naming import RING_CLASSES, SMALL, VIDEO, parent_of
 from fleetbox.records import Head
 from fleetbox.settings import Policy, RobotSettings
 from fleetbox_edge.guard import free_bytes_of
@@ -26,11 +24,11 @@ from fleetbox_edge.store_disk import StoreDisk
 
 log = structlog.get_logger()
 
-LOOK_S = 5.0  # a disk takes minutes to lose its headroom, at 50 MB/s
 HEADROOM_BYTES = 256_000_000  # four blocks above the floor: the engine copies what stays of a block before it frees it
 SETTLED_US = 2 * MINUTE_US  # younger records may be in the block that is being written
 SLICE_US = 10 * MINUTE_US  # of all streams of a class are listed at a time: 18,000 heads of a camera, half a second
 HEADS = 40_000  # listed in one look: about 1.5 s of one core of the engine
+STEP_S = 0.8  # a look is a chore of the labeler, which must not wait: at 1,000 records a step 40 MB/s of a camera
 AGAIN_S = 600.0  # what a scan has passed is looked at again: events select, proofs come, old records arrive
 UNSELECTED_ONLY: dict[str, Any] = {"$not": [{"$has": "keep"}]}
 
@@ -76,7 +74,7 @@ class _Scan:
 
 
 class Keeper:
-    """Watch a robot's disk and the age of its records. `run` never raises into its holder.
+    """Watch a robot's disk and the age of its records. `look` is a chore of the labeler: see `removing`.
 
     `short_bytes` is what the disk lacks to its floor and headroom after the last look, 0 when all is well.
     """
@@ -91,28 +89,16 @@ class Keeper:
         self.removing = Removing(door, settings.robot, note, self._options.touch, self._options.now_us)
         self._scan = _Scan(float("-inf"))
         self._aged_us: dict[tuple[str, str], int] = {}
-        self._left = 0
+        self._left, self._until_s = 0, float("inf")
         self._said = False
         self.short_bytes = 0
-
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except (FleetboxError, OSError) as error:
-                log.debug("retention waits", robot=self._settings.robot, why=str(error))
-                if isinstance(error, AccessDenied):
-                    with suppress(FleetboxError):
-                        await self._door.renew()
-            await asyncio.sleep(LOOK_S)
 
     async def look(self) -> int:
         """Remove what is too old, then what the disk needs; return how many records went."""
         at_s = self._options.monotonic_s()
         if at_s - self._scan.since_s >= AGAIN_S:
             self._scan, self._aged_us = _Scan(at_s), {}
-        self._left = HEADS
+        self._left, self._until_s = HEADS, at_s + STEP_S
         gone = await self.removing.finish() + await self._expire()
         floor = self._settings.ring.leave_free
         free = self._free_bytes()
@@ -121,6 +107,12 @@ class Keeper:
             gone += await self._make_room(self.short_bytes, max(0, floor - free))
         self._say(gone)
         return gone
+
+    def is_proven(self, cls: str, stream: str, minute_us: int) -> bool:
+        """Tell whether the site holds a minute and has for long enough not to forget it in a crash."""
+        ripe_us = self._options.now_us() - self._options.sure_s * 1e6
+        found = self._options.proven(cls, stream, minute_us, 1)
+        return any(minute.minute_us == minute_us and minute.since_us <= ripe_us for minute in found)
 
     def _free_bytes(self) -> int:
         if self._options.free_bytes is not None:
@@ -142,27 +134,27 @@ class Keeper:
                 chosen = [item for item in entries[cls] if (parent_of(item.name)[1] in SMALL) == one.small]
                 async for some in self._candidates(one, cls, chosen):
                     picked = choose(some, need, one.rank)
-                    records += await self.removing.remove(picked, REASONS[one.rank])
-                    size = sum(item.size for item in picked)
-                    freed, need = freed + size, need - size
-                    if need <= 0:
+                    went = await self.removing.remove(picked, REASONS[one.rank], self._is_over)
+                    size = sum(item.size for item in went)
+                    records, freed, need = records + len(went), freed + size, need - size
+                    if need <= 0 or self._is_over():
                         break
-                if need <= 0:
+                if need <= 0 or self._is_over():
                     break
-            if self._left <= 0:
+            if self._is_over():
                 break  # the next look goes on from here; the headroom bears that long
         return records
 
     async def _candidates(self, one: _Pass, cls: str, entries: Sequence[EntryInfo]) -> AsyncIterator[list[Worth]]:
         """Yield the records of a rank, slice after slice from the oldest on; what a slice still holds is next again."""
         if one.rank is Rank.FILMED:
-            films = {parent_of(item.name)[0] for item in entries if parent_of(item.name)[1] == "video"}
+            films = {parent_of(item.name)[0] for item in entries if parent_of(item.name)[1] == VIDEO}
             entries = [item for item in entries if item.name in films]
         if not entries:
             return
         until_us = min(max(item.latest_us for item in entries) + 1, self._options.now_us() - self._options.settled_us)
         at_us = max(self._scan.at_us.get((one, cls), 0), min(item.oldest_us for item in entries))
-        while at_us < until_us and self._left > 0:
+        while at_us < until_us and not self._is_over():
             stop_us = min(at_us - at_us % MINUTE_US + SLICE_US, until_us)
             self._scan.at_us[one, cls] = at_us
             if found := await self._list(one, cls, entries, at_us, stop_us):
@@ -189,21 +181,21 @@ class Keeper:
 
     def _worths(self, cls: str, heads: Sequence[Head], filmed: dict[str, frozenset[int]]) -> list[Worth]:
         sure: dict[tuple[str, int], bool] = {}
-        found = []
+        policy, found = self._policy(), []
         for head in heads:
             plain = worth_of(cls, head)
             key = (plain.stream, plain.minute_us)
             if plain.selected and key not in sure:
-                sure[key] = self._is_proven(cls, *key)
+                sure[key] = self.is_proven(cls, *key)
             is_filmed = head.time_us in filmed.get(head.entry, ())
-            found.append(worth_of(cls, head, plain.selected and sure[key], is_filmed))
+            worth = worth_of(cls, head, plain.selected and sure[key], is_filmed)
+            waits = policy.rule_for(head.entry).at is not None and parent_of(head.entry)[1] != VIDEO
+            found.append(replace(worth, selected=True) if waits else worth)  # it is to travel, if not yet
         return found
 
-    def _is_proven(self, cls: str, stream: str, minute_us: int) -> bool:
-        """Tell whether the site holds a minute and has for long enough not to forget it in a crash."""
-        ripe_us = self._options.now_us() - self._options.sure_s * 1e6
-        found = self._options.proven(cls, stream, minute_us, 1)
-        return any(minute.minute_us == minute_us and minute.since_us <= ripe_us for minute in found)
+    def _is_over(self) -> bool:
+        """Tell whether this look has listed or lasted long enough."""
+        return self._left <= 0 or self._options.monotonic_s() > self._until_s
 
     # -- age ----------------------------------------------------------------------------------------------------
 
@@ -215,7 +207,8 @@ class Keeper:
         for cls in RING_CLASSES:
             for item in await self._entries(cls):
                 retention_us = policy.rule_for(item.name).retention
-                if retention_us is None or self._left <= 0:
+                waits = policy.rule_for(item.name).at is not None  # to travel later, and not labelled yet
+                if retention_us is None or waits or self._is_over():
                     continue
                 start_us = max(item.oldest_us, self._aged_us.get((cls, item.name), 0))
                 stop_us = min(start_us + 6 * SLICE_US, now_us - retention_us)
@@ -224,8 +217,10 @@ class Keeper:
                 heads = [h async for h in self._heads(cls, [item.name], start_us, stop_us, UNSELECTED_ONLY)]
                 self._left -= len(heads) + 1
                 old = [one for one in self._worths(cls, heads, {}) if is_expired(one, now_us, retention_us)]
-                gone += await self.removing.remove(old, TOO_OLD)
-                self._aged_us[cls, item.name] = stop_us
+                went = await self.removing.remove(old, TOO_OLD, self._is_over)
+                gone += len(went)
+                if len(went) == len(old):
+                    self._aged_us[cls, item.name] = stop_us
         return gone
 
     # -- the store ----------------------------------------------------------------------------------------------

@@ -64,23 +64,30 @@ class Removing:
         except (ValueError, KeyError, TypeError):
             self._path.unlink(missing_ok=True)  # cut short while it was written: nothing had begun
             return 0
-        return await self._settle(note)
+        return len(await self._settle(note))
 
-    async def remove(self, records: Sequence[Worth], reason: str) -> int:
-        """Remove records, stream by stream; return how many went. Raises what a Store raises."""
+    async def remove(
+        self, records: Sequence[Worth], reason: str, enough: Callable[[], bool] = lambda: False
+    ) -> list[Worth]:
+        """Remove records, stream by stream, until it is `enough`; return those that went. Raises what a Store raises.
+
+        In the loop of whatever labels: a label given between the choice and the removal would be lost.
+        """
         by_stream: dict[tuple[str, str], list[Worth]] = {}
         for one in records:
             by_stream.setdefault((one.cls, one.stream), []).append(one)
-        gone = 0
+        gone: list[Worth] = []
         for (cls, stream), found in by_stream.items():
             for some in _portions(sorted(found, key=lambda one: one.time_us)):
+                if gone and enough():
+                    return gone
                 note = Note(reason, some, self._now_us())
                 self._write(note)
                 await self._door.store.delete(cls, stream, [one.time_us for one in some])
                 gone += await self._settle(note)
         return gone
 
-    async def _settle(self, note: Note) -> int:
+    async def _settle(self, note: Note) -> list[Worth]:
         """Count what of a note is not there any more, tell the ledger, forget the note."""
         gone = await self._missing(note)
         for one in {(one.cls, one.stream, one.minute_us): one for one in gone}.values():
@@ -90,7 +97,7 @@ class Removing:
             await write_page(self._door.store, META, page)
             self.gone[note.reason] += len(gone)
         self._path.unlink(missing_ok=True)
-        return len(gone)
+        return gone
 
     async def _missing(self, note: Note) -> list[Worth]:
         cls, stream = note.records[0].cls, note.records[0].stream

@@ -248,7 +248,7 @@ class Transcoder:
             if head.time_us in filmed and not (waits and not plain.selected):
                 worths.append(worth_of(MEDIA, head, proven, filmed=True))
         free = [one for one in worths if rank_of(one) is Rank.FILMED]
-        gone = await self.removing.remove(free, REASONS[Rank.FILMED]) if free else 0
+        gone = len(await self.removing.remove(free, REASONS[Rank.FILMED]))
         return gone, gone == len([head for head in heads if head.time_us in filmed])
 
 
