@@ -20,11 +20,12 @@ from fleetbox_edge.event_ear import EventEar
 from fleetbox_edge.leftovers import Leftovers
 from fleetbox_edge.live_policy import LivePolicy
 from fleetbox_edge.notices import Notices
-from fleetbox_edge.parcels import Gone
+from fleetbox_edge.parcels import Gone, Parcel
 from fleetbox_edge.ports import Hooks
 from fleetbox_edge.schemas import Schemas
 from fleetbox_edge.selection import labels_at_write
 from fleetbox_edge.session import Session
+from fleetbox_edge.spending import Spending
 from fleetbox_edge.store_disk import StoreDisk
 from fleetbox_edge.telling import Teller
 from fleetbox_edge.triggers.evaluator import Evaluator
@@ -47,6 +48,7 @@ class Agent:
         self._settings, self._session, self._live = settings, session, live
         self.door = RobotDoor(settings.place(), settings.state / "turns")
         self.schemas = Schemas(self.door, settings.robot, session.bound_us)
+        self.spending = Spending(settings.state / "spent")
         self.writer = Writer(session, self.door, settings.robot, self._hooks())
         self.teller = Teller(session, self.door, settings.robot)
         self.triggers = Evaluator(settings, session, live, self._push)
@@ -63,7 +65,7 @@ class Agent:
         settings = self._settings
         touches = Touches(settings.state / "touches")
         disk = StoreDisk(settings.store, settings.store_data)
-        return Hooks(self._kept, self.schemas.learn, touches.note, self._trouble, disk.room)
+        return Hooks(self._kept, self._made, touches.note, self._trouble, disk.room)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -78,6 +80,7 @@ class Agent:
                 for job in jobs:
                     group.create_task(job)
         finally:
+            self.spending.flush(now=True)
             await self.door.close()
 
     def kick(self, cls: str | None = None) -> None:
@@ -186,6 +189,7 @@ class Agent:
         while True:
             await asyncio.sleep(FOLLOW_S)
             self._live.look()
+            self.spending.flush()
 
     async def _circle(self) -> None:
         """Bring what events claimed of rings in memory into the spool, and let the rest grow old."""
@@ -203,6 +207,12 @@ class Agent:
         """Record what the duties have to say as a program's own records: safe at once, sent when the store takes it."""
         self._session.blob(stream, kind_of(stream), body, None, labels)
         self.writer.kick("meta")
+
+    def _made(self, parcel: Parcel, body: bytes) -> None:
+        """Learn from a record on its way to the store; what is selected as it is written counts against the budget."""
+        self.schemas.learn(parcel, body)
+        if "keep" in self._kept(parcel.address.cls, parcel.address.stream):
+            self.spending.add(len(body))
 
     def _kept_anew(self) -> None:
         """Have what was accepted so far be kept as the policy said when it was, whenever it is written."""

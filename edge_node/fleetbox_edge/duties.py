@@ -16,12 +16,14 @@ import structlog
 from fleetbox.errors import AccessDenied, FleetboxError, NotFound
 from fleetbox.naming import CLASSES, RING_CLASSES
 from fleetbox.settings import RobotSettings
+from fleetbox_edge.budget_watch import BudgetWatch
 from fleetbox_edge.courier import Courier, Memory, Switch
 from fleetbox_edge.courier.telling import Tell
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.guard import Guard, GuardOptions
 from fleetbox_edge.live_policy import LivePolicy
 from fleetbox_edge.notices import circles_anywhere
+from fleetbox_edge.spending import Spending
 from fleetbox_edge.triggers.evaluator import Evaluator
 from fleetbox_replication.apply import apply_place
 from fleetbox_replication.census import Census, Touches, census_of_robot
@@ -55,6 +57,7 @@ class Duties:
         self._settings, self._door, self._live, self._backlog = settings, door, live, backlog
         self._triggers, self._tell = triggers, tell
         self._switched = asyncio.Event()
+        self._spending = Spending(settings.state / "spent")
         self.settled = asyncio.Event()
         self.held = asyncio.Event()
         self.trouble: FleetboxError | None = None
@@ -154,7 +157,13 @@ class Duties:
         await self.settled.wait()
         touches = Touches(self._settings.state / "touches")
         find = one_robot(self._settings.robot, lambda: self._live.current, touches)
-        duty = Duty(find, policy=lambda: self._live.current.hash, backlog=self._backlog, linger_s=self._linger_s)
+        duty = Duty(
+            find,
+            policy=lambda: self._live.current.hash,
+            backlog=self._backlog,
+            linger_s=self._linger_s,
+            spent=self._spending.add,
+        )
         await Labeler(self._door.store, duty).run()
 
     def _linger_s(self) -> float:
@@ -171,7 +180,10 @@ class Duties:
         assert self._tell is not None
         memory = Memory.at(self._settings.state / "policy")
         switch = Switch(self._settings, self._live, memory, self._tell, wall_us)
-        await Courier(self._settings, switch, self._tell, self._spans, wall_us).run()
+        courier = Courier(self._settings, switch, self._tell, self._spans, wall_us)
+        mute = self._triggers.mute if self._triggers is not None else lambda reason: None
+        watch = BudgetWatch(switch, self._spending, mute, wall_us)
+        await either(courier.run(), watch.run())
 
     async def _spans(self) -> dict[str, tuple[int, int]]:
         """Return what our store holds of each stream: its oldest and newest stamp in µs."""

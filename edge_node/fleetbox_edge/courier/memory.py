@@ -41,6 +41,7 @@ class Memory:
     issued_us: int = 0
     told: str = ""
     said: Said = Said()
+    muted: str = ""  # why triggers may raise nothing
 
     @classmethod
     def at(cls, folder: Path) -> Memory:
@@ -50,7 +51,8 @@ class Memory:
             raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             cursors = {str(name): (int(cursor[0]), int(cursor[1])) for name, cursor in raw["cursors"].items()}
             handled = [str(name) for name in raw["handled"]]
-            return cls(path, handled, cursors, int(raw["issued_us"]), str(raw["told"]), Said(**raw["said"]))
+            said, muted = Said(**raw["said"]), str(raw["muted"])
+            return cls(path, handled, cursors, int(raw["issued_us"]), str(raw["told"]), said, muted)
         except FileNotFoundError:
             return cls(path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -66,7 +68,7 @@ class Memory:
         """Put the memory on the disk; raises OSError."""
         raw = {
             "handled": self.handled, "cursors": self.cursors, "issued_us": self.issued_us, "told": self.told,
-            "said": asdict(self.said),
+            "said": asdict(self.said), "muted": self.muted,
         }  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_suffix(".new")

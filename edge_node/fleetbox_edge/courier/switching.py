@@ -31,6 +31,7 @@ class Switch:
         self, settings: RobotSettings, live: LivePolicy, memory: Memory, tell: Tell, now_us: Callable[[], int]
     ) -> None:
         self._settings, self.live, self.memory, self._tell, self._now_us = settings, live, memory, tell, now_us
+        self._turn = asyncio.Lock()  # the courier and the budget's watch switch, one at a time
 
     @property
     def issued_us(self) -> int:
@@ -40,47 +41,51 @@ class Switch:
 
     async def take(self, offer: Offer) -> None:
         """Put an offered policy in force and answer; one that holds already is only answered."""
-        taken = self.live.taken
-        if taken is None or taken.envelope != offer.envelope:
-            before = None if taken is None else taken.envelope
-            await self._put(Taken(offer.envelope, offer.policy, offer.order.id, self._now_us(), before))
-            self.memory.issued_us = max(self.memory.issued_us, offer.envelope.issued_us)
-            log.info("policy applied", **self._about(), order=offer.order.id)
-        self.answer(offer.order.id, "applied")
-        await self.tend()
+        async with self._turn:
+            taken = self.live.taken
+            if taken is None or taken.envelope != offer.envelope:
+                before = None if taken is None else taken.envelope
+                await self._put(Taken(offer.envelope, offer.policy, offer.order.id, self._now_us(), before))
+                self.memory.issued_us = max(self.memory.issued_us, offer.envelope.issued_us)
+                log.info("policy applied", **self._about(), order=offer.order.id)
+            self.answer(offer.order.id, "applied")
+            await self._tell_followed()
 
     async def roll_back(self, reason: str) -> bool:
         """Return to what held before the policy in force, and never take that one again; False when there is none."""
-        taken = self.live.taken
-        if taken is None:
-            return False
-        self.memory.issued_us = max(self.memory.issued_us, taken.envelope.issued_us + 1)
-        await self._put(self._revived(taken.before))
-        log.warning("policy rolled back", **self._about(), why=reason, order=taken.order)
-        self.answer(taken.order, "rolled back", reason)
-        await self.tend()
-        return True
+        async with self._turn:
+            taken = self.live.taken
+            if taken is None:
+                return False
+            self.memory.issued_us = max(self.memory.issued_us, taken.envelope.issued_us + 1)
+            await self._put(self._revived(taken.before))
+            log.warning("policy rolled back", **self._about(), why=reason, order=taken.order)
+            self.answer(taken.order, "rolled back", reason)
+            await self._tell_followed()
+            return True
+
+    async def note_muted(self, reason: str) -> None:
+        """Say that triggers are muted, and why; or, with "", that they are no more."""
+        self.memory.muted = reason
+        tell_answer(self._tell, self._answer("", "muted" if reason else "unmuted", reason, self._now_us()))
+        await self.save()
 
     async def tend(self) -> None:
         """Return to robot.toml's policy when the one taken has ended or its key is no longer trusted; tell what holds.
 
         Telling is done once for each policy that comes in force, and again when it was not told before a kill.
         """
-        lapsed = self.live.lapsed
-        if lapsed is not None:
-            await self._put(None)
-            log.warning("policy expired", **self._about(), order=lapsed.order)
-            self.answer(lapsed.order, "expired", "it has ended: what robot.toml says holds again")
-        elif (taken := self.live.taken) is not None and taken.envelope.key not in self._settings.policy_keys:
-            await self._put(None)
-            log.warning("policy dropped", **self._about(), why="its key is not in policy_keys", order=taken.order)
-            self.answer(taken.order, "refused", "unsigned: its key is no longer in `policy_keys` of robot.toml")
-        followed = self._followed()
-        told = f"{followed.hash}:{followed.order}"
-        if told != self.memory.told:
-            tell_policy(self._tell, followed)
-            self.memory.told = told
-            await self.save()
+        async with self._turn:
+            lapsed, taken = self.live.lapsed, self.live.taken
+            if lapsed is not None:
+                await self._put(None)
+                log.warning("policy expired", **self._about(), order=lapsed.order)
+                self.answer(lapsed.order, "expired", "it has ended: what robot.toml says holds again")
+            elif taken is not None and taken.envelope.key not in self._settings.policy_keys:
+                await self._put(None)
+                log.warning("policy dropped", **self._about(), why="its key is not in policy_keys", order=taken.order)
+                self.answer(taken.order, "refused", "unsigned: its key is no longer in `policy_keys` of robot.toml")
+            await self._tell_followed()
 
     def answer(self, order: str, state: State, reason: str = "", *, kind: str = "policy") -> None:
         """Say what became of an order; what it says of the policy people at the robot can read too."""
@@ -102,6 +107,14 @@ class Switch:
         policy = self.live.current
         body = {"version": policy.version, "name": policy.name}
         return Answer(order, self._settings.robot, "policy", state, now_us, reason, policy.hash, body)
+
+    async def _tell_followed(self) -> None:
+        followed = self._followed()
+        told = f"{followed.hash}:{followed.order}"
+        if told != self.memory.told:
+            tell_policy(self._tell, followed)
+            self.memory.told = told
+            await self.save()
 
     async def _put(self, taken: Taken | None) -> None:
         await asyncio.to_thread(self.live.put, taken)

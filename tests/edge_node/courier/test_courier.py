@@ -171,3 +171,56 @@ def test_an_outage_of_the_site_is_waited_out(seat: Seat) -> None:
         seat.site.start()
         assert seat.answer(order, 40).state == "applied"
         assert recorder.live.current.version == 12
+
+
+STORM = """
+version = 3
+[stream.imu]
+ship = "event"
+[event.storm]
+pre = "5s"
+post = "1s"
+[trigger.storm]
+on = "imu"
+when = "true"
+mode = "level"
+cooldown = "1s"
+[budget]
+bytes_per_day = "10 kB"
+"""
+
+
+def test_an_always_true_trigger_is_rolled_back_by_the_budget(seat: Seat) -> None:
+    """A trigger that never rests selects more than a day allows: the robot itself returns to what it had."""
+    with Recorder(seat.robot.file) as recorder:
+        before = recorder.live.current.hash
+        order = seat.send(seat.envelope(STORM))
+        assert seat.answer(order).state == "applied"
+
+        def stormed() -> bool:
+            recorder.log("imu", {f"x{n}": time.time() * n for n in range(50)})
+            return recorder.live.taken is None
+
+        until(stormed, 60)
+        until(lambda: [answer.state for answer in seat.answers(order)] == ["applied", "rolled back"])
+        answer = seat.answers(order)[-1]
+        assert answer.reason.startswith("budget: ")
+        assert answer.policy == before
+
+
+def test_the_uplink_is_changed_over_the_air(seat: Seat) -> None:
+    """The relay's pace follows the policy in force, and robot.toml again once that has ended."""
+    with Recorder(seat.robot.file) as recorder:
+        recorder.log("imu", {"x": 1.0})
+        recorder.flush(20)
+        agent = recorder._agent
+        assert agent is not None
+        assert agent.duties is not None
+        assert agent.duties.onward is not None
+        pace = agent.duties.onward.pace
+        text = '[uplink]\nmax = "8 Mbit/s"\norder = ["media", "meta"]\n'
+        order = seat.send(seat.envelope(text, expires_us=now_us() + 6_000_000))
+        assert seat.answer(order).state == "applied"
+        until(lambda: (pace.max_bytes_s, pace.order[:2]) == (1_000_000, ("media", "meta")))
+        until(lambda: (pace.max_bytes_s, pace.order[0]) == (None, "meta"))
+        until(lambda: [answer.state for answer in seat.answers(order)] == ["applied", "expired"])
