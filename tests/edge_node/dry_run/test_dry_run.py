@@ -73,9 +73,7 @@ def test_the_labelled_shift(new_store_server: Any) -> None:
     assert len(done.marks) == sum(at < SECONDS for times in shift.moments.values() for at in times) == 3
     assert (done.recall, done.missed, done.unmarked) == (1.0, [], 0)
     assert done.reduction is not None
-    assert (
-        done.reduction >= 0.94
-    )  # of a quarter of an hour; bench/policy_value.py has the whole: 0.96
+    assert done.reduction >= 0.94  # of a quarter of an hour; bench/policy_value.py has the whole: 0.96
     assert sum(one.recorded_bytes for one in done.streams.values()) == done.recorded_bytes
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
