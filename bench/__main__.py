@@ -24,6 +24,7 @@ ORDER = (
     "reconcile",
     "audit",
     "loader",
+    "triggers",
 )
 
 

@@ -113,9 +113,11 @@ class Evaluator:
         if (memory := read_memory(self._state)) is not None:
             judge.tell(memory.told)
         judge.mute(self._mute)
-        with suppress(OSError):  # no state folder, or a disk without room: this process's own streams are judged
+        try:
             self._state.mkdir(parents=True, exist_ok=True)
             self._postbox = Postbox(self._state)
+        except OSError as error:  # a disk without room
+            log.warning("only what this process logs is judged", robot=self._robot, why=str(error))
         self.judge_now = judge
         self._say_faults()
         try:

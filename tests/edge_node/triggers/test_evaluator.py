@@ -38,6 +38,17 @@ with Recorder(sys.argv[1], duties=False) as recorder:
 """
 
 
+HOLDER = """
+import sys, time
+from fleetbox_edge.recorder import Recorder
+recorder = Recorder(sys.argv[1])
+while recorder._running.triggers.judge_now is None:
+    time.sleep(0.01)
+recorder.log("imu", {"ax": -5.0, "ay": 0.1})
+time.sleep(60)
+"""
+
+
 def events_of(robot: Robot) -> list[Event]:
     """Return the robot's events."""
 
@@ -59,6 +70,12 @@ def until(true: Callable[[], bool], what: str) -> None:
 def until_judging(recorder: Recorder) -> None:
     """Wait until a recorder's agent has the duties and judges."""
     until(lambda: recorder._running.triggers.judge_now is not None, "judging")
+
+
+def told(robot: Robot) -> list[int]:
+    """Return the newest moments that the robot's triggers remember."""
+    memory = read_memory(robot.settings.state)
+    return [one[0] for one in memory.told.values() if one[0] is not None] if memory else []
 
 
 def doctor(robot: Robot) -> dict[str, str]:
@@ -122,6 +139,34 @@ def test_cooldowns_outlive_the_agent(robot: Robot) -> None:
             recorder.log("imu", {"ax": -5.0, "ay": 0.2})
             recorder.flush(PATIENCE_S)
     assert len(events_of(robot)) == 1
+
+
+def test_a_kill_neither_forgets_nor_repeats_a_moment(robot: Robot) -> None:
+    """The event of an agent that is killed at once stands, and its cooldown holds in the next one."""
+    robot.write(policy=BRAKE)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(robot.file)]) as child:
+        try:
+            until(lambda: read_memory(robot.settings.state) is not None, "a memory")
+            until(lambda: bool(told(robot)), "an event remembered")
+        finally:
+            child.kill()
+    with Recorder(robot.file) as recorder:
+        until_judging(recorder)
+        recorder.log("imu", {"ax": -5.0, "ay": 0.2})
+        recorder.flush(PATIENCE_S)
+    assert [event.trigger for event in events_of(robot)] == ["brake"]
+
+
+def test_a_trigger_brings_to_the_disk_what_circled_in_memory(robot: Robot) -> None:
+    """A stream that is recorded in memory only is judged all the same, and its event keeps what led to it."""
+    robot.write(policy=BRAKE + '[stream.imu]\nring = "ram 60 s"\n[event.hard_brake]\npre = "60s"\npost = "0s"')
+    with Recorder(robot.file) as recorder:
+        until_judging(recorder)
+        for ax in (0.1, 0.2, -5.0):
+            recorder.log("imu", {"ax": ax, "ay": 0.2})
+        until(lambda: len(robot.rows("imu")) == 3, "on the disk")
+        recorder.flush(PATIENCE_S)
+    assert [row["ax"] for row in robot.rows("imu")] == [0.1, 0.2, -5.0]
 
 
 def test_a_program_without_the_duties_takes_them_over_and_judges_on(robot: Robot) -> None:
