@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from fleetbox import chunks, events
+from fleetbox import events
 from fleetbox.clock import Clock
 from fleetbox.naming import RING_CLASSES
 from fleetbox.settings import StreamRule
 from fleetbox_edge.bulk import Piece
-from fleetbox_edge.journal import Journal, OpenSpool
-from fleetbox_edge.lanes import Lane
+from fleetbox_edge.journal import OpenSpool
+from fleetbox_edge.lanes import JITTER_US, Lane
+from fleetbox_edge.numbering import Numbering
 from fleetbox_edge.outbox import Outbox
-from fleetbox_edge.packing import Shape, renumbered
-from fleetbox_edge.parcels import Parcel
-from fleetbox_edge.ram_ring import Item, RamRing, Window
+from fleetbox_edge.packing import STAMP_MARK, Shape
+from fleetbox_edge.ram_ring import Item, Memory, RamRing, Window
 from fleetbox_replication.taking import Taking
 
 log = structlog.get_logger()
@@ -42,7 +44,7 @@ class Circling:
     cut: int = 0  # streams of events that wanted something of what had already gone
 
 
-class Rings(Journal):
+class Rings(Numbering):
     """Keep the streams that the policy wants in memory only.
 
     Such a stream has two lanes: one that stamps and shapes what comes, and behind its ring one that numbers and
@@ -51,6 +53,7 @@ class Rings(Journal):
 
     def __init__(self, open_spool: OpenSpool, outbox: Outbox, bound_us: int, clock: Clock) -> None:
         self._rings: list[RamRing] = []  # those of sessions that a clock step has ended as well, until they are empty
+        self._memory = Memory()
         self._wanted: dict[str, events.Event] = {}  # open windows by event
         self._expired = self._short = self._cut = 0
         self.rule_of: RuleOf = lambda stream: StreamRule()
@@ -75,7 +78,7 @@ class Rings(Journal):
     def circling(self) -> Circling:
         """Return what circles; hold the lock."""
         rows = sum(ring.rows for ring in self._rings)
-        return Circling(rows, sum(ring.size for ring in self._rings), self._expired, self._short, self._cut)
+        return Circling(rows, self._memory.bytes, self._expired, self._short, self._cut)
 
     def oldest_us(self) -> int | None:
         """Return the oldest stamp in µs that the store is to have and does not have yet, or None."""
@@ -142,7 +145,7 @@ class Rings(Journal):
         front.last, front.last_given, front.given = lane.last, lane.last_given, lane.given
         front.known, front.loose = dict(lane.known), lane.loose
         lane.segment = None  # whoever has just looked it up takes the long way, to the front
-        front.ring = ring = RamRing(lane.address.stream, span_us, lane)
+        front.ring = ring = RamRing(lane.address.stream, span_us, lane, self._memory)
         self._lanes[ring.stream] = front
         self._rings.append(ring)
         for event in self._wanted.values():
@@ -173,7 +176,30 @@ class Rings(Journal):
             self._write(ring.back, item)
             return
         ring.add(item, time.monotonic_ns() // 1000, claimed=wanted)
-        self._bound()
+        if self._memory.bytes > self.ring_bytes:
+            self._bound()
+
+    def _circle_short(self, lane: Lane, value: dict[str, Any]) -> bool:
+        """Take a flat dict of the stream's usual fields in one pass; False when it needs more care."""
+        stamp, shape = self._now_us(), lane.shape
+        if len(value) != lane.width:
+            return False
+        if stamp <= lane.last:
+            if lane.last - stamp > JITTER_US:
+                return False
+            stamp = lane.last + 1
+        if shape is None or stamp < lane.last_given:
+            return False
+        try:
+            values = lane.pick(value)
+            payload = lane.pack(lane.row_head, 0, STAMP_MARK, stamp, lane.row_tail, *values)
+        except (KeyError, struct.error, OverflowError):
+            return False
+        if any(values[at] is not True and values[at] is not False for at in lane.bools):
+            return False
+        lane.last_given = stamp
+        self._circle(lane, Item(stamp, stamp, lane.address, shape, payload))
+        return True
 
     def _circle_row(self, lane: Lane, shape: Shape, payload: bytes, stamp: int) -> None:
         self._circle(lane, Item(stamp, stamp, lane.address, shape, payload))
@@ -194,14 +220,12 @@ class Rings(Journal):
 
     def _bound(self) -> None:
         """Keep memory within its bound: what circles goes, the oldest first; what is claimed goes to the disk now."""
-        held = sum(ring.size for ring in self._rings)
-        while held > self.ring_bytes:
+        while self._memory.bytes > self.ring_bytes:
             full = [ring for ring in self._rings if ring.cells]
             if not full:
                 self.move()
                 break
             oldest = min(full, key=lambda ring: ring.cells[0].came_us)
-            held -= oldest.cells[0].size
             self._short += oldest.drop_oldest()
 
     # -- moving --------------------------------------------------------------------------------------------------
@@ -248,45 +272,3 @@ class Rings(Journal):
                     self._seal(ring.back)
                     self._rings.remove(ring)
             self._wanted = {key: event for key, event in self._wanted.items() if event.stop_us >= over_us}
-
-    # -- writing: the lock is held -------------------------------------------------------------------------------
-
-    def _write(self, lane: Lane, item: Item) -> None:
-        """Number an item and bring it into the spool, with the stamps and labels it came with."""
-        if lane.address != item.address:
-            self._seal(lane)
-            lane.address, lane.segment = item.address, None
-        if isinstance(item.data, Piece):
-            self._write_piece(lane, item.data)
-        elif item.shape is not None:
-            self._write_row(lane, item.shape, item.data, item.time_us)
-        else:
-            self._write_blob(lane, item.data, item.time_us)
-
-    def _write_row(self, lane: Lane, shape: Shape, payload: bytes, stamp: int) -> None:
-        if lane.shape is not shape:
-            self._seal(lane)
-            lane.set_shape(shape, chunks.MAX_BYTES)
-        if stamp <= lane.last or stamp >= lane.close_at:
-            self._seal(lane)
-            lane.turned = lane.turned or stamp <= lane.last
-        if not lane.parts:
-            stamp = lane.take_key(stamp)
-        self._append_row(lane, renumbered(shape, payload, lane.seq, stamp), stamp)
-
-    def _write_blob(self, lane: Lane, body: bytes, stamp: int) -> int:
-        lane.turned = lane.turned or stamp <= lane.last
-        stamp = lane.last = lane.take_key(stamp)
-        self._append_blob(lane, Parcel(lane.address, lane.seq, stamp, stamp, 0, len(body), body), body)
-        return stamp
-
-    def _write_piece(self, lane: Lane, piece: Piece) -> None:
-        if lane.shape is not None or piece.start_us <= lane.last or piece.stop_us >= lane.close_at:
-            self._seal(lane)
-        if lane.shape is not None or lane.known != piece.kinds:
-            self._seal(lane)
-            lane.set_shape(None, chunks.MAX_BYTES)
-            lane.known = dict(piece.kinds)
-        if piece.start_us <= lane.last:
-            lane.turned = True
-        self._append_piece(lane, piece)

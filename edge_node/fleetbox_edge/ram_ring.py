@@ -64,13 +64,17 @@ class Cell:
     last_us: int = -1
     torn: bool = False  # what came right before its first item went to the disk by itself: another chunk holds it
 
-    def add(self, item: Item) -> None:
-        """Append an item."""
+    def add(self, item: Item) -> int:
+        """Append an item; return its bytes."""
+        size = item.size
         self.items.append(item)
-        self.size += item.size
+        self.size += size
         self.rows += item.rows
-        self.first_us = min(self.first_us, item.time_us)
-        self.last_us = max(self.last_us, item.stop_us)
+        if item.time_us < self.first_us:
+            self.first_us = item.time_us
+        if item.stop_us > self.last_us:
+            self.last_us = item.stop_us
+        return size
 
     def runs(self, wanted: Callable[[Item], bool]) -> Iterator[tuple[bool, Cell]]:
         """Yield its stretches of items that are wanted, and of those that are not, in their order."""
@@ -79,6 +83,13 @@ class Cell:
             for item in items:
                 run.add(item)
             yield yes, run
+
+
+@dataclass(slots=True)
+class Memory:
+    """Count the bytes that all rings of a process hold."""
+
+    bytes: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -92,17 +103,17 @@ class RamRing:
     stream: str
     span_us: int
     back: Lane
+    memory: Memory
     cells: deque[Cell] = field(default_factory=deque)  # what circles, the oldest first
     claimed: deque[Cell] = field(default_factory=deque)  # what waits for the disk
     windows: list[Window] = field(default_factory=list)
     leaving: bool = False  # the policy wants it on the disk from now on: everything is claimed
     gone_us: int = -1  # the newest stamp in µs of what was forgotten: a window that began before it is cut
-    size: int = 0  # bytes of memory, claimed ones included
-    rows: int = 0  # rows and blobs, claimed ones included
+    rows: int = 0  # rows and blobs in memory, claimed ones included
 
     def wants(self, item: Item) -> bool:
         """Tell whether an item belongs on the disk."""
-        return self.leaving or any(window.holds(item) for window in self.windows)
+        return self.leaving or (bool(self.windows) and any(window.holds(item) for window in self.windows))
 
     def add(self, item: Item, now_us: int, *, claimed: bool) -> None:
         """Take an item in; now_us: monotonic."""
@@ -111,8 +122,7 @@ class RamRing:
         if last is None or len(last.items) >= CELL_ITEMS or now_us - last.came_us >= CELL_US:
             last = Cell(now_us)
             cells.append(last)
-        last.add(item)
-        self.size += item.size
+        self.memory.bytes += last.add(item)
         self.rows += item.rows
 
     def claim(self, window: Window) -> None:
@@ -144,7 +154,7 @@ class RamRing:
         cell = self.claimed[0]
         item, torn = cell.items.pop(0), cell.torn
         cell.torn = False
-        self.size -= item.size
+        self.memory.bytes -= item.size
         self.rows -= item.rows
         if not cell.items:
             self.claimed.popleft()
@@ -153,7 +163,7 @@ class RamRing:
     def drop_oldest(self) -> int:
         """Forget the oldest cell that circles; return its rows and blobs."""
         cell = self.cells.popleft()
-        self.size -= cell.size
+        self.memory.bytes -= cell.size
         self.rows -= cell.rows
         self.gone_us = max(self.gone_us, cell.last_us)
         return cell.rows

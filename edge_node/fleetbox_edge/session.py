@@ -88,7 +88,11 @@ class Session(Rings):
         with self.lock:
             segment = lane.segment
             if len(value) != lane.width or segment is None:
-                return self._log(stream, value, time, labels)
+                if lane.ring is None or not self._circle_short(lane, value):
+                    return self._log(stream, value, time, labels)
+                if stream in self._tapped:
+                    self.tap.row(stream, lane.last, value, lane.given)
+                return None
             stamp = self._now_us()
             if stamp <= lane.last:
                 if lane.last - stamp > JITTER_US:
@@ -196,7 +200,7 @@ class Session(Rings):
             lane.set_shape(fresh, chunks.MAX_BYTES)
             shape = fresh
         short = value.__class__ is dict and lane.width == NEVER and lane.address.cls not in self._synced
-        short = short and lane.ring is None and not self.thinning.limits(lane.address.stream)
+        short = short and not self.thinning.limits(lane.address.stream)
         if short and (pick := picker(shape)) and len(value) == len(row):
             lane.take_the_short_way(shape, pick)
         stamp, backward = lane.stamp(self._now_us(), given_us)
