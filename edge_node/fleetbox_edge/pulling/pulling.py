@@ -104,7 +104,7 @@ async def _pull(
         event = pull_event(order, robot, by)
         raised = await raise_event(fleet, event)
         if raised.waits:
-            tell(f"{robot} does not answer: the order waits at {raised.at} until it does")
+            tell(f"{robot} cannot be reached from here: the order waits at {raised.at} until it is fetched")
         done.append(Pulled(raised, event))
     if patience is None:
         return done

@@ -27,7 +27,7 @@ def warnings(one: Estimate, order: PullOrder) -> Iterator[str]:
     """Yield what a person should know before saying yes."""
     if one.source and not one.exact:
         until = f"; heard of until {show_time(one.told_until_us)}" if one.told_until_us else ""
-        yield f"{one.robot} does not answer: the figures are its ledger's at {one.source}{until}; the order waits there"
+        yield f"{one.robot} cannot be asked from here: the figures are its ledger's at {one.source}{until}"
     if one.exact and not one.size.records:
         why = "all of it was selected before" if one.size.before_records else "no stream has any of it"
         yield f"{one.robot}: nothing to ask for: {why}"
@@ -42,7 +42,7 @@ def outcome(one: Pulled) -> str:
     """Return what became of the order of one robot."""
     event = one.event
     if event.state != "labelled":
-        where = f"order at {one.raised.at}, until it answers" if one.raised.waits else "its labeler ships it now"
+        where = f"order at {one.raised.at}, until it is fetched" if one.raised.waits else "its labeler ships it now"
         return f"{event.id}  {event.robot}: {where}"
     kept, here = sum(event.labelled.values()), sum(one.arrived.values())
     return f"{event.id}  {event.robot}: {kept:,} records selected, {here:,} at {one.at}"
