@@ -104,20 +104,24 @@ class LateShipping:
     def __init__(self, store: Callable[[], Store], policy: Callable[[], Policy], path: Path, options: LateOptions):
         self._store, self._policy, self._path, self._options = store, policy, path, options
         self._ahead = self._load()
-        self._hash, self._since_us = "", 0
+        self._last: Policy | None = None
+        self._since_us = 0
         self._open: set[tuple[str, str]] = set()  # streams that go just now
         self.labelled = 0
 
     async def step(self) -> int:
         """Label for up to a second; return how many records got their label. Raises what a Store raises."""
         policy, now_us = self._policy(), self._options.now_us()
-        if policy.hash != self._hash:
-            unsent_us = self._options.backlog()
-            self._hash, self._since_us = policy.hash, min(now_us, unsent_us or now_us) - LATE_US // 10
-        if not self._ahead and not any(rule.at is not None for rule in policy.stream.values()):
+        last, switched = self._last or policy, policy.hash != (self._last and self._last.hash)
+        if not self._ahead and not _waits(last) and not _waits(policy):
+            self._begin(policy, now_us)
             return 0
         infos = await self._infos()
         before = dict(self._ahead)
+        if switched and self._last is not None:  # streams that began to wait since the last step
+            self._ahead = followed(self._ahead, self._last, list(infos), self._since_us, now_us)
+        if switched:
+            self._begin(policy, now_us)
         self._ahead = followed(self._ahead, policy, list(infos), self._since_us, now_us)
         until_s, done = self._options.monotonic_s() + STEP_S, 0
         for key in list(self._ahead):
@@ -130,6 +134,12 @@ class LateShipping:
             self._save()
         self.labelled += done
         return done
+
+    def _begin(self, policy: Policy, now_us: int) -> None:
+        """Take up a policy: what waits under it begins now, or with what is not written yet."""
+        if self._last is None or self._last.hash != policy.hash:
+            unsent_us = self._options.backlog()
+            self._last, self._since_us = policy, min(now_us, unsent_us or now_us) - SETTLE_US
 
     async def _infos(self) -> dict[tuple[str, str], EntryInfo]:
         found: dict[tuple[str, str], EntryInfo] = {}
@@ -146,7 +156,7 @@ class LateShipping:
         ahead, done = self._ahead[key], 0
         if key not in self._open:  # it begins to go: what came late since it last went is looked for, too
             self._open.add(key)
-            ahead = replace(ahead, from_us=max(info.oldest_us, ahead.from_us - LATE_US, ahead.begun_us))
+            ahead = replace(ahead, from_us=max(ahead.from_us - LATE_US, ahead.begun_us))
         at_us, stop_us = max(ahead.from_us, info.oldest_us), self._written_us(ahead)
         while at_us < stop_us and self._options.monotonic_s() < until_s:
             slice_us = min(at_us + SLICE_US, stop_us)
@@ -203,6 +213,10 @@ class LateShipping:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_text(json.dumps(rows), encoding="utf-8")
             fresh.replace(self._path)
+
+
+def _waits(policy: Policy) -> bool:
+    return any(rule.at is not None for rule in policy.stream.values())
 
 
 def _portions(heads: Sequence[Head]) -> Iterator[Sequence[Head]]:

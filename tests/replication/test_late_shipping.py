@@ -196,11 +196,11 @@ def test_records_older_than_the_policy_stay(play: Play) -> None:
     async def scene(rig: Rig) -> None:
         rig.policy = ON_EVENT
         await rig.record(0, 20)
-        rig.policy, rig.now_us, rig.idle = IDLE, START_US + 100 * S, True
+        rig.policy, rig.now_us, rig.idle = IDLE, START_US + 20 * S + 2 * SETTLE_US, True
         late = rig.late()
         await late.step()
-        await rig.record(101, 111)
-        rig.now_us += 20 * S + SETTLE_US
+        await rig.record(170, 180)
+        rig.now_us += 100 * S
         assert await late.step() == 10
         assert await rig.kept() == {"-": 20, "edge": 10}
 
