@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from fleetbox.events import Event
+from fleetbox.events import MAX_NOTE_CHARS, Event
 from fleetbox.settings import Policy
+from fleetbox_edge.marks import Moment, event_of
 from fleetbox_edge.triggers import Counts, Firing, Judge, Reading, Rules
 
 TICK_US = 1_000_000  # µs of recorded time between looks for silence: a gap's event is stamped where it began anyway
@@ -57,17 +58,9 @@ class Judged:
 
     def _raise(self, firings: Iterable[Firing]) -> None:
         for firing in firings:
-            self.events.append(event_of(self.policy, self.robot, firing))
-
-
-def event_of(policy: Policy, robot: str, firing: Firing) -> Event:
-    """Return the event that a firing would raise, with the window the policy gives its kind."""
-    rule = policy.event_rule(firing.kind)
-    start_us, stop_us = max(0, firing.time_us - rule.pre), firing.time_us + rule.post
-    return Event(
-        f"dry-{firing.trigger}-{firing.time_us}", firing.kind, robot, firing.time_us, start_us, stop_us,
-        rule.streams, firing.note, policy.hash, resolution=rule.resolution, to=rule.to, trigger=firing.trigger,
-    )  # fmt: skip
+            note = firing.note[:MAX_NOTE_CHARS]
+            moment = Moment(firing.kind, firing.time_us, None, None, None, note, trigger=firing.trigger)
+            self.events.append(event_of(moment, self.robot, self.policy, "dry-run"))  # as the robot itself makes it
 
 
 def covering(events: Iterable[Event]) -> Callable[[int], bool]:

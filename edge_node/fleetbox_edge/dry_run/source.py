@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from fleetbox import chunks
 from fleetbox.blobs import EntryInfo, Store
 from fleetbox.errors import InputError, NotFound
+from fleetbox.labels import RESERVED
 from fleetbox.naming import RING_CLASSES
 from fleetbox.records import Head, Record
 from fleetbox.settings import Place
 from fleetbox.types import log as log_type
 from fleetbox_edge.triggers import Reading
+from fleetbox_edge.triggers.readings import TEXT_CHARS
 
 READ_CLASSES = ("sensor", "log")  # their payloads are read; of pictures, labels and stamps tell what a rule may ask
 SLICE_US = 60_000_000  # µs; a minute of a busy robot's numbers is some MB, and a day is 1,440 requests a class
@@ -100,10 +102,11 @@ class Source:
 
 
 def _readings(record: Head) -> list[Reading]:
-    """Return a record as the tap of a recorder would have seen it."""
+    """Return a record as the tap of a recorder would have seen it: with the labels that were given with it."""
+    labels = {name: value for name, value in record.labels.items() if name not in RESERVED}
     if not isinstance(record, Record):
-        return [Reading(record.entry, record.time_us, labels=record.labels)]
+        return [Reading(record.entry, record.time_us, labels=labels)]
     if "rows" in record.labels:
-        return [Reading(record.entry, row.pop(chunks.TIME), row, record.labels) for row in chunks.rows(record.data)]
-    text = log_type.decode(record.data) if record.labels.get("type") == "log" else None
-    return [Reading(record.entry, record.time_us, labels=record.labels, text=text)]
+        return [Reading(record.entry, row.pop(chunks.TIME), row, labels) for row in chunks.rows(record.data)]
+    text = log_type.decode(record.data[:TEXT_CHARS]) if record.labels.get("type") == "log" else None
+    return [Reading(record.entry, record.time_us, labels=labels, text=text)]
