@@ -21,6 +21,7 @@ from fleetbox_edge.courier import Courier, Memory, Switch
 from fleetbox_edge.courier.telling import Tell
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.guard import Guard, GuardOptions
+from fleetbox_edge.housekeeping import Housekeeping
 from fleetbox_edge.live_policy import LivePolicy
 from fleetbox_edge.notices import circles_anywhere
 from fleetbox_edge.spending import Spending
@@ -64,6 +65,7 @@ class Duties:
         self.census = self._make_census()
         self.onward = self._make_onward()
         self.guard = self._make_guard()
+        self.housekeeping = Housekeeping(settings, door, live, self.onward, triggers)
 
     async def run(self) -> None:
         """Wait for the lock, then serve until cancelled."""
@@ -97,6 +99,7 @@ class Duties:
             group.create_task(self._insist(self._keep_rings, "rings and tasks"))
             group.create_task(self._insist(self._label, "labeler"))
             group.create_task(self._insist(self._count, "ledger"))
+            group.create_task(self._insist(self._keep_house, "idle work"))
             if self._tell is not None:
                 group.create_task(self._insist(self._fetch, "orders"))
             if self._triggers is not None:
@@ -163,6 +166,7 @@ class Duties:
             backlog=self._backlog,
             linger_s=self._linger_s,
             spent=self._spending.add,
+            chores=self.housekeeping.chores(self._backlog, self._spending.add),
         )
         await Labeler(self._door.store, duty).run()
 
@@ -197,6 +201,10 @@ class Duties:
     async def _count(self) -> None:
         await self.settled.wait()
         await self.census.run()
+
+    async def _keep_house(self) -> None:
+        await self.settled.wait()
+        await self.housekeeping.run()
 
     async def _guard(self) -> None:
         assert self.guard is not None

@@ -13,7 +13,7 @@ import psutil
 from fleetbox.settings import Policy
 from fleetbox.settings.policy import Idle
 
-LOOK_S = 0.25  # idle work ends within a second of the robot's getting busy: two looks and a picture
+LOOK_S = 0.5  # idle work ends within a second of the robot's getting busy: a look, the maker's own, a picture
 SMOOTH = 0.5  # of a new look: one jump of the load is no work
 
 

@@ -91,10 +91,11 @@ class Transcoder:
         """Do a stretch; return how many seconds to wait before the next."""
         try:
             return 0.0 if await self.step() else NOTHING_S
-        except AccessDenied:
-            raise
         except (FleetboxError, OSError) as error:
             log.debug("transcoding waits", robot=self._robot, why=str(error))
+            if isinstance(error, AccessDenied):
+                with suppress(FleetboxError):
+                    await self._door.renew()
             return NOTHING_S
 
     async def step(self) -> bool:
