@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,15 +16,16 @@ from fleetbox.chunks import BOUND_US
 from fleetbox.errors import AccessDenied, FleetboxError, NotFound, StoreRefused, Unreachable
 from fleetbox.events import Event, write_event
 from fleetbox_replication.event_watch import EventWatch
+from fleetbox_replication.slicing import SLICE_US
 from fleetbox_replication.taking import Taking
 from fleetbox_replication.window import (
     AT_EDGE,
     ON_ROBOT,
-    SLICE_US,
     ChunkBounds,
     Pass,
     Scope,
     count_selected,
+    count_some,
     label_window,
 )
 
@@ -35,6 +37,8 @@ LATE_SHARE = 10  # a straggler is looked for after a tenth of the time it is alr
 LOOKS_PER_S = 25  # a site with fifty robots asks for each every 2 s: 25 small GETs are 2 % of a core
 MIN_WAIT_S = 0.2
 RECENT_US = 60_000_000  # µs; a pass over a long window looks so far back, and for all of it at the first and the last
+STEP_RECORDS = 5_000  # labelled in a second; then other events have their turn
+COUNT_RECORDS = 30_000  # counted in a second
 MAX_WAIT_S = 5.0  # a store that is away is asked again this often at the latest
 
 
@@ -82,6 +86,10 @@ class _Open:
     counts: dict[str, int] = field(default_factory=dict)
     expected: dict[str, int] | None = None
     since_us: int = 0  # from where on the next pass looks
+    resume_us: int = 0  # where a pass that takes several steps goes on
+    last: bool = False  # whether it is the last one, after which the selected are counted
+    counted_us: int | None = None
+    counted: Counter[str] = field(default_factory=Counter)
 
     def arrived(self) -> bool:
         """Tell whether a site has all that the robot counted, or each stream has passed the window anyway.
@@ -215,20 +223,28 @@ class Labeler:
         if not scope.stays:  # nothing of it is here that would need a second label
             work.due_s = time.monotonic() + self._pace.calm_s
             return work.expected is not None or settled
-        began_us = self._duty.now_us()
-        done = await label_window(self._store, event, scope, self._bounds, 0 if settled else work.since_us)
+        if work.counted_us is not None:
+            return await self._close(work)
+        if settled and not work.last:
+            work.last, work.resume_us, work.since_us = True, 0, 0
+        began_us, since_us = self._duty.now_us(), max(work.since_us, work.resume_us)
+        done = await label_window(self._store, event, scope, self._bounds, since_us, STEP_RECORDS)
         if done.labelled_bytes:
             self._duty.spent(done.labelled_bytes)
+        work.newest_us = done.newest_us
+        work.bound_us = done.bound_us
+        work.event = replace(event, oldest_us={**done.oldest_us, **event.oldest_us})  # as the first pass found it
+        work.resume_us = done.upto_us or 0
+        if done.upto_us is not None:  # the rest of a long window: other events go first
+            work.due_s = time.monotonic()
+            return False
         if scope.site:
             work.counts = await count_selected(self._store, event, scope, self._bounds)
         if event.stop_us - event.start_us > SLICE_US:
             work.since_us = self._recent_us(began_us, done)
-        work.newest_us = done.newest_us
-        work.bound_us = done.bound_us
-        work.event = replace(event, oldest_us={**done.oldest_us, **event.oldest_us})  # as the first pass found it
-        if settled and not done.refused:
-            await self._close(work)
-            return True
+        if work.last and not done.refused:
+            return await self._close(work)
+        work.last = False
         work.due_s = time.monotonic() + self._wait_s(work, done)
         return False
 
@@ -259,7 +275,15 @@ class Labeler:
             return self._pace.pass_s
         return min(max(self._pace.pass_s, late_us / LATE_SHARE / 1e6), self._pace.calm_s)
 
-    async def _close(self, work: _Open) -> None:
-        counts = await count_selected(self._store, work.event, self._scope_of(work), self._bounds)
-        closing = replace(work.event, state="labelled", labelled=counts, by=work.scope.site or work.event.by)
+    async def _close(self, work: _Open) -> bool:
+        """Count what is selected, in steps, and write the closing revision; return whether it is written."""
+        since_us = work.counted_us or 0
+        some = await count_some(self._store, work.event, self._scope_of(work), self._bounds, since_us, COUNT_RECORDS)
+        counted = work.counted + some.counts
+        if some.upto_us is not None:
+            work.counted, work.counted_us, work.due_s = counted, some.upto_us, time.monotonic()
+            return False
+        by = work.scope.site or work.event.by
+        closing = replace(work.event, state="labelled", labelled=dict(counted), by=by)
         await write_event(self._store, work.scope.buckets["meta"], closing, self._duty.now_us(), work.scope.site)
+        return True

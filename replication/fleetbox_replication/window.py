@@ -15,11 +15,11 @@ from fleetbox.events import Event
 from fleetbox.labels import Labels
 from fleetbox.ledger import minute_of
 from fleetbox.records import Head
+from fleetbox_replication.slicing import SLICE_COST, Slice, slices
 from fleetbox_replication.taking import Taking
 from fleetbox_replication.taking import wants as wants
 
 CLASS_ORDER = ("sensor", "log", "small", "media")  # small and telling first; `meta` and `kept` travel whole anyway
-SLICE_US = 300_000_000  # µs; what is found in five minutes of a busy robot is 10 MB, whatever the window's length
 ON_ROBOT, AT_EDGE = "robot", "edge"  # where an event's records may stay
 GONE = 404  # the ring took the record between the listing and the patch: what was left is in `oldest_us`
 
@@ -48,7 +48,8 @@ class Pass:
 
     `labelled` counts the records patched, `labelled_bytes` their bytes; `oldest_us` and `newest_us` are the times of
     the oldest and newest record that each chosen stream still held; `bound_us` is the longest chunk looked back for;
-    `refused` counts the patches that the store refused, other than for records already gone.
+    `refused` counts the patches that the store refused, other than for records already gone; `upto_us` is where a
+    pass that was to stop early did, None at the end of the window.
     """
 
     labelled: Counter[str] = field(default_factory=Counter)
@@ -57,6 +58,7 @@ class Pass:
     newest_us: dict[str, int] = field(default_factory=dict)
     bound_us: int = BOUND_US
     refused: int = 0
+    upto_us: int | None = None
 
 
 class ChunkBounds:
@@ -83,41 +85,88 @@ class ChunkBounds:
 
 
 async def label_window(
-    store: Store, event: Event, scope: Scope, bounds: ChunkBounds | None = None, since_us: int = 0
+    store: Store,
+    event: Event,
+    scope: Scope,
+    bounds: ChunkBounds | None = None,
+    since_us: int = 0,
+    most: int | None = None,
 ) -> Pass:
     """Label every record of the event's window that is not selected yet, each once, as far as the event takes it.
 
-    since_us: look only at what lies after it, however long the window is. An event that stays on the robot labels
-    nothing. Safe to repeat: what a pass has labelled, the next one does not find. Raises Unreachable, AccessDenied.
+    since_us: pass over the slices that end before it. most: stop after the slice with so many records found, and say
+    in `upto_us` where to go on. An event that stays on the robot labels nothing. Safe to repeat: what a pass has
+    labelled, the next one does not find. Raises Unreachable, AccessDenied.
     """
     done = Pass()
-    bounds = bounds or ChunkBounds(store)
-    for bucket, chosen in [item async for item in chosen_entries(store, event, scope)]:
-        for info in chosen:
-            done.oldest_us[info.name], done.newest_us[info.name] = info.oldest_us, info.latest_us
-        names = [info.name for info in chosen]
-        bound_us = await bounds.longest(bucket, names)
-        done.bound_us = max(done.bound_us, bound_us)
-        if event.to == ON_ROBOT:
-            continue
-        held_us = min(info.oldest_us for info in chosen)
-        for part in slices(event, bound_us, max(since_us, held_us)):
-            await _label(store, bucket, await _find(store, bucket, names, part, unselected(scope)), event, scope, done)
+    there = await _chosen(store, event, scope, bounds or ChunkBounds(store))
+    for info in there.infos:
+        done.oldest_us[info.name], done.newest_us[info.name] = info.oldest_us, info.latest_us
+    done.bound_us = there.bound_us
+    effort = 0
+    for part in there.parts(event, since_us):
+        if most is not None and effort >= most:
+            done.upto_us = part.first_us
+            break
+        for bucket, names in there.names.items():
+            found = await _find(store, bucket, names, event, part, unselected(scope))
+            await _label(store, bucket, found, event, scope, done)
+            effort += sum(map(len, found.values()))
+        effort += SLICE_COST
     return done
 
 
 async def count_selected(store: Store, event: Event, scope: Scope, bounds: ChunkBounds) -> dict[str, int]:
     """Count per stream the window's records that are selected: what of this event is to travel."""
+    return dict((await count_some(store, event, scope, bounds)).counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Hold the selected records per stream, and where to go on, None at the end of the window."""
+
+    counts: Counter[str]
+    upto_us: int | None = None
+
+
+async def count_some(
+    store: Store, event: Event, scope: Scope, bounds: ChunkBounds, since_us: int = 0, most: int | None = None
+) -> Counted:
+    """Count the window's selected records as `count_selected` does, in steps as `label_window` does."""
     counts: Counter[str] = Counter()
-    if event.to == ON_ROBOT:
-        return counts
-    async for bucket, chosen in chosen_entries(store, event, scope):
-        names = [info.name for info in chosen]
-        held_us = min(info.oldest_us for info in chosen)
-        for part in slices(event, await bounds.longest(bucket, names), held_us):
-            found = await _find(store, bucket, names, part, {"$has": "keep"})
+    there = await _chosen(store, event, scope, bounds)
+    effort = 0
+    for part in there.parts(event, since_us):
+        if most is not None and effort >= most:
+            return Counted(counts, part.first_us)
+        for bucket, names in there.names.items():
+            found = await _find(store, bucket, names, event, part, {"$has": "keep"})
             counts.update({entry: len(heads) for entry, heads in found.items()})
-    return dict(counts)
+            effort += sum(map(len, found.values()))
+        effort += SLICE_COST
+    return Counted(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Hold what a store has of an event's streams: entries by bucket, and the longest chunk of all."""
+
+    infos: Sequence[EntryInfo]
+    names: Mapping[str, Sequence[str]]
+    bound_us: int
+
+    def parts(self, event: Event, since_us: int) -> Iterator[Slice]:
+        """Return the slices that can hold anything and end after `since_us`."""
+        if event.to == ON_ROBOT or not self.infos:
+            return iter(())
+        return slices(event, self.bound_us, max(since_us, min(info.oldest_us for info in self.infos)))
+
+
+async def _chosen(store: Store, event: Event, scope: Scope, bounds: ChunkBounds) -> _Chosen:
+    chosen = [item async for item in chosen_entries(store, event, scope)]
+    names = {bucket: [info.name for info in infos] for bucket, infos in chosen}
+    bound_us = max([BOUND_US, *[await bounds.longest(bucket, entries) for bucket, entries in names.items()]])
+    return _Chosen([info for _, infos in chosen for info in infos], names, bound_us)
 
 
 async def chosen_entries(store: Store, event: Event, scope: Scope) -> AsyncIterator[tuple[str, list[EntryInfo]]]:
@@ -132,25 +181,6 @@ async def chosen_entries(store: Store, event: Event, scope: Scope) -> AsyncItera
         chosen = [info for info in infos if scope.allowed(info.name) and taking.takes(info.name)]
         if chosen:
             yield bucket, chosen
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Hold a stretch of a window, [first_us, stop_us): records that begin there and reach to `reach_us` at least."""
-
-    first_us: int
-    stop_us: int
-    reach_us: int
-
-
-def slices(event: Event, bound_us: int, since_us: int = 0) -> Iterator[Slice]:
-    """Yield a window's slices in order of time; no record lies in two. The first looks a chunk's length back."""
-    start_us = max(event.start_us, since_us)
-    first_us = max(0, start_us - bound_us)
-    while first_us <= event.stop_us:
-        stop_us = min(max(first_us, start_us) + SLICE_US, event.stop_us + 1)
-        yield Slice(first_us, stop_us, start_us)
-        first_us = stop_us
 
 
 def labels_of(event: Event, scope: Scope) -> Labels:
@@ -198,10 +228,10 @@ def _tell(scope: Scope, bucket: str, found: Mapping[str, Sequence[Head]]) -> Non
 
 
 async def _find(
-    store: Store, bucket: str, entries: Sequence[str], part: Slice, when: Mapping[str, Any]
+    store: Store, bucket: str, entries: Sequence[str], event: Event, part: Slice, when: Mapping[str, Any]
 ) -> dict[str, list[Head]]:
-    condition = {**when, **in_window(part.reach_us)}
     found: dict[str, list[Head]] = {}
+    condition = {**when, **in_window(event.start_us)}
     heads: AsyncIterator[Head] = store.query(
         bucket, entries, start_us=part.first_us, stop_us=part.stop_us, when=condition, head=True
     )

@@ -462,3 +462,32 @@ def test_ten_overlapping_events_take_each_record_once(store_server: StoreServer)
                 assert event.labelled == {"cam/a": len(inside)}
 
     asyncio.run(scenario())
+
+
+def test_a_mark_does_not_wait_for_a_long_window(store_server: StoreServer) -> None:
+    """A long window is worked through in steps: a mark made meanwhile is labelled between two of them."""
+
+    async def scenario() -> None:
+        wall = Wall()
+        async with robot_at(store_server) as robot:
+            moment, days_s = wall.now_us(), 36 * 3_600
+            await robot.write("media", "cam/a", [moment - days_s * SECOND, moment - SECOND])
+            await write_event(robot.store, robot.bucket("meta"), robot.event(moment, pre_s=days_s, post_s=0), moment)
+            wall.ahead_us = 20 * SECOND
+            labeler = Labeler(robot.store, Duty(one(robot.scope()), now_us=wall.now_us), QUICK)
+            await labeler.step()
+            assert await robot.kept("media", "cam/a") == [moment - days_s * SECOND]
+            await write_event(robot.store, robot.bucket("meta"), robot.event(moment, pre_s=5), moment + 1)
+            labeler.notify()
+            await labeler.step()
+            assert len(await robot.kept("media", "cam/a")) == 2
+            assert len(labeler.open_events) == 1, "the short one is closed, the long one goes on"
+
+            async def both_closed() -> bool:
+                await labeler.step()
+                return len(await closed(robot)) == 2
+
+            await until(both_closed)
+            assert sorted(event.labelled["cam/a"] for event in await closed(robot)) == [1, 2]
+
+    asyncio.run(scenario())

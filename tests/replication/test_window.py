@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fleetbox.blobs import Store
 from fleetbox.events import Event
-from fleetbox_replication.window import SLICE_US, ChunkBounds, count_selected, label_window, slices
+from fleetbox_replication.slicing import SLICE_US, slices
+from fleetbox_replication.window import ChunkBounds, count_selected, count_some, label_window
 from tests.conftest import StoreServer
 from tests.replication.conftest import SECOND, Robot
 
@@ -193,10 +194,39 @@ def test_a_window_of_hours_is_labelled_in_slices(store_server: StoreServer, now_
 
 @given(st.integers(0, 10**13), st.integers(0, 10**10), st.integers(0, 10**8), st.integers(0, 10**13))
 def test_slices_cover_a_window_once(start_us: int, length_us: int, bound_us: int, since_us: int) -> None:
-    """Slices follow each other without hole or overlap, from a chunk's length before the window to its last µs."""
+    """Slices follow each other from a chunk's length before the window to its last µs; later ones can be had alone."""
     event = Event("x-1", "x", "r1", start_us, start_us, start_us + length_us)
-    parts = list(slices(event, bound_us, since_us))
-    first_us = max(0, max(start_us, since_us) - bound_us)
-    assert [part.first_us for part in parts] == [first_us, *[part.stop_us for part in parts[:-1]]] or not parts
-    assert (parts[-1].stop_us == event.stop_us + 1) if parts else first_us > event.stop_us
+    parts = list(slices(event, bound_us))
+    first_us = max(0, start_us - bound_us)
+    assert [part.first_us for part in parts] == [first_us, *[part.stop_us for part in parts[:-1]]]
+    assert parts[-1].stop_us == event.stop_us + 1
     assert all(part.stop_us - part.first_us <= SLICE_US + bound_us for part in parts)
+    assert list(slices(event, bound_us, since_us)) == [part for part in parts if part.stop_us > since_us]
+
+
+def test_a_long_window_is_passed_in_steps(store_server: StoreServer, now_us: int) -> None:
+    """A pass that is to stop early says where to go on; the steps together label and count everything once."""
+
+    async def scenario() -> None:
+        robot = await _robot(store_server)
+        async with robot.store:
+            times = [now_us - n * SLICE_US // 10 for n in range(200, 0, -1)]
+            await robot.write("media", "cam/a", times)
+            event = robot.event(now_us, pre_s=20 * SLICE_US // SECOND, post_s=0)
+            steps, upto_us = [], 0
+            while True:
+                done = await label_window(robot.store, event, robot.scope(), None, upto_us, 50)
+                steps.append(done.labelled.total())
+                if done.upto_us is None:
+                    break
+                upto_us = done.upto_us
+            assert sum(steps) == 200
+            assert len(steps) >= 8
+            counted = await count_some(robot.store, event, robot.scope(), ChunkBounds(robot.store), 0, 50)
+            assert 0 < counted.counts.total() < 200
+            later = await count_some(
+                robot.store, event, robot.scope(), ChunkBounds(robot.store), counted.upto_us or 0, None
+            )
+            assert (counted.counts + later.counts).total() == 200
+
+    asyncio.run(scenario())
