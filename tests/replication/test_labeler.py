@@ -470,7 +470,7 @@ def test_a_mark_does_not_wait_for_a_long_window(store_server: StoreServer) -> No
     async def scenario() -> None:
         wall = Wall()
         async with robot_at(store_server) as robot:
-            moment, days_s = wall.now_us(), 36 * 3_600
+            moment, days_s = wall.now_us(), 3 * 86_400
             await robot.write("media", "cam/a", [moment - days_s * SECOND, moment - SECOND])
             await write_event(robot.store, robot.bucket("meta"), robot.event(moment, pre_s=days_s, post_s=0), moment)
             wall.ahead_us = 20 * SECOND
