@@ -13,8 +13,10 @@ from fleetbox_replication.census import Touches
 from fleetbox_replication.window import Scope
 
 
-def robot_scope(robot: str, policy: Policy) -> Scope:
-    """Return the scope of a robot's own store: every stream that the policy lets leave at all."""
+def robot_scope(robot: str, policy: Policy | Callable[[], Policy]) -> Scope:
+    """Return the scope of a robot's own store: every stream that the policy lets leave at all, asked each time."""
+    if callable(policy):
+        return Scope(robot, {cls: cls for cls in CLASSES}, allowed=lambda stream: _may_leave(policy(), stream))
     return Scope(robot, {cls: cls for cls in CLASSES}, allowed=lambda stream: _may_leave(policy, stream))
 
 
@@ -30,7 +32,7 @@ def one_robot(
     """Return the finder of scopes for a robot's own store; the policy is asked for again each time."""
 
     async def find() -> list[Scope]:
-        return [_noted(robot_scope(robot, policy()), touches)]
+        return [_noted(robot_scope(robot, policy), touches)]
 
     return find
 

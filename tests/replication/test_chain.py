@@ -132,6 +132,27 @@ def test_what_stayed_at_the_edge_goes_on_after_an_event(new_store_server: Callab
     asyncio.run(scenario())
 
 
+def test_subset_to_the_edge_subset_of_that_to_the_cloud(new_store_server: Callable[..., StoreServer]) -> None:
+    """An event lets its window stay at the edge; a second one over a part of it takes just that part to the cloud."""
+
+    async def scenario() -> None:
+        wall = Wall()
+        async with chain(new_store_server) as c, labelling(c.robot, wall), labelling(c.edge, wall, "edge-1"):
+            moment = wall.now_us()
+            times = [moment - n * SECOND for n in range(20, 0, -1)]
+            await c.robot.write("media", "cam/a", times)
+            near = replace(c.robot.event(moment, pre_s=12), to="edge")
+            await write_event(c.robot.store, "meta", near, moment)
+            await until(partial(_holds, c.edge, "cam/a", times[8:]), ARRIVES_S)
+            assert await c.cloud.labels("media", "cam/a") == {}
+            wall.ahead_us = 30 * SECOND
+            await write_event(c.robot.store, "meta", c.robot.event(moment, pre_s=5), moment + 1)
+            await until(partial(_holds, c.cloud, "cam/a", times[15:]), ARRIVES_S)
+            assert await _holds(c.edge, "cam/a", times[8:])
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("link_up", [True, False])
 def test_two_marks_50_ms_apart_lose_nothing(new_store_server: Callable[..., StoreServer], link_up: bool) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.policies import Followed, write_policy
 from fleetbox.settings import Policy, parse_policy
-from fleetbox_replication.scopes import robot_scope, robots_at_site, site_scope
+from fleetbox_replication.scopes import one_robot, robot_scope, robots_at_site, site_scope
 from tests.conftest import StoreServer
 
 FACES = Policy.model_validate({"stream": {"faces": {"ship": "never"}, "**": {"ship": "event"}}})
@@ -24,6 +24,15 @@ def test_a_robot_labels_whatever_may_leave_it() -> None:
     """Only what the policy never ships is out of an event's reach on the robot."""
     scope = robot_scope("r1", FACES)
     assert (scope.allowed("faces"), scope.allowed("imu"), scope.buckets["media"]) == (False, True, "media")
+
+
+def test_a_new_policy_holds_for_events_that_are_open() -> None:
+    """What a robot may let leave is asked of the policy in force each time, so that a ban holds at once."""
+    policies = [Policy()]
+    (scope,) = asyncio.run(one_robot("r1", lambda: policies[-1])())
+    assert scope.allowed("faces")
+    policies.append(FACES)
+    assert not scope.allowed("faces")
 
 
 def test_what_ships_small_never_leaves_as_it_is() -> None:
