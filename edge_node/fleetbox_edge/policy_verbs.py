@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fleetbox.cli.output import size_text
 from fleetbox.errors import InputError, NotFound, SettingsError
 from fleetbox.settings import FleetSettings, Policy, find_fleet, load_policy
 from fleetbox.time import show_duration
@@ -59,7 +60,14 @@ class Planned:
             cause = rule.when or (f"silent for {show_duration(rule.gap)}" if rule.gap else "")
             fence = f"{rule.fence.side} a fence" if rule.fence else ""
             lines.append(f"trigger  {name}: {rule.on}: {' and '.join(filter(None, (cause, fence)))}")
+        if any(row.bytes_per_day is not None for row in self.streams):
+            lines.append(f"without any event {size_text(self.bytes_per_day)} a day would travel")
         return lines + [hop.line() for hop in self.hops]
+
+    @property
+    def bytes_per_day(self) -> float:
+        """Return what travels without any event, as far as it is known."""
+        return sum(row.bytes_per_day or 0.0 for row in self.streams)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -70,7 +78,7 @@ class Planned:
             "events": {kind: policy.event_rule(kind).model_dump(mode="json") for kind in _kinds(policy)},
             "triggers": {name: rule.model_dump(mode="json") for name, rule in policy.trigger.items()},
             "hops": [asdict(hop) for hop in self.hops],
-            "bytes_per_day": sum(row.bytes_per_day or 0.0 for row in self.streams),
+            "bytes_per_day": self.bytes_per_day,
         }  # fmt: skip
 
 

@@ -39,6 +39,7 @@ class DryRun:
     marks: tuple[Event, ...]
     unreadable: int = 0
     asked_us: tuple[int, int] = (0, 0)
+    blind: tuple[str, ...] = ()  # triggers that wait for silence: what did not travel looks like it
 
     @property
     def reduction(self) -> float | None:
@@ -78,6 +79,7 @@ class DryRun:
             "busiest_day_bytes": self.busiest_day_bytes, "budget_bytes_per_day": self.policy.budget.bytes_per_day,
             "marks": len(self.marks), "recall": self.recall, "unmarked_events": self.unmarked,
             "missed": [_event(event) for event in self.missed], "unreadable": self.unreadable,
+            "left_out": list(self.blind),
         }  # fmt: skip
 
     def stream_rows(self) -> list[dict[str, Any]]:
@@ -115,6 +117,8 @@ class DryRun:
     def _notes(self) -> Iterator[str]:
         if not self.own:
             yield f"note     {self.place} holds only what travelled of {self.robot}: the robot's own store knows more"
+        if self.blind:
+            yield f"note     silence cannot be told from what never travelled: {', '.join(self.blind)} left out"
         if self.start_us > self.asked_us[0] + CUT_US or self.stop_us < self.asked_us[1] - CUT_US:
             yield f"note     records are held from {show_time(self.start_us)} to {show_time(self.stop_us)}"
         if self.unreadable:

@@ -34,7 +34,11 @@ async def dry_run(source: Source, policy: Policy, asked: Asked, tell: Tell = lam
     oldest_us, newest_us = source.span_us()
     start_us, stop_us = max(asked.start_us, oldest_us), min(asked.stop_us, newest_us + 1)
     stop_us = max(start_us, stop_us)
-    judged = Judged(policy, compile_rules(policy), source.robot)
+    own = source.place.tier == "robot"
+    blind = () if own else tuple(name for name, rule in policy.trigger.items() if rule.gap is not None)
+    judgeable = {name: rule for name, rule in policy.trigger.items() if name not in blind}
+    compile_rules(policy)  # every fault is told, also of triggers that cannot be judged here
+    judged = Judged(policy, compile_rules(policy.model_copy(update={"trigger": judgeable})), source.robot)
     await _judge(source, judged, start_us, stop_us, lambda share: tell(share / 2, "judging"))
     events = sorted(judged.events, key=lambda event: event.time_us)
     scales = Scales(policy, source.classes, events)
@@ -43,7 +47,8 @@ async def dry_run(source: Source, policy: Policy, asked: Asked, tell: Tell = lam
         policy=policy,
         robot=source.robot,
         place=source.place.name,
-        own=source.place.tier == "robot",
+        own=own,
+        blind=blind,
         start_us=start_us,
         stop_us=stop_us,
         events=tuple(events),

@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import time
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fleetbox.blobs import BucketSpec, Store
+from fleetbox.errors import InputError, NotFound
 from fleetbox.events import write_event
 from fleetbox.naming import CLASSES
 from fleetbox.records import Draft
@@ -21,6 +23,8 @@ from fleetbox.settings import Place, load_policy
 from fleetbox_edge.dry_run import Asked, DryRun, dry_run
 from fleetbox_edge.dry_run.run import next_slice_us
 from fleetbox_edge.dry_run.source import Source
+from fleetbox_edge.dry_run.verb import DryRunOrder, asked_of
+from fleetbox_edge.policy_verbs import linted
 from fleetbox_edge.recorder import Recorder
 from fleetbox_edge.simulate.shift import Camera, Shift, drafts, load_shift, marks
 
@@ -167,21 +171,50 @@ def test_why_a_record_was_kept(robot: Robot) -> None:
 
 
 def test_faults_of_the_command_line(robot: Robot, tmp_path: Path) -> None:
-    """A file that is no policy and errors of a lint are exit 1; wrong windows and unknown robots explain themselves."""
-    broken = tmp_path / "broken.toml"
+    """A file that is no policy and errors of a lint are exit 1; a robot that recorded nothing explains itself."""
+    broken, never = tmp_path / "broken.toml", tmp_path / "never.toml"
     broken.write_text('[stream.imu]\nship = "sometimes"\n')
-    done = fleetbox(robot, "policy", "lint", str(broken), "--json")
-    assert (done.returncode, json.loads(done.stdout)["errors"]) == (1, 1)
-    never = tmp_path / "never.toml"
     never.write_text('[trigger.t]\non = "imu"\nwhen = "ax > 3.0 && ax < 2.0"\n')
+    assert [finding.key for finding in linted(broken, None, robot.file).findings] == ["stream.imu.ship"]
     done = fleetbox(robot, "policy", "lint", str(never))
     assert done.returncode == 1
     assert "can never match" in done.stdout
-    assert tomllib.loads(never.read_text())
-    words = ("policy", "dry-run", str(never), "--robot", robot.id)
-    assert fleetbox(robot, *words, "--start", "-1h", "--last", "1h").returncode == 2
-    assert fleetbox(robot, *words, "--start", "now", "--stop", "-1h").returncode == 2
-    assert "holds no records" in fleetbox(robot, *words).stderr
-    unknown = fleetbox(robot, "policy", "dry-run", str(never), "--robot", "r-nobody")
-    assert unknown.returncode == 1
-    assert "r-nobody" in unknown.stderr
+    done = fleetbox(robot, "policy", "dry-run", str(never), "--robot", robot.id)
+    assert done.returncode == 1
+    assert "holds no records" in done.stderr
+    with pytest.raises(NotFound, match="r-nobody"):
+        linted(never, "r-nobody", robot.file)
+
+
+def test_which_window_is_asked_for() -> None:
+    """Without a word it is the last 24 hours; --start and --last exclude each other, and it ends after it begins."""
+    order = DryRunOrder(Path("p"), "r1")
+    now_us = START_US
+    assert asked_of(order, now_us) == Asked(now_us - 86_400_000_000, now_us)
+    asked = asked_of(replace(order, start="-2h", stop="-1h", against=("a,b", "c")), now_us)
+    assert (now_us - asked.start_us, now_us - asked.stop_us) == (7_200_000_000, 3_600_000_000)
+    assert asked.against == ("a", "b", "c")
+    for wrong in (replace(order, start="-1h", last="1h"), replace(order, start="now", stop="-1h")):
+        with pytest.raises(InputError):
+            asked_of(wrong, now_us)
+
+
+def test_a_site_has_only_what_travelled(new_store_server: Any) -> None:
+    """Where the robot's own store is out of reach, its buckets at a site are read, and the answer says so."""
+    server = new_store_server()
+    shift, policy = replace(load_shift(SCENARIOS / "shift.toml"), seconds=20), load_policy(SCENARIOS / "policy.toml")
+
+    async def tried() -> DryRun:
+        place = Place("edge", "edge", server.url, server.token)
+        async with Store.at(place) as store:
+            await store.ensure_bucket("r1--sensor", BucketSpec("NONE", 0))
+            numbers = [draft for cls, draft in drafts(shift, START_US, "r1", CAMERA) if cls == "sensor"]
+            await store.write("r1--sensor", numbers)
+            asked = Asked(START_US, START_US + shift.seconds * 1_000_000)
+            return await dry_run(await Source.open(store, place, "r1"), policy, asked)
+
+    done = asyncio.run(tried())
+    assert (done.place, done.own, done.events, done.marks, done.recall) == ("edge", False, (), (), None)
+    said = "\n".join(done.lines())
+    assert "edge holds only what travelled of r1" in said
+    assert "camera_gap left out" in said
