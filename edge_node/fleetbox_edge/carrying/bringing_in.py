@@ -63,6 +63,11 @@ def explain(report: Landed) -> list[str]:
     lines = [f"{report.robot}: not brought in: {why}" for why in report.failed]
     if report.failed_count > len(report.failed):
         lines.append(f"{report.robot}: and {report.failed_count - len(report.failed):,} more were not brought in")
+    if report.link_up and report.written:
+        lines.append(
+            f"{report.robot}: its link is up; if it wrote here meanwhile, the two may have spoilt records\n"
+            f"  next: fleetbox replicate verify --deep '{report.robot}/**'"
+        )
     if report.torn:
         lines += [f"{report.robot}: {why}" for why in report.torn]
         lines.append("  next: remove the parts named from the stick and carry again: what is here is not written twice")

@@ -14,7 +14,14 @@ from fleetbox.records import Head, Record
 from fleetbox_edge.carrying.stick import Held
 from fleetbox_replication.filters import SELECTED
 
-ORDER: tuple[Class, ...] = ("meta", "log", "small", "sensor", "kept", "media")  # a stick that fills up lacks pictures first
+ORDER: tuple[Class, ...] = (
+    "meta",
+    "log",
+    "small",
+    "sensor",
+    "kept",
+    "media",
+)  # a full stick lacks pictures first
 STRETCH_BYTES = 64_000_000  # one query each: more of them would ask a store for every minute of a quiet stream
 
 IsProven = Callable[[Key, Count], bool]

@@ -15,6 +15,7 @@ from fleetbox.blobs import Store
 from fleetbox.carried import Carried as Note
 from fleetbox.carried import write_carried
 from fleetbox.errors import InputError, NotFound
+from fleetbox.ledger import STREAM as LEDGER
 from fleetbox.ledger import Key, minute_of
 from fleetbox.naming import RING_CLASSES, Class, check_robot
 from fleetbox.orders import writer_here
@@ -31,6 +32,7 @@ BATCH_BYTES = 4_000_000  # half of what the engine takes at once
 BATCH_RECORDS = 80  # what the engine takes at once
 TORN_WAIT_S = 90.0  # a half-written record of an ingest that was cut off is healed after the port's 60 s
 TORN_POLL_S = 5.0
+HEARD_US = 150_000_000  # µs; a robot at work writes a page a minute, which takes its time on a bad link
 NAMED = 20  # troubles named one by one; the rest is counted
 
 Advance = Callable[[float], None]  # told the bytes done
@@ -40,7 +42,8 @@ Advance = Callable[[float], None]  # told the bytes done
 class Landed:
     """Count what became of one robot's records: written, there already, not for this site, or failed.
 
-    `torn` names the parts that could not be read to their end, `unfinished` says that the carry was cut off.
+    `torn` names the parts that could not be read to their end, `unfinished` says that the carry was cut off,
+    `link_up` that the robot was being heard of, and may have been writing here as well.
     """
 
     robot: str
@@ -53,6 +56,7 @@ class Landed:
     failed: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     unfinished: bool = False
+    link_up: bool = False
 
     @property
     def complete(self) -> bool:
@@ -70,7 +74,8 @@ class Landed:
         return {
             "robot": self.robot, "place": self.place, "records": self.records, "written": self.written,
             "already": self.already, "not_for_here": self.not_for_here, "failed_count": self.failed_count,
-            "failed": self.failed, "torn": self.torn, "unfinished": self.unfinished, "complete": self.complete,
+            "failed": self.failed, "torn": self.torn, "unfinished": self.unfinished, "link_up": self.link_up,
+            "complete": self.complete,
         }  # fmt: skip
 
 
@@ -106,6 +111,7 @@ async def land(
     report = Landed(robot, place.name, unfinished=read_manifest(folder) is None or bool(open_parts(folder)))
     async with Store.at(place) as store:
         landing = _Landing(store, place, report, _passes(fleet, robot, place))
+        report.link_up = await _is_heard(store, place.bucket(robot, "meta"))
         done_bytes = 0
         for path in (*whole_parts(folder), *open_parts(folder)):
             for frame in _read(path, report):
@@ -115,6 +121,15 @@ async def land(
             await landing.note()
         await landing.finish(sleep)
     return report
+
+
+async def _is_heard(store: Store, bucket: str) -> bool:
+    """Tell whether the robot's own pages still arrive: then its relay may be writing to the same entries."""
+    try:
+        newest_us = max((info.latest_us for info in await store.entries(bucket) if info.name == LEDGER), default=0)
+    except NotFound:
+        return False
+    return newest_us > time.time_ns() // 1000 - HEARD_US
 
 
 def _read(path: Path, report: Landed) -> Iterator[Carried | Attached]:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from fleetbox.ledger import Count, Key
+from fleetbox.naming import Class
 from fleetbox_replication.reconcile.minute import PROVEN, from_row
 from fleetbox_replication.reconcile.state import VERSION
 
@@ -26,6 +27,10 @@ class Proven:
         What was selected since the proof makes the count another one: then the minute is not.
         """
         return selected in self._counts.get(key, ())
+
+    def records(self, cls: Class, stream: str) -> int:
+        """Count the records of a stream in its proven minutes."""
+        return sum(counts[0].records for key, counts in self._counts.items() if key[:2] == (cls, stream))
 
 
 def read_proven(file: Path | None, robot: str) -> Proven:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from fleetbox.blobs import Store
 from fleetbox.carried import read_carried
+from fleetbox.cli.root import root
 from fleetbox.errors import InputError
 from fleetbox.ledger import count_of, minute_of
 from fleetbox.naming import CLASSES
@@ -232,25 +232,22 @@ def test_every_class_is_carried() -> None:
     assert sorted(ORDER) == sorted(CLASSES)
 
 
-def fleetbox(pair: Pair, *words: str) -> subprocess.CompletedProcess[str]:
+def fleetbox(pair: Pair, *words: str) -> Result:
     """Run the command line with this fleet."""
-    env = {**os.environ, "FLEETBOX_FLEET": str(pair.folder / "fleet.toml")}
-    return subprocess.run(
-        [sys.executable, "-m", "fleetbox", *words], capture_output=True, text=True, env=env, timeout=60
-    )
+    return CliRunner().invoke(root, [*words, "--fleet", str(pair.folder / "fleet.toml")], standalone_mode=False)
 
 
 def test_the_verbs(pair: Pair, stick: Path) -> None:
     """`carry DIR` shows what it would do, with --yes does it; `ingest DIR` brings it in; a torn stick exits 3."""
     pair.fill()
     asked = fleetbox(pair, "carry", str(stick), "--json")
-    assert (asked.returncode, json.loads(asked.stdout)["carried"]) == (0, None)
+    assert (asked.return_value, json.loads(asked.stdout)["carried"]) == (0, None)
     assert not whole_parts(stick / "fleetbox" / ROBOT)
     done = fleetbox(pair, "carry", str(stick), "--yes", "--json")
-    assert (done.returncode, json.loads(done.stdout)["carried"]["records"]) == (0, COUNT), done.stderr
+    assert (done.return_value, json.loads(done.stdout)["carried"]["records"]) == (0, COUNT), done.stderr
     landed = fleetbox(pair, "ingest", str(stick), "--json")
-    assert (landed.returncode, json.loads(landed.stdout)["sticks"][0]["written"]) == (0, COUNT), landed.stderr
+    assert (landed.return_value, json.loads(landed.stdout)["sticks"][0]["written"]) == (0, COUNT), landed.stderr
     (stick / "fleetbox" / ROBOT / MANIFEST).unlink()
     torn = fleetbox(pair, "ingest", str(stick))
-    assert torn.returncode == 3
+    assert torn.return_value == 3
     assert "the carry was not finished" in torn.stderr

@@ -70,10 +70,26 @@ class Far:
         found: list[Record] = self.ask(read, site=True)
         return found
 
+    def sound(self, cls: str, stream: str) -> list[int]:
+        """Return the times of what the site holds of a stream with the right bytes, one record in memory at a time."""
+
+        async def read(store: Store) -> list[int]:
+            records = store.query(site_bucket(self.robot.id, cls), (stream,), start_us=0)
+            return [one.time_us async for one in records if xxhash.xxh3_64_hexdigest(one.data) == one.labels["xxh"]]
+
+        found: list[int] = self.ask(read, site=True)
+        return found
+
 
 @pytest.fixture
-def far(robot: Robot, new_store_server: Callable[..., StoreServer], tmp_path: Path) -> Iterator[Far]:
-    """A robot that nobody reaches but over its own calls to its site, at 80 Mbit/s."""
+def mbit_s() -> float:
+    """How fast the link is; a test may parametrize it."""
+    return 80.0
+
+
+@pytest.fixture
+def far(robot: Robot, new_store_server: Callable[..., StoreServer], tmp_path: Path, mbit_s: float) -> Iterator[Far]:
+    """A robot that nobody reaches but over its own calls to its site."""
     site = new_store_server()
     (tmp_path / "site.token").write_text(site.token)
     (tmp_path / "fleet.toml").write_text(
@@ -85,7 +101,7 @@ def far(robot: Robot, new_store_server: Callable[..., StoreServer], tmp_path: Pa
         for name in (*(site_bucket(robot.id, cls) for cls in CLASSES), desk_bucket(robot.id)):
             await store.ensure_bucket(name, BucketSpec("NONE", 0))
 
-    with Link("127.0.0.1", site.port, rtt_ms=20, mbit_s=80) as link:
+    with Link("127.0.0.1", site.port, rtt_ms=20, mbit_s=mbit_s) as link:
         relay = f"http://127.0.0.1:{free_port()}"
         (robot.folder / "site.token").write_text(site.token)
         robot.write(f'site = "{link.url}"\nsite_token = {{ file = "site.token" }}\nrelay = "{relay}"\n')
