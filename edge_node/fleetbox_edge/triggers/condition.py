@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import cel
-
+from fleetbox_edge.triggers.expressions import compile_expression, contexts
 from fleetbox_edge.triggers.readings import Reading, variables
-from fleetbox_edge.triggers.rules import compile_expression
 
 
 class Condition:
@@ -21,6 +19,7 @@ class Condition:
         self.on, self.when, self.hold_us = on, when, hold
         self.error = ""
         self._program = compile_expression(when)
+        self._context = contexts()
         self._names = frozenset(self._program.variables())
         self._since_us: int | None = None
 
@@ -52,7 +51,7 @@ class Condition:
 
     def _test(self, reading: Reading) -> bool:
         try:
-            result = self._program.execute(cel.Context(variables=variables(reading, self._names)))
+            result = self._program.execute(self._context(variables(reading, self._names)))
         except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             self.error = str(error).partition("\n")[0]
             return False

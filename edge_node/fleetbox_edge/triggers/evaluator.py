@@ -66,7 +66,7 @@ class Evaluator:
         self._sender = Sender(self._state)
         self._mute: str | None = None
         self._conditions: list[Condition] = []
-        self._follow()  # before the first record
+        self._take_up(live.current, *compile_each(live.current))  # before the first record
 
     # -- for the rest of the agent -------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class Evaluator:
         """Follow the policy and hand on what is logged, until cancelled."""
         try:
             while True:
-                self._follow()
+                await self._follow()
                 drained = self._attempt()
                 rest_s = POLL_S if self._rules.all or self._rules.sources else IDLE_S
                 await asyncio.sleep(rest_s if drained else SLICE_S)  # behind: half of a core, and no more
@@ -108,7 +108,7 @@ class Evaluator:
 
     async def judge(self) -> None:
         """Be the one that judges, until cancelled."""
-        self._follow()
+        await self._follow()
         judge = Judge(self._rules, self._robot)
         if (memory := read_memory(self._state)) is not None:
             judge.tell(memory.told)
@@ -132,19 +132,22 @@ class Evaluator:
 
     async def settle(self) -> None:
         """Judge, or hand on, what has been logged so far; what comes faster than it is judged is not waited for."""
-        self._follow()
+        await self._follow()
         until_s = time.monotonic() + SETTLE_S
         while not self._attempt() and time.monotonic() < until_s:  # noqa: ASYNC110 - it works, it does not wait
             await asyncio.sleep(0)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _follow(self) -> None:
-        """Take up the policy in force; a trigger of it that cannot work is said, and the others do."""
-        if self._live.current is self._policy:
-            return
-        self._policy = self._live.current
-        self._rules, self.faults = compile_each(self._policy)
+    async def _follow(self) -> None:
+        """Follow the policy in force; compiling takes a moment, that of others."""
+        policy = self._live.current
+        if policy is not self._policy:
+            self._take_up(policy, *await asyncio.to_thread(compile_each, policy))
+
+    def _take_up(self, policy: Policy, rules: Rules, faults: dict[str, str]) -> None:
+        """Judge by a policy's rules; a trigger of it that cannot work is said, and the others do."""
+        self._policy, self._rules, self.faults = policy, rules, faults
         self._reads, self._said = {}, set()
         self._tap.learn(self._rules)
         if self.judge_now is not None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import cel
-
 from fleetbox.selectors import is_glob
 from fleetbox.time import show_duration
+from fleetbox_edge.triggers.expressions import contexts
 from fleetbox_edge.triggers.readings import Reading, variables, whole
 from fleetbox_edge.triggers.rules import Rule, Rules
 from fleetbox_edge.triggers.voice import Counts, MinuteOfDay, Voice, local_minute
@@ -47,6 +46,8 @@ class Judge:
             if rule.name in self._voices and self._voices[rule.name].rule == rule.rule
         }
         self.rules = rules
+        if rules.all:
+            self._context = contexts()
         self._voices = {rule.name: same.get(rule.name) or Voice(rule.rule) for rule in rules.all}
         self._watches = {key: watch for key, watch in self._watches.items() if key[0] in same}
         self._holding = {at: watch for at, watch in self._holding.items() if watch.rule.name in same}
@@ -155,7 +156,7 @@ class Judge:
     ) -> None:
         """Run all rules of a context; one that raises never stops the others."""
         try:
-            context = cel.Context(variables=given)  # once: handing over the dict costs more than a rule
+            context = self._context(given)  # once: handing over the dict costs more than a rule
         except (TypeError, ValueError, OverflowError) as error:  # a value that CEL has no type for
             for watch in watches:
                 watch.voice.raised(error)

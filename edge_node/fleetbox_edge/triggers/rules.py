@@ -14,6 +14,7 @@ from fleetbox.orders import ANSWERS, POLICIES
 from fleetbox.selectors import is_glob, matches_glob
 from fleetbox.settings import Policy
 from fleetbox.settings.policy import TriggerRule
+from fleetbox_edge.triggers.expressions import compile_expression
 from fleetbox_edge.triggers.fences import fence_test
 
 GIVEN = frozenset({"labels", "fields", "text", "level", "rate", "hz", "stream"})  # names an expression may use
@@ -88,18 +89,6 @@ def compile_each(policy: Policy) -> tuple[Rules, dict[str, str]]:
     if policy.idle.on is not None:
         sources.add(policy.idle.on)
     return Rules(tuple(rules), frozenset(sources)), faults
-
-
-def compile_expression(text: str) -> Any:
-    """Return CEL text as a program; raise InputError for text that is none."""
-    import cel
-
-    try:
-        return cel.compile(text)
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        reason = first.partition("ERROR: ")[2] or first
-        raise InputError(f"{text!r} is not CEL: {reason}", "write it like \"ax < -4.0 && text == ''\"") from None
 
 
 def _compiled(name: str, rule: TriggerRule) -> Rule:

@@ -20,7 +20,7 @@ from fleetbox_edge.triggers.memory import read_memory
 from ..conftest import Robot
 from ..switching import switch
 
-PATIENCE_S = 30.0  # two busy cores; an event is normally there after 0.1 s
+PATIENCE_S = 90.0  # two busy cores and a child that starts; an event is normally there after 0.1 s
 BRAKE = '[trigger.brake]\non = "imu"\nwhen = "ax < -4.0"\nevent = "hard_brake"\nnote = "braked"\ncooldown = "1h"\n'
 
 OTHER = """
