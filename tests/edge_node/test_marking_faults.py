@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from conftest import StoreServer
 
 from fleetbox.blobs import BucketSpec, Store
+from fleetbox.errors import Incomplete
+from fleetbox.naming import desk_bucket
+from fleetbox.orders import Order, read_orders
+from fleetbox.settings import find_fleet
+from fleetbox_edge.marking import MarkOrder, mark
 
 from .conftest import Robot
 from .test_marking import fleetbox
@@ -49,3 +56,32 @@ def test_no_room_for_the_event(robot: Robot) -> None:
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert "exceeded" in done.stderr
     assert "next: raise or lift the quota of bucket meta" in done.stderr
+
+
+def test_a_mark_waits_at_the_site(new_store_server: Callable[..., StoreServer], tmp_path: Path) -> None:
+    """Nobody at the robot answers: the event waits as an order in its desk, and whoever waits for it is told so."""
+    site = new_store_server()
+    said: list[str] = []
+    (tmp_path / "token").write_text(site.token)
+    (tmp_path / "fleet.toml").write_text(
+        '[[robots]]\nmatch = "r1"\nsite = "edge-1"\nstore = "http://127.0.0.1:9"\ntoken = { file = "token" }\n'
+        f'[site.edge-1]\nstore = "{site.url}"\ntoken = {{ file = "token" }}\n'
+    )
+
+    async def ordered() -> list[Order]:
+        async with Store(site.url, site.token) as store:
+            return [order async for order in read_orders(store, "r1")]
+
+    async def make_desk() -> None:
+        async with Store(site.url, site.token) as store:
+            await store.ensure_bucket(desk_bucket("r1"), BucketSpec("NONE", 0))
+
+    asyncio.run(make_desk())
+    fleet = find_fleet(tmp_path / "fleet.toml")
+    done = mark(fleet, MarkOrder("near_miss", at="-1h", resolution="preview"), said.append)
+    (order,) = asyncio.run(ordered())
+    assert (done.at, order.kind, order.body["id"]) == ("edge-1", "event", done.event.id)
+    assert order.body["resolution"] == "preview"
+    assert "waits as an order at edge-1" in said[0]
+    with pytest.raises(Incomplete, match="waits as an order"):
+        mark(fleet, MarkOrder("near_miss", wait=True), said.append)
