@@ -59,7 +59,7 @@ def test_the_main_job_is_measured_end_to_end(tmp_path: Path) -> None:
     facts = json.loads(out)
     moment, table = facts["moment"], facts["table"]
     held = {(row["tier"], row["robot"], row["stream"]): row for row in table}
-    assert moment["frames_before"] == 300
+    assert 299 <= moment["frames_before"] <= 301, "ten seconds of 30 Hz; the trigger's row lies between two frames"
     assert moment["bytes_copied_on_robot"] == 0
     assert moment["arrived_records"] == moment["selected_records"] > 300
     assert 0 < facts["record"]["selected_percent"] < 20

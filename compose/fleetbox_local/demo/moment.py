@@ -1,50 +1,57 @@
-"""Act 2, Moment: the brake is marked; the minutes around it travel although nobody knew they would matter."""
+"""Act 2, Moment: a trigger sees the brake; the minutes around it travel although nobody knew they would matter."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fleetbox.blobs import Store
 from fleetbox.chunks import BOUND_US
 from fleetbox.cli.output import progress
 from fleetbox.errors import FleetboxError
-from fleetbox.events import Event, new_event, read_events, write_event
+from fleetbox.events import Event, read_events
 from fleetbox.naming import CLASSES
 from fleetbox.records import Head
 from fleetbox.settings import Place
-from fleetbox_local.demo.stage import HERO, POST_US, PRE_US, Stage, heads, last_us
+from fleetbox_local.demo.stage import HERO, POST_US, WHEN, Stage, heads, last_us
 
 CAMERA = "cam/front"
-KIND = "hard_brake"
 LOOK_S = 0.02  # the arrival is the figure of this act: look often
 PATIENCE_S = 60.0  # loopback takes about a second; past a minute something is broken
 
 
-async def mark(stage: Stage, brake_us: int) -> Event:
-    """Mark the brake and wait until every frame from before it is at the cloud; say how long that took."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Tell how long after the brake the last of so many frames from before it was at the cloud."""
+
+    took_s: float
+    frames: int
+    copied_bytes: int
+
+
+async def follow(stage: Stage, event: Event) -> Arrival:
+    """Wait until every frame from before the brake is at the cloud; return how long after the brake that was."""
     robot, cloud = stage.place("robot"), stage.place("cloud")
-    start_us = brake_us - PRE_US
+    start_us, brake_us = event.start_us, event.time_us
     async with stage.store(robot) as ring, stage.store(cloud) as far:
         await _wait_written(ring, robot, brake_us)
         before = await heads(ring, robot, ("**",), start_us, brake_us)
-        event = new_event(
-            Event("", KIND, HERO, brake_us, start_us, brake_us + POST_US, policy=stage.fleet.policy.hash, by="demo")
-        )
-        marked = time.monotonic()
-        await write_event(ring, robot.bucket(HERO, "meta"), event, time.time_ns() // 1000)
         wanted = {key for key, head in before.items() if head.entry == CAMERA}
         with progress("2 MOMENT", len(wanted)) as advance:
             while wanted - (there := await heads(far, cloud, (CAMERA,), start_us, brake_us)).keys():
                 advance(len(wanted & there.keys()), "frames from before the brake at the cloud")
-                if time.monotonic() - marked > PATIENCE_S:
+                if _since_s(brake_us) > PATIENCE_S:
                     raise _late(len(wanted & there.keys()), len(wanted))
                 await asyncio.sleep(LOOK_S)
-        took_s = time.monotonic() - marked
+        took_s = _since_s(brake_us)
         copied = copied_bytes(before, await heads(ring, robot, ("**",), 0, None, CLASSES))
-    _report(stage, event, took_s, len(wanted), copied)
-    return event
+    return Arrival(took_s, len(wanted), copied)
+
+
+def _since_s(time_us: int) -> float:
+    return time.time() - time_us / 1e6
 
 
 async def _wait_written(ring: Store, robot: Place, brake_us: int) -> None:
@@ -99,7 +106,9 @@ def copied_bytes(before: Mapping[str, Head], after: Mapping[str, Head]) -> int:
     return sum(head.size for key, head in after.items() if key not in before and head.labels.get("xxh") in known)
 
 
-def _report(stage: Stage, event: Event, took_s: float, frames: int, copied: int) -> None:
+def report(stage: Stage, event: Event, arrival: Arrival) -> None:
+    """Say what the trigger kept and how soon it was at the cloud."""
+    took_s, frames, copied = arrival.took_s, arrival.frames, arrival.copied_bytes
     stage.facts["moment"] = {
         "event": event.id,
         "frames_before": frames,
@@ -107,8 +116,8 @@ def _report(stage: Stage, event: Event, took_s: float, frames: int, copied: int)
         "bytes_copied_on_robot": copied,
     }
     stage.say(
-        f"2 MOMENT  {HERO} brakes hard; marked: keep 10 s before, 5 s after\n"
-        f"          the cloud holds {frames} frames from BEFORE the brake, {took_s:.2f} s after the mark; "
+        f"2 MOMENT  {HERO} brakes hard; nobody marks it: its trigger `{WHEN}` keeps 10 s before, 5 s after\n"
+        f"          the cloud holds {frames} frames from BEFORE the brake, {took_s:.2f} s after it; "
         f"bytes copied on {HERO}: {copied}"
     )
 

@@ -10,15 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fleetbox.cli.output import progress, size_text
-from fleetbox.errors import FleetboxError, NotFound
+from fleetbox.errors import FleetboxError
+from fleetbox.events import Event, read_events
 from fleetbox.naming import RING_CLASSES
-from fleetbox.records import Record
 from fleetbox_local.child import Child, Command
-from fleetbox_local.demo.stage import FAULTY, HERO, ROBOTS, Stage
+from fleetbox_local.demo.stage import FAULTY, HERO, KIND, ROBOTS, Stage
 
-BRAKE_TEXT = "hard brake"  # what the simulated robot writes into its log at that moment
-PATIENCE_S = 20.0  # the log line travels in a batch of 200 ms; a loaded machine gets more
-LOOK_S = 0.1  # one small query; a tenth of a second does not show beside a ten-second window
+PATIENCE_S = 20.0  # the event travels in a batch of 200 ms; a loaded machine gets more
+LOOK_S = 0.05  # one small query; what is measured from the brake on does not suffer
 
 
 @dataclass(slots=True)
@@ -52,8 +51,8 @@ def simulators(stage: Stage) -> Iterator[list[Child]]:
             child.stop()
 
 
-async def wait_for_brake(stage: Stage, children: list[Child]) -> int:
-    """Wait until the hero's log says that it braked; return that moment in µs."""
+async def wait_for_brake(stage: Stage, children: list[Child]) -> Event:
+    """Wait until the hero's own trigger has raised an event; return it."""
     started = time.monotonic()
     place = stage.place("robot")
     async with stage.store(place) as store:
@@ -61,14 +60,11 @@ async def wait_for_brake(stage: Stage, children: list[Child]) -> int:
             while (waited := time.monotonic() - started) < stage.brake_s + PATIENCE_S:
                 _all_well(children)
                 advance(waited, f"{HERO} brakes at {stage.brake_s:.0f} s")
-                try:
-                    async for record in store.query(place.bucket(HERO, "log"), ("log/**",)):
-                        if isinstance(record, Record) and BRAKE_TEXT in record.data.decode(errors="replace"):
-                            return record.time_us
-                except NotFound:
-                    pass  # the robot has not written its first line yet
+                for event in await read_events(store, [place.bucket(HERO, "meta")]):
+                    if event.trigger == KIND:
+                        return event
                 await asyncio.sleep(LOOK_S)
-    raise FleetboxError(f"{HERO} did not brake within {waited:.0f} s", f"read the logs in {stage.directory}")
+    raise FleetboxError(f"no trigger of {HERO} spoke within {waited:.0f} s", f"read the logs in {stage.directory}")
 
 
 async def report(stage: Stage) -> None:
@@ -113,7 +109,7 @@ async def _count(stage: Stage, robot: str, share: Share) -> None:
                 streams.add(head.entry)
                 share.records += 1
                 share.total_bytes += head.size
-                share.selected_bytes += head.size if "keep" in head.labels else 0
+                share.selected_bytes += head.size if stage.fleet.policy.rule_for(head.entry).ship == "always" else 0
             infos = await store.entries(place.bucket(robot, cls))
             share.span_us = max([share.span_us, *(info.latest_us - info.oldest_us for info in infos)])
     share.streams = max(share.streams, len(streams))

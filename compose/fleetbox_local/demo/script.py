@@ -11,7 +11,7 @@ from fleetbox.errors import InputError
 from fleetbox.events import Event
 from fleetbox.settings import load_fleet
 from fleetbox_local.demo import ask, books, fault, moment, record, table
-from fleetbox_local.demo.stage import HERO, ROBOTS, SHORTEST_S, Stage
+from fleetbox_local.demo.stage import HERO, ROBOTS, SHORTEST_S, Stage, write_policy
 from fleetbox_local.fleet import LocalFleet
 
 
@@ -25,6 +25,7 @@ def run(directory: Path, seconds: float, as_json: bool, influx: bool | None) -> 
             f"--seconds {seconds:g} is too short to show a before and an after", f"use {SHORTEST_S:g} or more"
         )
     started, began_us = time.monotonic(), time.time_ns() // 1000
+    write_policy(directory)
     with LocalFleet(directory, list(ROBOTS), influx=influx) as local:
         stage = Stage(directory, load_fleet(directory / "fleet.toml"), seconds, quiet=as_json)
         stage.facts["version"] = local.version
@@ -46,9 +47,10 @@ async def _play(stage: Stage) -> Event:
     async with asyncio.TaskGroup() as beside:
         with record.simulators(stage) as children:
             beside.create_task(fault.play(stage))  # the recording takes half a minute anyway
-            brake_us = await record.wait_for_brake(stage, children)
+            event = await record.wait_for_brake(stage, children)
+            arrival = await moment.follow(stage, event)
             await record.report(stage)
-            event = await moment.mark(stage, brake_us)
+            moment.report(stage, event, arrival)
             await record.finish(stage, children)
         return await moment.wait_labelled(stage, event)
 

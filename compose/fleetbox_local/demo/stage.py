@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ HERO = "r1"  # the robot that brakes
 FAULTY = "log/fault"  # the stream of the act Fault: no part of what the robots record by themselves
 PRE_US = 10_000_000  # what the story keeps before the brake
 POST_US = 5_000_000  # and after it
+KIND = "hard_brake"  # the trigger, and the event it raises
+WHEN = "ax < -4.0"  # m/s²; clearly beyond the 1.5 the robot brakes with otherwise
+TRIGGER = f'\n[trigger.{KIND}]\non   = "imu"\nwhen = "{WHEN}"\n'
 TAIL_S = POST_US / 1e6 + 1.0  # recorded after the brake, so that the whole post-window exists
 SHORTEST_S = TAIL_S + 4.0  # a shorter recording has no "before" worth showing
 
@@ -50,6 +54,14 @@ class Stage:
     def store(self, place: Place) -> Store:
         """Return a store to be opened with `async with`."""
         return Store.at(place)
+
+
+def write_policy(directory: Path) -> None:
+    """Write the sample policy with the demo's trigger, unless there is a policy already."""
+    path = directory / "policy.toml"
+    if not path.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text((files("fleetbox.samples") / "policy.toml").read_text(encoding="utf-8") + TRIGGER)
 
 
 def last_us(head: Head) -> int:
