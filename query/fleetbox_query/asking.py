@@ -10,6 +10,7 @@ from fleetbox.settings import FleetSettings
 from fleetbox_query.absent import check_fields
 from fleetbox_query.events import Where, find_events, resolve, spans_around
 from fleetbox_query.expressions import Expression, both, compile_expression, from_labels
+from fleetbox_query.films import film_sources, film_spans
 from fleetbox_query.inventory import Inventory, Unreached, take_inventory
 from fleetbox_query.plan import make_sources
 from fleetbox_query.question import Question, Span
@@ -18,18 +19,25 @@ from fleetbox_query.schemas import CHUNKED, Schema, read_schemas
 from fleetbox_query.stores import Stores, places_for
 
 
-async def prepare(stores: Stores, fleet: FleetSettings, question: Question) -> Prepared:
-    """Return the question made ready; raises NotFound when no reached place holds any such stream."""
+async def prepare(stores: Stores, fleet: FleetSettings, question: Question, *, films: bool = False) -> Prepared:
+    """Return the question made ready; raises NotFound when no reached place holds any such stream.
+
+    films: read pictures from the videos made of them, too.
+    """
     split(question, ())  # text that is no CEL is told before any place is asked
     where = Where(question.tier, question.site)
     spans, seen = await _spans(stores, fleet, question, where)
-    selectors = list(dict.fromkeys(span.selector for span in spans))
+    filmed = film_spans(spans) if films else ()
+    selectors = list(dict.fromkeys(span.selector for span in (*spans, *filmed)))
     inventory = await take_inventory(stores, places_for(fleet, selectors, where.tier, where.site), selectors)
     inventory = replace(inventory, unreached=_each_once((*inventory.unreached, *seen)))
     if spans and not inventory.holdings:
         raise _nothing(question, inventory)
     schemas = await read_schemas(stores, inventory.holdings)
-    sources = make_sources(inventory.holdings, spans, schemas)
+    chosen = [any(span.selector.matches(one.robot, one.stream) for span in spans) for one in inventory.holdings]
+    plain = [one for one, is_asked in zip(inventory.holdings, chosen, strict=True) if is_asked]
+    film = [one for one, is_asked in zip(inventory.holdings, chosen, strict=True) if not is_asked]
+    sources = make_sources(plain, spans, schemas) + film_sources(film, filmed)
     await check_fields(stores, sources)
     return Prepared(inventory, sources, split(question, list(schemas.values())))
 

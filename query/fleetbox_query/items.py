@@ -13,6 +13,7 @@ from fleetbox.records import Head
 from fleetbox.selectors import matches_glob
 from fleetbox.time import iso_time
 from fleetbox_query.expressions import Expression
+from fleetbox_query.films import JPEG, pictures_of
 from fleetbox_query.plan import Source
 from fleetbox_query.reading import Piece
 
@@ -69,6 +70,11 @@ def items_of(piece: Piece, expression: Expression, notes: Notes) -> list[Item]:
     A record that does not open is named in the notes: one bad chunk must not hide an hour of good ones.
     """
     try:
+        if piece.source.film:
+            return [
+                Item(piece.source.robot, piece.source.stream, one.time_us, "images", one.labels, JPEG, data=one.data)
+                for one in pictures_of(piece.source, piece.record)
+            ]
         if is_chunk(piece.record):
             return _rows(piece, expression, notes)
         return [item for item in _blob(piece) if _passes(item, item.fields, expression, notes)]

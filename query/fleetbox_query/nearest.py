@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fleetbox.errors import InputError, NotFound
 from fleetbox.records import Head
 from fleetbox.time import iso_time
+from fleetbox_query.films import FROM
 from fleetbox_query.items import Item, Notes, is_chunk, items_of
 from fleetbox_query.plan import FAR_US, Run, Source
 from fleetbox_query.provenance import Provenance
@@ -53,16 +54,21 @@ async def _best(stores: Stores, reading: Reading, heads: list[tuple[Run, Head]],
         notes = Notes()
         for item in items_of(Piece(run.source, record), reading.prepared.expression, notes):
             off_us = item.time_us - time_us
-            if best is None or (abs(off_us), off_us) < (abs(best.off_us), best.off_us):
+            if best is None or _order(item, off_us) < _order(best.item, best.off_us):
                 best = Nearest(item, off_us, run.holding.place.name, reading.provenance)
         if notes.unreadable:
             raise InputError(f"the nearest record cannot be opened: {notes.unreadable[0]}", "ask for another time")
     return best
 
 
+def _order(item: Item, off_us: int) -> tuple[int, int, bool]:
+    """Return what decides between two items: the nearer, the earlier, and a picture before a frame of a video."""
+    return abs(off_us), off_us, FROM in item.labels
+
+
 def _ranked(heads: Iterable[tuple[Run, Head]], time_us: int) -> Iterable[tuple[int, Run, Head]]:
     for run, head in heads:
-        last = int(head.labels.get("t_end", head.time_us)) if is_chunk(head) else head.time_us
+        last = int(head.labels.get("t_end", head.time_us)) if is_chunk(head) or run.source.film else head.time_us
         yield max(head.time_us - time_us, time_us - max(last, head.time_us), 0), run, head
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fleetbox.naming import parent_of
 from fleetbox_query.inventory import Holding
 from fleetbox_query.question import Span, wants
 from fleetbox_query.schemas import UNSAID, Schema
@@ -26,6 +27,7 @@ class Source:
     windows: tuple[Window, ...]
     fields: tuple[str, ...] | None = None
     schema: Schema = UNSAID
+    film: bool = False  # videos, read as the pictures they were made of
 
     @property
     def robot(self) -> str:
@@ -39,8 +41,9 @@ class Source:
 
     @property
     def stream(self) -> str:
-        """Return the stream's name."""
-        return self.holdings[0].stream
+        """Return the stream's name: of a film, that of its pictures."""
+        stream = self.holdings[0].stream
+        return parent_of(stream)[0] if self.film else stream
 
     @property
     def name(self) -> str:

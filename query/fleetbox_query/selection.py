@@ -110,9 +110,10 @@ class Selection:
     def records(self, *, warn: bool = True) -> Records:
         """Return an iterator over rows and blobs in order of time; memory stays bounded.
 
+        Pictures that became video are read from it, with a label `made_from`.
         A blob is decoded by its item's `value`, which alone raises when the bytes do not decode: iteration goes on.
         """
-        return Records(self.session.loop, self.session.run(self._reading()), warn=warn)
+        return Records(self.session.loop, self.session.run(self._reading(films=True)), warn=warn)
 
     def count(self, *, warn: bool = True) -> Count:
         """Return how many records, rows and bytes there are, from heads; only chunks at a border are read."""
@@ -141,8 +142,8 @@ class Selection:
     async def _prepared(self) -> Prepared:
         return await self.session.prepare(self.question)
 
-    async def _reading(self) -> Reading:
-        return Reading(self.session.stores, await self._prepared())
+    async def _reading(self, *, films: bool = False) -> Reading:
+        return Reading(self.session.stores, await self.session.prepare(self.question, films=films))
 
     async def _tables(self) -> Tables:
         reading = await self._reading()
@@ -156,7 +157,8 @@ class Selection:
     async def _at(self, time: TimeLike) -> Nearest:
         where = self.session.where(self.question)
         time_us = await self.session.resolve(self.session.moment(time), where)
-        return await nearest(self.session.stores, await self._prepared(), time_us)
+        prepared = await self.session.prepare(self.question, films=True)
+        return await nearest(self.session.stores, prepared, time_us)
 
 
 def _text(name: str, value: object) -> str:

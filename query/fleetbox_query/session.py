@@ -55,9 +55,9 @@ class Session:
         found = await resolve(self.stores, self.fleet, where, moment)
         return self.now_us() if found is None else found
 
-    async def prepare(self, question: Question) -> Prepared:
-        """Make a question ready."""
-        return await prepare(self.stores, self.fleet, question)
+    async def prepare(self, question: Question, *, films: bool = False) -> Prepared:
+        """Make a question ready; films: pictures are read from the videos made of them, too."""
+        return await prepare(self.stores, self.fleet, question, films=films)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the session's loop and return its value; raises InputError after `close`."""

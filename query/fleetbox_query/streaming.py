@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from fleetbox.background import BackgroundLoop
 from fleetbox_query.expressions import Expression
+from fleetbox_query.films import FROM
 from fleetbox_query.items import Item, Notes, items_of
 from fleetbox_query.plan import FAR_US, Source
 from fleetbox_query.provenance import Provenance
@@ -31,6 +32,7 @@ class Records(Iterator[Item]):
         self._ahead: Future[Stretch] | None = loop.start(reading.next())
         self._open: list[tuple[int, int, Item, Iterator[Item]]] = []  # records begun: next time, turn, item, the rest
         self._count = 0
+        self._given: dict[tuple[str, str], int] = {}  # the last time given out of each stream
         self._ready: Iterator[Item] = iter(())
 
     @property
@@ -90,8 +92,19 @@ class Records(Iterator[Item]):
     def _until(self, time_us: int) -> Iterator[Item]:
         while self._open and self._open[0][0] < time_us:
             _, _, item, rest = heapq.heappop(self._open)
-            yield item
             self._hold(rest)
+            if FROM not in item.labels:
+                self._given[item.robot, item.stream] = item.time_us
+            elif self._is_twice(item):
+                continue
+            yield item
+
+    def _is_twice(self, item: Item) -> bool:
+        """Tell whether a frame's own picture is there still: it has just been given out, or comes at once."""
+        if self._given.get((item.robot, item.stream)) == item.time_us:
+            return True
+        same = (other for time_us, _, other, _ in self._open if time_us == item.time_us)
+        return any(FROM not in other.labels and other.stream == item.stream for other in same)
 
     def _hold(self, rest: Iterator[Item]) -> None:
         for item in rest:
