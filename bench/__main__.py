@@ -25,6 +25,7 @@ ORDER = (
     "audit",
     "loader",
     "triggers",
+    "transcode",
 )
 
 
