@@ -88,7 +88,8 @@ def _ends_us(followed: Followed) -> int | None:
         own_us = followed.policy.expires_us
     except FleetboxError:
         own_us = None
-    ends = [end for end in (own_us, followed.envelope and followed.envelope.expires_us) if end is not None]
+    signed_us = None if followed.envelope is None else followed.envelope.expires_us
+    ends = [end_us for end_us in (own_us, signed_us) if end_us is not None]
     return min(ends, default=None)
 
 
