@@ -26,6 +26,9 @@ ORDER = (
     "loader",
     "triggers",
     "transcode",
+    "ram_ring",
+    "policy_value",
+    "rollout",
 )
 
 

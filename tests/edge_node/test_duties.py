@@ -73,9 +73,7 @@ def test_rings_and_tasks_stand(robot: Robot, new_store_server: Callable[..., Sto
     assert quotas["media"] == ("FIFO", 2 * 10**9)
     assert quotas["meta"][0] == "NONE"
     assert quotas["kept"] == ("HARD", 3 * 10**9)
-    assert {task.spec.dst_bucket for task in tasks} == {
-        f"{robot.id}--{cls}" for cls in ("sensor", "media", "log", "meta", "kept")
-    }
+    assert {task.spec.dst_bucket for task in tasks} == {f"{robot.id}--{cls}" for cls in CLASSES}
 
 
 def test_a_mark_labels_what_was_recorded_before_it(robot: Robot) -> None:
