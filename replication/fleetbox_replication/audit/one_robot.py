@@ -192,7 +192,8 @@ def _position(asked: Sequence[Place], names: Sequence[str], writer: str) -> int:
 
 
 def _ships_whole(fleet: FleetSettings, stream: str) -> bool:
-    return fleet.policy.rule_for(stream).ship == "always"
+    rule = fleet.policy.rule_for(stream)
+    return rule.ship == "always" and rule.at is None  # what travels later is not there yet, in part
 
 
 def asked_of(fleet: FleetSettings, question: Question, robot: str) -> list[Place]:
