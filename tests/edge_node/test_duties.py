@@ -14,6 +14,7 @@ from conftest import StoreServer
 
 from fleetbox.blobs import Store
 from fleetbox.events import Event, read_events
+from fleetbox.naming import CLASSES
 from fleetbox_edge.recorder import Recorder
 
 from .conftest import Robot
