@@ -59,10 +59,14 @@ class Housekeeping:
             lambda: self._door.store, lambda: self._live.current, self._settings.state / "late.json",
             LateOptions(idle=self._is_idle, backlog=backlog, touched=self._touches.note, spent=spent),
         )  # fmt: skip
-        return late.step, self.transcoder.clear, self._look
+        return late.step, self._clear, self._look
+
+    async def _clear(self) -> None:
+        with suppress(OSError):  # no room for the note of what is to go: nothing goes uncounted
+            await self.transcoder.clear()
 
     async def _look(self) -> None:
-        with suppress(OSError):  # no room for the note of what is to go: nothing goes uncounted
+        with suppress(OSError):
             await self.keeper.look()
 
     def _make_keeper(self) -> Keeper:

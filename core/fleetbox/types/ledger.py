@@ -25,7 +25,8 @@ def decode(data: bytes) -> dict[str, Any]:
 
 def _preview(data: bytes) -> str:
     page = decode_page(data)
-    facts = {"lines": page.lines, "drops": page.drops, "standings": page.standings, "tombstones": page.tombstones}
+    names = ("lines", "drops", "standings", "tombstones", "removals")
+    facts = {name: getattr(page, name) for name in names}
     return one_line(f"{page.place}: " + ", ".join(f"{len(found)} {name}" for name, found in facts.items() if found))
 
 
