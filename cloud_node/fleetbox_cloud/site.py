@@ -45,6 +45,7 @@ class Site:
         self._state = state_folder(fleet, place.name)
         self._touches = touches_in(self._state / "touches")
         self._parts = Parts()
+        self._onward: Onward | None = None
         self._robots: set[str] = set()  # seen at the store while this process runs
         self._loading = self._make_loading()
         self._books = BooksFeed(fleet, place.name, self._connect, self._state)
@@ -114,6 +115,8 @@ class Site:
             for error in report.failed_places.values():
                 raise error
             mark.keep()
+            if self._onward is not None and report.changed:
+                self._onward.alarm()
             with suppress(TimeoutError):
                 async with asyncio.timeout(TASKS_EVERY_S):
                     await until_changed(self._place.current_token, secret)
@@ -124,7 +127,8 @@ class Site:
         uplink = self._fleet.site[self._place.name].uplink
         while True:  # it ends when the site's own token is another
             async with self._connect() as store:
-                await Onward(self._place, ahead, lambda store=store: store, self._state, uplink).run()  # type: ignore[misc]
+                self._onward = Onward(self._place, ahead, lambda store=store: store, self._state, uplink)  # type: ignore[misc]
+                await self._onward.run()
 
     async def _ledger(self) -> None:
         async with self._connect() as store:

@@ -154,6 +154,8 @@ class Duties:
             if done.error is not None:
                 raise done.error
         mark.keep()
+        if self.onward is not None and any(change.action == "update" for change in changes):
+            self.onward.alarm()
         return secret
 
     async def _label(self) -> None:

@@ -67,6 +67,11 @@ class Onward:
         """Return the first proven minutes of a stream from a time in µs on, in order; none until the hop runs."""
         return self._reconciler.proven(bucket, stream, start_us, count) if self._reconciler is not None else []
 
+    def alarm(self) -> None:
+        """Tell that tasks were made anew: the engine notes nothing for a task while it does so."""
+        if self._reconciler is not None:
+            self._reconciler.alarm()
+
     def is_proven(self, bucket: str, stream: str, minute_us: int) -> bool:
         """Tell whether the next site holds all that was told of a stream's minute; False until the hop runs."""
         return self._reconciler is not None and self._reconciler.is_proven(bucket, stream, minute_us)

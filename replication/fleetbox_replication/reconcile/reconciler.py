@@ -58,6 +58,7 @@ class Reconciler:
         self._paused: set[str] = set()
         self._starts = Starts(self._means.options.monotonic_s)
         self._cuts: int | None = None
+        self._alarmed = False
         self._trouble: FleetboxError | None = None  # why the destination cannot be asked in this step
         self._samples = 0
         self._turns = asyncio.Semaphore(ROBOTS_AT_ONCE)
@@ -68,6 +69,10 @@ class Reconciler:
         """Take up the relay's proof that records are stored at the destination; bucket and entry are those there."""
         self._means.proofs.add(bucket, entry, parts, self._means.options.monotonic_s())
         self._suspects.note(bucket, entry, parts)
+
+    def alarm(self) -> None:
+        """Look again soon, as after a break: tasks were made anew, and what came meanwhile none of them has noted."""
+        self._alarmed = True
 
     def is_proven(self, bucket: str, stream: str, minute_us: int) -> bool:
         """Tell whether the destination holds all that was told of a stream's minute; bucket is that of either end.
@@ -152,7 +157,8 @@ class Reconciler:
         """Tell whether a cut or a restart may have made tasks forget; the first look always does."""
         restarted = self._starts.note("here", (await source.info()).uptime_s)
         before, self._cuts = self._cuts, self._means.relay.cuts
-        return restarted or before != self._cuts
+        alarmed, self._alarmed = self._alarmed, False
+        return restarted or alarmed or before != self._cuts
 
     async def _look_there(self) -> None:
         """Take back what was proven lately when the destination was started anew: killed, it may have lost it."""
