@@ -1,0 +1,295 @@
+"""Write an export whole or not at all, and keep what is finished of it when it stops halfway.
+
+While it is being made, everything lies in `OUT.partial/` beside the target: `asked.json` says what was asked,
+`finished.ndjson` names each finished file, `files/` has them. A file counts as finished once its bytes and the line
+naming it are on the disk. The same question asked again goes on from there; another one begins anew. At the end the
+target takes its place by one rename, so that whoever looks sees the old output or the complete new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import xxhash
+
+from fleetbox.errors import FleetboxError, InputError
+from fleetbox_query.exports.swapping import put_in_place, restore, sync_folder
+
+MANIFEST = "manifest.json"
+VERSION = 1  # of the manifest's own form
+_READ_BYTES = 1 << 20  # hashing reads a megabyte at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Hold one finished file: its path within the output, size, xxh3-64, and what its maker wants to remember."""
+
+    path: str
+    size_bytes: int
+    xxh3: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Output:
+    """Make one export; a context manager. Leaving the block without `finish` keeps what is finished for the next time.
+
+    target: a file, or with folder=True a folder. asked: plain values that say what is exported; the same ones again
+    go on where an earlier export stopped, others begin anew. An output that exists is replaced at the end; a folder
+    that is not an export is not touched.
+    Raises InputError where the target cannot be written or another export is at it, FleetboxError on a full disk.
+
+    Example:
+        with Output(Path("brake.mcap"), {"query": "r1/**"}) as out:
+            with out.part("whole.mcap") as path:
+                path.write_bytes(data)
+            out.finish({"counts": {"messages": 1}})
+    """
+
+    def __init__(self, target: Path, asked: Mapping[str, Any], *, folder: bool = False) -> None:
+        self.target = target
+        self.folder = folder
+        self._asked = json.loads(json.dumps(dict(asked), default=str))
+        self._partial = target.with_name(target.name + ".partial")
+        self._files = self._partial / "files"
+        self._finished: dict[str, Finished] = {}
+        self._notes: dict[str, Any] = {}
+        self._lock: int | None = None
+
+    def __enter__(self) -> Output:
+        with self._explained():
+            restore(self.target)
+            _check_target(self.target, self.folder)
+            self._files.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            if not self._same_question():
+                self._begin()
+            self._finished = {one.path: one for one in self._kept()}
+            self._remove_unfinished()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def finished(self) -> dict[str, Finished]:
+        """Return the finished files by path, in the order they were finished, earlier attempts' included."""
+        return dict(self._finished)
+
+    def path_of(self, name: str) -> Path:
+        """Return where a finished file lies until the end."""
+        return self._files / name
+
+    def remember(self, name: str, value: Any) -> Any:
+        """Return what the first attempt remembered under a name, or remember this (plain values).
+
+        What "now" was belongs here: an export that goes on tomorrow is to mean the same hour.
+        """
+        if name not in self._notes:
+            self._notes[name] = json.loads(json.dumps(value))
+            with self._explained():
+                self._write_asked()
+        return self._notes[name]
+
+    @contextmanager
+    def part(self, name: str, about: Mapping[str, Any] | None = None) -> Iterator[Path]:
+        """Yield where to write one file; when the block ends well it is on the disk and finished, else it is gone.
+
+        name: its path within the output ("data/r1.parquet"). about: plain values kept beside it; they may be filled
+        until the block ends.
+        """
+        path = self._inside(name)
+        writing = path.with_name(path.name + ".writing")
+        with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield writing
+                self._finish_part(name, writing, path, about or {})
+            finally:
+                writing.unlink(missing_ok=True)
+
+    def drop(self, name: str) -> None:
+        """Forget a finished file and remove it: it was a step towards another one."""
+        if self._finished.pop(name, None) is not None:
+            with self._explained():
+                self._append({"dropped": name})
+                self.path_of(name).unlink(missing_ok=True)
+
+    def finish(self, manifest: Mapping[str, Any], whole: str | None = None) -> Path:
+        """Put the output in its place, with its manifest, and return the target.
+
+        manifest: counts, places read, what was skipped; asked, versions and files with hashes are added. whole: of a
+        target that is a file, the finished file that becomes it (the only one by default); its manifest lies beside
+        it as `NAME.manifest.json`.
+        """
+        files = [asdict(one) for one in self._finished.values()] if self.folder else [asdict(self._whole(whole))]
+        text = json.dumps(
+            {"manifest": VERSION, "asked": self._asked, **self._notes, **_versions(), **manifest, "files": files},
+            indent=1,
+            default=str,
+        )
+        with self._explained():
+            _write_synced(self._partial / "ended", "")  # what lies in files/ from here on may be the old output
+            if self.folder:
+                _write_synced(self._files / MANIFEST, text)
+                put_in_place(self._files, self.target)
+            else:
+                name = self._whole(whole).path
+                beside = self.target.with_name(f"{self.target.name}.{MANIFEST}")
+                _write_synced(self._partial / MANIFEST, text)
+                put_in_place(self.path_of(name), self.target)
+                put_in_place(self._partial / MANIFEST, beside)
+            shutil.rmtree(self._partial)
+            sync_folder(self.target.parent)
+        return self.target
+
+    def _whole(self, name: str | None) -> Finished:
+        if name is None and len(self._finished) != 1:
+            raise ValueError(f"{len(self._finished)} finished files cannot be one: name the whole one")
+        return self._finished[name] if name else next(iter(self._finished.values()))
+
+    def _inside(self, name: str) -> Path:
+        path = self._files / name
+        if Path(name).is_absolute() or ".." in Path(name).parts or name == MANIFEST:
+            raise InputError(f"{name!r} is no name for a file of an export", "use a path within it")
+        return path
+
+    def _finish_part(self, name: str, writing: Path, path: Path, about: Mapping[str, Any]) -> None:
+        size, digest = _sync_and_hash(writing)
+        writing.replace(path)
+        sync_folder(path.parent)
+        one = Finished(name, size, digest, dict(about))
+        self._append(asdict(one))
+        self._finished[name] = one
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with (self._partial / "finished.ndjson").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _take_lock(self) -> None:
+        if os.name == "nt":
+            return  # no flock there; two exports into one output are the user's own care
+        import fcntl
+
+        self._lock = os.open(self._partial / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            self._lock = None
+            raise InputError(
+                f"another export is writing {self.target}", "wait for it to end, or give another -o OUT"
+            ) from None
+
+    def _same_question(self) -> bool:
+        try:
+            kept = json.loads((self._partial / "asked.json").read_text())
+        except (OSError, ValueError):
+            return False
+        if (self._partial / "ended").exists() or any(kept.get(name) != said for name, said in self._question().items()):
+            return False
+        self._notes = dict(kept.get("notes", {}))
+        return True
+
+    def _begin(self) -> None:
+        """Empty the partial output: it answers another question."""
+        for name in ("finished.ndjson", "ended"):
+            (self._partial / name).unlink(missing_ok=True)
+        shutil.rmtree(self._files)
+        self._files.mkdir()
+        self._notes = {}
+        self._write_asked()
+
+    def _question(self) -> dict[str, Any]:
+        """Return what must be the same for an earlier attempt to go on."""
+        return {"asked": self._asked, "folder": self.folder, **_versions()}
+
+    def _write_asked(self) -> None:
+        text = json.dumps({**self._question(), "notes": self._notes})
+        _write_synced(self._partial / "asked.json.writing", text)
+        (self._partial / "asked.json.writing").replace(self._partial / "asked.json")
+        sync_folder(self._partial)
+
+    def _kept(self) -> list[Finished]:
+        """Return the files finished earlier that are there still; a torn last line names none."""
+        try:
+            lines = (self._partial / "finished.ndjson").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        kept: dict[str, Finished] = {}
+        for line in lines:
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if "dropped" in said:
+                kept.pop(said["dropped"], None)
+            else:
+                kept[said["path"]] = Finished(**said)
+        return [one for one in kept.values() if _size(self.path_of(one.path)) == one.size_bytes]
+
+    def _remove_unfinished(self) -> None:
+        for path in self._files.rglob("*"):
+            if path.is_file() and str(path.relative_to(self._files)) not in self._finished:
+                path.unlink()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FleetboxError(
+                f"cannot write {self.target}: {error.strerror or error}",
+                f"make room or give another -o OUT; what is finished waits in {self._partial} for the same export",
+            ) from error
+
+
+def _check_target(target: Path, folder: bool) -> None:
+    if folder and target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+        raise InputError(f"{target} is a folder with other things in it", "give a new folder, or an earlier export")
+    if target.exists() and target.is_dir() != folder:
+        kind = "file" if folder else "folder"
+        raise InputError(f"{target} is a {kind}", f"give a {'folder' if folder else 'file'}: -o OUT")
+
+
+def _versions() -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {"made_by": f"fleetbox {version('fleetbox')}"}
+
+
+def _sync_and_hash(path: Path) -> tuple[int, str]:
+    digest, size = xxhash.xxh3_64(), 0
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        while data := file.read(_READ_BYTES):
+            digest.update(data)
+            size += len(data)
+    return size, digest.hexdigest()
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
