@@ -1,9 +1,10 @@
 """Write an export whole or not at all, and keep what is finished of it when it stops halfway.
 
 While it is being made, everything lies in `OUT.partial/` beside the target: `asked.json` says what was asked,
-`finished.ndjson` names each finished file, `files/` has them. A file counts as finished once its bytes and the line
-naming it are on the disk. The same question asked again goes on from there; another one begins anew. At the end the
-target takes its place by one rename, so that whoever looks sees the old output or the complete new one.
+`finished.ndjson` names each finished file, `files/` has them, `writing/` what is not finished. A file counts as
+finished once its bytes and the line naming it are on the disk. The same question asked again goes on from there;
+another one begins anew. At the end the target takes its place by one rename, so that whoever looks sees the old
+output or the complete new one.
 """
 
 from __future__ import annotations
@@ -18,24 +19,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import xxhash
-
 from fleetbox.errors import FleetboxError, InputError
-from fleetbox_query.exports.swapping import put_in_place, restore, sync_folder
+from fleetbox_query.exports.journal import Finished, Journal
+from fleetbox_query.exports.swapping import put_in_place, restore
+from fleetbox_query.exports.syncing import sync_and_hash, sync_folder, write_synced
 
 MANIFEST = "manifest.json"
 VERSION = 1  # of the manifest's own form
-_READ_BYTES = 1 << 20  # hashing reads a megabyte at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Hold one finished file: its path within the output, size, xxh3-64, and what its maker wants to remember."""
+@dataclass(frozen=True)
+class Batch:
+    """Hold files that are being written and will be finished together."""
 
-    path: str
-    size_bytes: int
-    xxh3: str
-    about: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path
+    files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def path(self, name: str, about: Mapping[str, Any] | None = None) -> Path:
+        """Return where to write a file whose path within the output is `name`; folders on the way are made."""
+        if Path(name).is_absolute() or ".." in Path(name).parts or name == MANIFEST:
+            raise InputError(f"{name!r} is no name for a file of an export", "use a path within it")
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.files[name] = about or {}
+        return path
 
 
 class Output:
@@ -59,8 +66,10 @@ class Output:
         self._asked = json.loads(json.dumps(dict(asked), default=str))
         self._partial = target.with_name(target.name + ".partial")
         self._files = self._partial / "files"
+        self._journal = Journal(self._partial / "finished.ndjson")
         self._finished: dict[str, Finished] = {}
         self._notes: dict[str, Any] = {}
+        self._checkpoint: Any = None
         self._lock: int | None = None
 
     def __enter__(self) -> Output:
@@ -71,7 +80,7 @@ class Output:
             self._take_lock()
             if not self._same_question():
                 self._begin()
-            self._finished = {one.path: one for one in self._kept()}
+            self._take_up()
             self._remove_unfinished()
         return self
 
@@ -109,21 +118,39 @@ class Output:
         name: its path within the output ("data/r1.parquet"). about: plain values kept beside it; they may be filled
         until the block ends.
         """
-        path = self._inside(name)
-        writing = path.with_name(path.name + ".writing")
+        with self.batch() as batch:
+            yield batch.path(name, about)
+
+    @contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """Yield a way to several files that are finished together when the block ends well, or gone."""
+        folder = self._partial / "writing"
         with self._explained():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            batch = Batch(folder)
             try:
-                yield writing
-                self._finish_part(name, writing, path, about or {})
+                yield batch
+                self._finish_batch(batch)
             finally:
-                writing.unlink(missing_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def checkpoint(self) -> Any:
+        """Return what `reached` said last, in an earlier attempt or this one; None before."""
+        return self._checkpoint
+
+    def reached(self, checkpoint: Any) -> None:
+        """Say how far the output has come (plain values); files finished later count only once it is said again."""
+        with self._explained():
+            self._journal.append([{"checkpoint": checkpoint}])
+        self._checkpoint = checkpoint
 
     def drop(self, name: str) -> None:
         """Forget a finished file and remove it: it was a step towards another one."""
         if self._finished.pop(name, None) is not None:
             with self._explained():
-                self._append({"dropped": name})
+                self._journal.append([{"dropped": name}])
                 self.path_of(name).unlink(missing_ok=True)
 
     def finish(self, manifest: Mapping[str, Any], whole: str | None = None) -> Path:
@@ -140,14 +167,14 @@ class Output:
             default=str,
         )
         with self._explained():
-            _write_synced(self._partial / "ended", "")  # what lies in files/ from here on may be the old output
+            write_synced(self._partial / "ended", "")  # what lies in files/ from here on may be the old output
             if self.folder:
-                _write_synced(self._files / MANIFEST, text)
+                write_synced(self._files / MANIFEST, text)
                 put_in_place(self._files, self.target)
             else:
                 name = self._whole(whole).path
                 beside = self.target.with_name(f"{self.target.name}.{MANIFEST}")
-                _write_synced(self._partial / MANIFEST, text)
+                write_synced(self._partial / MANIFEST, text)
                 put_in_place(self.path_of(name), self.target)
                 put_in_place(self._partial / MANIFEST, beside)
             shutil.rmtree(self._partial)
@@ -159,25 +186,19 @@ class Output:
             raise ValueError(f"{len(self._finished)} finished files cannot be one: name the whole one")
         return self._finished[name] if name else next(iter(self._finished.values()))
 
-    def _inside(self, name: str) -> Path:
-        path = self._files / name
-        if Path(name).is_absolute() or ".." in Path(name).parts or name == MANIFEST:
-            raise InputError(f"{name!r} is no name for a file of an export", "use a path within it")
-        return path
-
-    def _finish_part(self, name: str, writing: Path, path: Path, about: Mapping[str, Any]) -> None:
-        size, digest = _sync_and_hash(writing)
-        writing.replace(path)
-        sync_folder(path.parent)
-        one = Finished(name, size, digest, dict(about))
-        self._append(asdict(one))
-        self._finished[name] = one
-
-    def _append(self, line: Mapping[str, Any]) -> None:
-        with (self._partial / "finished.ndjson").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    def _finish_batch(self, batch: Batch) -> None:
+        made = []
+        for name, about in batch.files.items():
+            size, digest = sync_and_hash(batch.folder / name)
+            made.append(Finished(name, size, digest, dict(about)))
+        for one in made:
+            path = self.path_of(one.path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (batch.folder / one.path).replace(path)
+        for folder in {self.path_of(one.path).parent for one in made}:
+            sync_folder(folder)
+        self._journal.append([asdict(one) for one in made])
+        self._finished |= {one.path: one for one in made}
 
     def _take_lock(self) -> None:
         if os.name == "nt":
@@ -210,7 +231,7 @@ class Output:
             (self._partial / name).unlink(missing_ok=True)
         shutil.rmtree(self._files)
         self._files.mkdir()
-        self._notes = {}
+        self._notes, self._finished, self._checkpoint = {}, {}, None
         self._write_asked()
 
     def _question(self) -> dict[str, Any]:
@@ -219,27 +240,18 @@ class Output:
 
     def _write_asked(self) -> None:
         text = json.dumps({**self._question(), "notes": self._notes})
-        _write_synced(self._partial / "asked.json.writing", text)
+        write_synced(self._partial / "asked.json.writing", text)
         (self._partial / "asked.json.writing").replace(self._partial / "asked.json")
         sync_folder(self._partial)
 
-    def _kept(self) -> list[Finished]:
-        """Return the files finished earlier that are there still; a torn last line names none."""
-        try:
-            lines = (self._partial / "finished.ndjson").read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        kept: dict[str, Finished] = {}
-        for line in lines:
-            try:
-                said = json.loads(line)
-            except ValueError:
-                continue
-            if "dropped" in said:
-                kept.pop(said["dropped"], None)
-            else:
-                kept[said["path"]] = Finished(**said)
-        return [one for one in kept.values() if _size(self.path_of(one.path)) == one.size_bytes]
+    def _take_up(self) -> None:
+        """Take up what was finished earlier and is there still; with a checkpoint, all of it or nothing."""
+        finished, checkpoint = self._journal.read()
+        there = {name: one for name, one in finished.items() if _size(self.path_of(name)) == one.size_bytes}
+        if checkpoint is not None and len(there) < len(finished):
+            self._begin()
+            return
+        self._finished, self._checkpoint = there, checkpoint
 
     def _remove_unfinished(self) -> None:
         for path in self._files.rglob("*"):
@@ -269,23 +281,6 @@ def _versions() -> dict[str, Any]:
     from importlib.metadata import version
 
     return {"made_by": f"fleetbox {version('fleetbox')}"}
-
-
-def _sync_and_hash(path: Path) -> tuple[int, str]:
-    digest, size = xxhash.xxh3_64(), 0
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        while data := file.read(_READ_BYTES):
-            digest.update(data)
-            size += len(data)
-    return size, digest.hexdigest()
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _size(path: Path) -> int:

@@ -8,6 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
+from fleetbox_query.exports.syncing import sync_folder
+
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): both names change their contents at once
 
@@ -38,17 +40,6 @@ def restore(target: Path) -> None:
     old = target.with_name(target.name + ".old")
     if old.is_dir() and not target.exists() and target.with_name(target.name + ".partial").is_dir():
         old.rename(target)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    if os.name == "nt":
-        return  # Windows opens no folders; its file system journals names itself
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

@@ -17,10 +17,8 @@ from fleetbox_query.exports.output import MANIFEST, Output
 ASKED = {"query": "r1/**", "start": 1}
 
 
-def _make(
-    target: Path, files: dict[str, bytes], *, folder: bool = True, asked: dict[str, object] | None = None
-) -> Path:
-    with Output(target, asked or ASKED, folder=folder) as out:
+def _make(target: Path, files: dict[str, bytes], *, folder: bool = True, query: str = "r1/**") -> Path:
+    with Output(target, {**ASKED, "query": query}, folder=folder) as out:
         for name, data in files.items():
             with out.part(name) as path:
                 path.write_bytes(data)
@@ -112,6 +110,21 @@ def test_a_step_is_dropped(tmp_path: Path) -> None:
         assert list(out.finished) == ["whole"]
         out.finish({})
     assert (tmp_path / "x").read_bytes() == b"whole"
+
+
+def test_files_after_the_last_checkpoint_are_made_again(tmp_path: Path) -> None:
+    """Of an output that says how far it has come, what was finished later does not count."""
+    with Output(tmp_path / "out", ASKED, folder=True) as out:
+        assert out.checkpoint is None
+        for name in ("one", "two"):
+            with out.batch() as batch:
+                batch.path(name).write_bytes(b"1")
+                batch.path(f"{name}-more").write_bytes(b"22")
+            if name == "one":
+                out.reached({"next_us": 5})
+    with Output(tmp_path / "out", ASKED, folder=True) as out:
+        assert out.checkpoint == {"next_us": 5}
+        assert sorted(out.finished) == ["one", "one-more"]
 
 
 def test_two_at_once(tmp_path: Path) -> None:
