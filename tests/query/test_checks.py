@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from fleetbox.blobs import EntryInfo
-from fleetbox.settings import Place, load_fleet
+from fleetbox.settings import Place, load_fleet, parse_policy
 from fleetbox_query.checks import SILENT_US, judge, newest, streams
 from fleetbox_query.inventory import Holding
 
@@ -23,6 +23,27 @@ def test_young_silent_and_missing_streams_are_judged() -> None:
     assert "imu for 5" in one.text
     assert "all 1 streams" in judge("r1", {"imu": 0}, NOW).text
     assert judge("r1", {}, NOW).verdict == "WARN"
+
+
+def test_what_the_policy_lets_be_silent_is_no_cause_for_a_warning() -> None:
+    """A ring in memory, a video, a thumbnail every two minutes: all old by right; the camera itself is not."""
+    policy = parse_policy(
+        """
+        [stream.force]
+        ring = "ram 20 s"
+        [stream."cam/*"]
+        preview = { every = "1s" }
+        thumbnail = { every = "2min" }
+        """
+    )
+    old = NOW - 2 * SILENT_US
+    quiet = {"force": old, "cam/a/video": old, "cam/a/thumbnail": old}
+    assert judge("r1", {**quiet, "imu": NOW, "cam/a": NOW, "cam/a/preview": NOW}, NOW, policy).verdict == "PASS"
+    assert (
+        judge("r1", {**quiet, "imu": NOW, "cam/a/preview": old}, NOW, policy).phrase == "cam/a/preview silent 2.0 min"
+    )
+    assert "all 1 streams" in judge("r1", {**quiet, "imu": old}, NOW, policy).text
+    assert judge("r1", {"force": old}, NOW, policy).verdict == "PASS"
 
 
 def test_the_robots_own_store_is_judged_first() -> None:
