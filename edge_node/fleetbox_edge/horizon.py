@@ -14,6 +14,7 @@ from fleetbox.ledger import MINUTE_US, minute_of
 
 MARGIN_S = 600.0  # two looks at the doomed part of a slow ring; copying it takes a tenth: a disk outruns any recording
 MARGIN_SHARE = 0.01  # of the ring: one that idled for days has a mean rate far below what it writes when it drives
+YOUNG_S = 60.0  # a younger ring counts as this old: a hundred lines within a millisecond are a burst, not a rate
 SMOOTH_S = 300.0  # a forecast shall not jump with every chunk, and follow a robot that begins to drive
 LONG_BLOCKS = 2  # blocks are not told apart over HTTP: one may span twice the mean of its entry
 
@@ -64,8 +65,11 @@ class Look:
 
 
 def mean_rate(ring: Ring) -> float:
-    """Return the bytes a second written, as the mean over all that the ring holds."""
-    return ring.size_bytes / ring.span_s if ring.span_s > 0 else 0.0
+    """Return the bytes a second written, as the mean over all that the ring holds.
+
+    One that really fills within a minute counts as turning when a tenth of it is full; two looks tell its real rate.
+    """
+    return ring.size_bytes / max(YOUNG_S, ring.span_s) if ring.span_s > 0 else 0.0
 
 
 def growth_rate(before: Look, now: Look) -> float:

@@ -113,6 +113,20 @@ def test_what_was_promoted_outlives_its_ring(robot: Robot) -> None:
     asyncio.run(main())
 
 
+def test_a_burst_in_an_empty_ring_is_not_saved(robot: Robot) -> None:
+    """A hundred promoted lines within some milliseconds, not yet at the site, stay where there is room for weeks."""
+    robot.write('ring = { sensor = "1 GB", media = "2 GB", log = "200 MB", kept = "1 GB", leave_free = "0 B" }')
+
+    async def main() -> None:
+        async with Rig(robot) as rig:
+            lines = [replace(draft("log/fault", 0, "1"), time_us=START_US + 20 * number) for number in range(100)]
+            assert not (await rig.store.write("log", lines)).refused
+            assert await rig.guard.look() == 0
+            assert await records(rig.store, "kept") == {}
+
+    asyncio.run(main())
+
+
 def test_a_second_guard_saves_nothing_twice(robot: Robot) -> None:
     """After a restart the next look finds everything saved already, and changes nothing."""
     robot.write(RING % "10 MB")

@@ -119,6 +119,14 @@ def test_the_rate_follows_a_burst() -> None:
     assert 10 < smoothed(10.0, replace(old, at_s=0.0, ring=calm.ring), old) < 20
 
 
+def test_a_burst_is_no_rate() -> None:
+    """A hundred lines within 2 ms doom nothing of a ring of 200 MB; one that fills in seconds is doomed in time."""
+    burst = Ring(200_000_000, (entry("log/fault", 0, 2_000, 40_000, 1),))
+    assert doomed(burst, margin_bytes(burst, mean_rate(burst))) == {}
+    fast = Ring(200_000_000, (entry("cam/front", 0, 1_000_000, 20_000_000, 40),))
+    assert doomed(fast, margin_bytes(fast, mean_rate(fast))) != {}
+
+
 def test_the_margin_is_ten_minutes_or_a_hundredth() -> None:
     """A fast ring is watched ten minutes ahead, a slow one by a share of its size, none beyond itself."""
     assert margin_bytes(Ring(10_000_000), 1_000) == 600_000
