@@ -27,9 +27,10 @@ class Tables(dict[str, Any]):
     The first column is `time_us` (timestamp[us, UTC]); exact clocks in ns follow where the source had them.
     """
 
-    def __init__(self, tables: Mapping[str, pa.Table], provenance: Provenance) -> None:
+    def __init__(self, tables: Mapping[str, pa.Table], provenance: Provenance, sources: Sequence[Source] = ()) -> None:
         super().__init__(tables)
         self.provenance = provenance
+        self.sources = tuple(sources)
 
     @property
     def places_read(self) -> tuple[str, ...]:
@@ -81,29 +82,9 @@ def frame_of(tables: Mapping[str, pa.Table], clock: ClockName, clocks: bool) -> 
     return _outer(named)
 
 
-def aligned(frame: pd.DataFrame, every_us: int, max_age_us: int | None) -> pd.DataFrame:
-    """Put a frame on a regular grid: each column's previous value, none from the future, none older than max_age."""
-    import pandas as pd
-
-    if frame.empty:
-        return frame
-    first, last = frame.index[0], frame.index[-1]
-    grid = pd.DatetimeIndex(pd.date_range(first.ceil("us"), last, freq=pd.Timedelta(every_us, "us")), name="time")
-    columns = {}
-    for name in frame.columns:
-        known = frame[name].dropna()
-        at = known.index.searchsorted(grid, side="right") - 1
-        stale = at < 0
-        if max_age_us is not None and len(known):
-            stale |= (grid - known.index[at.clip(0)]) > pd.Timedelta(max_age_us, "us")
-        picked = known.take(at.clip(0)) if len(known) else known.reindex(grid)
-        columns[name] = pd.Series(picked.array, index=grid).mask(stale)
-    return pd.DataFrame(columns, index=grid)
-
-
 def _passing(table: pa.Table, piece: Piece, expression: Expression) -> pa.Table:
     labels = piece.record.labels
-    times = _times(table).tolist()
+    times = times_of(table).tolist()
     rows = table.drop_columns([chunks.TIME]).to_pylist()
     more = {"stream": piece.source.stream}
     verdicts = [
@@ -157,7 +138,7 @@ def _windows(parts: Sequence[tuple[Source, pa.Table]]) -> list[tuple[int, int]]:
 def _ordered(table: pa.Table) -> pa.Table:
     import numpy as np
 
-    times = _times(table)
+    times = times_of(table)
     if len(times) < 2 or bool((np.diff(times) >= 0).all()):
         return table
     return table.take(np.argsort(times, kind="stable"))
@@ -167,7 +148,7 @@ def _cut(table: pa.Table, windows: Sequence[tuple[int, int]]) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    times = _times(table)
+    times = times_of(table)
     parts = [
         table.slice(start, max(0, stop - start))
         for start, stop in (np.searchsorted(times, window, side="left") for window in windows)
@@ -181,7 +162,15 @@ def _select(table: pa.Table, source: Source) -> pa.Table:
     return table.select([chunks.TIME, *clocks, *chosen_fields(rest, source.fields)])
 
 
-def _times(table: pa.Table) -> Any:
+def clock_ns(name: str, table: pa.Table, clock: ClockName) -> Any:
+    """Return a table's times in order, by one of its clocks, as an array of int64 ns."""
+    import pandas as pd
+
+    return pd.DatetimeIndex(frame_of({name: table}, clock, False).index).as_unit("ns").asi8
+
+
+def times_of(table: pa.Table) -> Any:
+    """Return a table's record times in µs as an array."""
     import pyarrow as pa
 
     return table[chunks.TIME].cast(pa.int64()).to_numpy()
@@ -214,7 +203,7 @@ def _index(name: str, table: pa.Table, clock: ClockName) -> pd.DatetimeIndex:
     import pandas as pd
 
     if clock == "record":
-        return pd.DatetimeIndex(pd.to_datetime(_times(table), unit="us", utc=True))
+        return pd.DatetimeIndex(pd.to_datetime(times_of(table), unit="us", utc=True))
     column = f"{clock}_ns"
     if column not in table.column_names or table[column].null_count:
         raise InputError(f"{name} has no {clock} clock on every row", "use clock='record', the µs of the record")

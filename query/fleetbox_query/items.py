@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
@@ -71,10 +71,7 @@ def items_of(piece: Piece, expression: Expression, notes: Notes) -> list[Item]:
     """
     try:
         if piece.source.film:
-            return [
-                Item(piece.source.robot, piece.source.stream, one.time_us, "images", one.labels, JPEG, data=one.data)
-                for one in pictures_of(piece.source, piece.record)
-            ]
+            return [item for item in _frames(piece) if _passes(item, None, expression, notes)]
         if is_chunk(piece.record):
             return _rows(piece, expression, notes)
         return [item for item in _blob(piece) if _passes(item, item.fields, expression, notes)]
@@ -149,6 +146,13 @@ def _json_fields(item: Item) -> Mapping[str, Any]:
     except InputError:
         value = None
     return value if isinstance(value, dict) else {}
+
+
+def _frames(piece: Piece) -> Iterator[Item]:
+    """Yield the pictures of a video."""
+    source = piece.source
+    for one in pictures_of(source, piece.record):
+        yield Item(source.robot, source.stream, one.time_us, "images", one.labels, JPEG, data=one.data)
 
 
 def _blob(piece: Piece) -> list[Item]:

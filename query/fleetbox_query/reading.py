@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from fleetbox.blobs import Gap
 from fleetbox.errors import NotFound
 from fleetbox.records import Head, Record
+from fleetbox.settings import Place
 from fleetbox_query.expressions import Expression
 from fleetbox_query.inventory import Inventory
 from fleetbox_query.plan import FAR_US, Fetch, Run, Source, Window, fetches, share
@@ -58,6 +59,7 @@ class _State:
 
     cap_bytes: int | None
     taken_bytes: int = 0
+    taken_from: dict[str, tuple[Place, int]] = field(default_factory=dict)
     pieces: list[Piece] = field(default_factory=list)
     reached: dict[int, int] = field(default_factory=dict)
 
@@ -124,10 +126,16 @@ class Reading:
     async def _stretch(self, window: Window, cap_bytes: int | None) -> tuple[list[Piece], int]:
         state = _State(cap_bytes)
         wanted = fetches(await self._runs(window))
+        begun_s = asyncio.get_running_loop().time()
         await _side_by_side(self._take(at, fetch, state) for at, fetch in enumerate(wanted))
+        self._note_speeds(state, asyncio.get_running_loop().time() - begun_s)
         reached = min(state.reached.values(), default=window[1])
         pieces = [piece for piece in state.pieces if piece.record.time_us < reached]
         return _once(pieces), reached
+
+    def _note_speeds(self, state: _State, seconds: float) -> None:
+        for place, size_bytes in state.taken_from.values():
+            self._stores.note_speed(place, size_bytes, seconds)
 
     async def _take(self, at: int, fetch: Fetch, state: _State) -> None:
         state.reached[at] = fetch.runs[0].start_us
@@ -160,7 +168,9 @@ class Reading:
         if _reaches_in(source, record) and self._prepared.expression.labels_match(record.labels):
             state.taken_bytes += record.size
             state.pieces.append(Piece(source, record))
-            self._read[fetch.holding.place.name] += 1
+            place = fetch.holding.place
+            self._read[place.name] += 1
+            state.taken_from[place.url] = (place, state.taken_from.get(place.url, (place, 0))[1] + record.size)
 
     async def _runs(self, window: Window) -> list[Run]:
         """Say what to read from where; where several places hold a stream, list their heads first."""

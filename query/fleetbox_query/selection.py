@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,26 +9,34 @@ from typing import TYPE_CHECKING
 from fleetbox.errors import InputError
 from fleetbox.settings import Tier
 from fleetbox.settings.places import TIERS
-from fleetbox.time import parse_duration
+from fleetbox_query.aligning import Aligned, make_grid
+from fleetbox_query.batches import Batches
 from fleetbox_query.counting import Count, count
-from fleetbox_query.expressions import Expression
-from fleetbox_query.frames import ClockName, Tables, aligned, frame_of, tables_of
+from fleetbox_query.expressions import Expression, compile_expression
+from fleetbox_query.frames import ClockName, Tables, frame_of, tables_of
+from fleetbox_query.grids import Method
+from fleetbox_query.images import Color, Images
 from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.nearest import Nearest, nearest
 from fleetbox_query.question import Question
 from fleetbox_query.reading import Prepared, Reading
 from fleetbox_query.session import Session
+from fleetbox_query.sizing import Size, announce, size
+from fleetbox_query.stamps import times_ns
 from fleetbox_query.streaming import Records
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fleetbox_query.grids import Times
 
 
 @dataclass(frozen=True)
 class Selection:
     """Hold a question about streams; every step returns a new one, nothing is read before a verb.
 
-    Verbs: frames() pandas, arrow() tables, records() an iterator, count(), at(time) the nearest record.
+    Verbs: size() and count() move nothing; frames() pandas, arrow() tables, align(...); records(), batches() and
+    images() iterate in bounded memory; at(time) the nearest record; explain().
 
     Example:
         fleet.select("r*/imu:ax").where(site="edge-1").last("1h").frames()
@@ -38,16 +45,18 @@ class Selection:
     session: Session
     question: Question
 
-    def where(self, labels: Mapping[str, object] | None = None, /, **more: object) -> Selection:
-        """Keep records whose labels have exactly these values (str, bool, int or float, compared as text).
+    def where(self, labels: Mapping[str, object] | str | None = None, /, **more: object) -> Selection:
+        """Keep what passes a CEL expression, or records whose labels have exactly these values (compared as text).
 
-        Labels only: conditions on fields are for `fleetbox query --when`, for now.
+        An expression is what `--when` takes: a bare name is a field where a chosen stream has one, else a label;
+        `explain()` says what of it the stores decide. Several calls must all hold. Raises InputError on what is no CEL.
+
+        Example:
+            fleet.select("r1/imu:ax").where("ax > 5 && site == 'edge-1'")
+            fleet.select("r1/cam/front").where(site="edge-1")
         """
         if isinstance(labels, str):
-            raise InputError(
-                f"where({labels!r}): expressions are not taken here yet",
-                "give labels, such as where(site='edge-1'), or use `fleetbox query --when EXPRESSION`",
-            )
+            return self._when(labels).where(more) if more else self._when(labels)
         given = {name: _text(name, value) for name, value in {**(labels or {}), **more}.items()}
         for name, value in given.items():
             if self.question.labels.get(name, value) != value:
@@ -84,15 +93,15 @@ class Selection:
     ) -> pd.DataFrame:
         """Return a pandas frame over time (UTC): "robot/stream:field" columns, plain field names for one stream.
 
-        Streams are outer-joined on time. align: a rate ("30 Hz") or period ("100ms") to put every column on, each
-        time with the previous value, none older than max_age. clock: which clock is the index; clocks: keep the
-        exact ns clocks as columns. Blobs stand in a column `value`, undecoded. `frame.attrs["places_read"]`
-        counts records by place, `frame.attrs["missing"]` names what could not be read; a PartialAnswer warns of it.
+        Streams are outer-joined on time. align, max_age: the same as align(rate, max_age=...).frames(). clock: which
+        clock is the index; clocks: keep the exact ns clocks as columns. Blobs stand in a column `value`, undecoded.
+        `frame.attrs["places_read"]` counts records by place, `frame.attrs["missing"]` names what could not be read; a
+        PartialAnswer warns of it.
         """
-        every_us, age_us = _period_us(align), None if max_age is None else duration_us(max_age)
+        if align is not None:
+            return self.align(align, max_age=max_age, clock=clock).frames()
         tables = self.arrow()
         frame = frame_of(tables, clock, clocks)
-        frame = frame if every_us is None else aligned(frame, every_us, age_us)
         # Plain values only: pandas copies attrs deeply at every step.
         frame.attrs |= {
             "places_read": dict(tables.provenance.places_read),
@@ -102,7 +111,10 @@ class Selection:
 
     def arrow(self, *, warn: bool = True) -> Tables:
         """Return one pyarrow.Table per stream, by "robot/stream", with exact clocks as columns."""
-        tables = self.session.run(self._tables())
+        reading = self.session.run(self._reading())
+        if warn:
+            announce(reading.prepared)
+        tables = self.session.run(self._tables(reading))
         if warn:
             tables.provenance.warn()
         return tables
@@ -113,11 +125,82 @@ class Selection:
         Pictures that became video are read from it, with a label `made_from`.
         A blob is decoded by its item's `value`, which alone raises when the bytes do not decode: iteration goes on.
         """
-        return Records(self.session.loop, self.session.run(self._reading(films=True)), warn=warn)
+        reading = self.session.run(self._reading(films=True))
+        if warn:
+            announce(reading.prepared)
+        return Records(self.session.loop, reading, warn=warn)
+
+    def batches(self, *, warn: bool = True) -> Batches:
+        """Return an iterator over Arrow tables, each some rows of one stream; memory stays bounded, as of records().
+
+        Example:
+            for batch in fleet.select("r1/imu").batches():
+                print(batch.name, batch.table.num_rows)
+        """
+        return Batches(self.session.loop, self.session.run(self._reading()), warn=warn)
+
+    def images(self, *, color: Color = "rgb", warn: bool = True) -> Images:
+        """Return an iterator over pictures as arrays (HxW or HxWx3), those that became video too; bounded memory.
+
+        color: "rgb", or "bgr" as OpenCV has it. One that does not decode is passed over and named.
+
+        Example:
+            for image in fleet.select("r1/cam/front").last("10s").images():
+                print(image.time_us, image.array.shape)
+        """
+        return Images(self.records(warn=False), color, warn=warn)
+
+    def align(
+        self,
+        rate: str | None = None,
+        *,
+        to: str | None = None,
+        method: Method = "previous",
+        max_age: DurationLike | None = None,
+        clock: ClockName = "record",
+    ) -> Aligned:
+        """Put all streams at the same times: a rate ("30 Hz") or period ("100ms"), or those of one stream.
+
+        to: a stream, chosen here or not ("r1/cam/front"; around events: "cam/front"). method: "previous" (nothing from
+        the future), "nearest", "next", or "linear" (numbers between two values; the rest as "previous"). max_age: how
+        far from its time a value may lie; without, any within the same window. clock: whose times count; "log",
+        "publish" and "header" are the source's own.
+
+        Example:
+            fleet.select("r1/imu", "r1/joints").last("1h").align("30 Hz", max_age="100ms").frames()
+        """
+        age_us = None if max_age is None else duration_us(max_age)
+        return Aligned(self, make_grid(rate, to, method, age_us, clock))
+
+    def size(self) -> Size:
+        """Return records, rows, bytes, by which place, and seconds to fetch; moves nothing.
+
+        Exact up to 200,000 records, beyond that the stores' own totals in proportion to time. With a filter by label it
+        says how many records must be looked at first. Seconds rest on what was read from a place before, else a guess.
+
+        Example:
+            print(fleet.select("r1/**").last("1h").size())
+        """
+        return self.session.run(self._size())
+
+    def times(self, clock: ClockName = "record") -> Times:
+        """Return the times of all rows and blobs in order, as an array of int64 ns; blobs are listed, not read.
+
+        Example:
+            fleet.select("r1/cam/front").times("header")
+        """
+        return times_ns(self, clock)
+
+    def prepared(self, *, films: bool = False) -> Prepared:
+        """Return the question made ready: which streams are read from where; no record is read."""
+        return self.session.run(self.session.prepare(self.question, films=films))
 
     def count(self, *, warn: bool = True) -> Count:
         """Return how many records, rows and bytes there are, from heads; only chunks at a border are read."""
-        counted = self.session.run(self._count())
+        reading = self.session.run(self._reading())
+        if warn:
+            announce(reading.prepared)
+        counted = self.session.run(count(self.session.stores, reading))
         if warn:
             counted.provenance.warn()
         return counted
@@ -128,7 +211,12 @@ class Selection:
 
     def explain(self) -> Expression:
         """Return how the conditions are split between the stores and this program; reads schemas only."""
-        return self.session.run(self._prepared()).expression
+        return self.prepared().expression
+
+    def _when(self, text: str) -> Selection:
+        compile_expression(text)
+        before = self.question.when
+        return self._with(when=f"({before}) && ({text})" if before else text)
 
     def _with(self, **changes: object) -> Selection:
         return replace(self, question=replace(self.question, **changes))  # type: ignore[arg-type]
@@ -139,20 +227,17 @@ class Selection:
             return self._with(events=events)
         return self._with(start=start, stop=stop)
 
-    async def _prepared(self) -> Prepared:
-        return await self.session.prepare(self.question)
-
     async def _reading(self, *, films: bool = False) -> Reading:
         return Reading(self.session.stores, await self.session.prepare(self.question, films=films))
 
-    async def _tables(self) -> Tables:
-        reading = await self._reading()
+    async def _tables(self, reading: Reading) -> Tables:
         unreadable: list[str] = []
         tables = tables_of(await reading.all(), reading.prepared.expression, unreadable)
-        return Tables(tables, replace(reading.provenance, unreadable=tuple(unreadable)))
+        provenance = replace(reading.provenance, unreadable=tuple(unreadable))
+        return Tables(tables, provenance, reading.prepared.sources)
 
-    async def _count(self) -> Count:
-        return await count(self.session.stores, await self._reading())
+    async def _size(self) -> Size:
+        return await size(self.session.stores, await self.session.prepare(self.question, films=True))
 
     async def _at(self, time: TimeLike) -> Nearest:
         where = self.session.where(self.question)
@@ -167,14 +252,3 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     raise InputError(f"label {name!r} is compared with a {type(value).__name__}", "use text, a number or a truth value")
-
-
-def _period_us(align: str | None) -> int | None:
-    """Return the grid's period in µs of "30 Hz" or "100ms"."""
-    if align is None:
-        return None
-    rate = re.fullmatch(r"(\d+(?:\.\d+)?)\s*Hz", align.strip())
-    period_us = round(1e6 / float(rate[1])) if rate and float(rate[1]) else 0 if rate else parse_duration(align)
-    if period_us < 1:
-        raise InputError(f"align={align!r} is no rate or period", 'write it like "30 Hz" or "100ms"')
-    return period_us

@@ -11,6 +11,7 @@ from fleetbox.errors import NotFound
 from fleetbox.selectors import Selector, is_glob, matches_glob
 from fleetbox.settings import FleetSettings, Place, Tier
 
+TELLING_BYTES = 500_000  # less than this says how long a question takes, not how fast a link is
 TIMEOUT_S = 30.0  # per request: a batch is 8 MB, which a 5 Mbit/s uplink moves in 13 s
 
 
@@ -22,6 +23,7 @@ class Stores:
         self._open: dict[str, Store] = {}
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
+        self._speeds: dict[str, float] = {}
 
     async def at(self, place: Place) -> Store:
         """Return the store of a place."""
@@ -30,6 +32,15 @@ class Stores:
                 store = Store(place.url, place.current_token(), timeout_s=self._timeout_s, name=place.name)
                 self._open[place.url] = await self._stack.enter_async_context(store)
             return self._open[place.url]
+
+    def speed(self, place: Place) -> float | None:
+        """Return the bytes a second that the last large reading from a place came at, None before one."""
+        return self._speeds.get(place.url)
+
+    def note_speed(self, place: Place, size_bytes: int, seconds: float) -> None:
+        """Remember how fast a place gave what was read from it."""
+        if size_bytes >= TELLING_BYTES and seconds > 0:
+            self._speeds[place.url] = size_bytes / seconds
 
     async def close(self) -> None:
         """Close every store."""

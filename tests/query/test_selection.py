@@ -238,10 +238,23 @@ def test_it_works_inside_a_running_loop(tiers: Tiers, fleet: Fleet, stream: str)
     assert asyncio.run(notebook()) == (5, 5, 1)
 
 
-def test_expressions_are_refused_with_a_way_out(fleet: Fleet) -> None:
-    """where("ax > 5") says that it takes labels and what to use instead."""
-    with pytest.raises(InputError, match="--when"):
-        fleet.select("*").where("ax > 5")  # type: ignore[arg-type]
+def test_where_takes_expressions_on_fields_and_labels(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """where("n > 5 && run == 'a'") tests fields and labels, several calls must all hold, beside labels by name."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, at, run=run) for at, run in ((0, "a"), (5, "a"), (10, "b"))])
+    selection = fleet.select(f"{tiers.robot}/{stream}")
+    assert selection.where("n > 7").frames()["n"].tolist() == [8, 9, 10, 11, 12, 13, 14]
+    assert selection.where("n > 7 && run == 'a'").frames()["n"].tolist() == [8, 9]
+    assert selection.where("n > 3 || half < 1.0").where("n < 5").frames()["n"].tolist() == [0, 1, 4]
+    assert [item.time_us for item in selection.where("n == 11", run="b").records()] == [T0 + 11 * SECOND]
+    assert selection.where("n > 3").where(run="b").count().rows == 5
+    assert selection.where("labels.run == 'a'").explain().engine_when is not None
+
+
+@pytest.mark.parametrize("text", ["ax >", "ax > 5 &&", "((", "ax ==== 2"])
+def test_where_refuses_what_is_no_expression_at_once(fleet: Fleet, text: str) -> None:
+    """Text that is no CEL is refused when it is given, before any place is asked."""
+    with pytest.raises(InputError, match="expression"):
+        fleet.select("*").where(text)
 
 
 def test_whole_numbers_stay_exact_beside_missing_values(tiers: Tiers, fleet: Fleet, stream: str) -> None:
