@@ -36,6 +36,7 @@ TARGETS = ("robot", "edge", "cloud")  # how far what an event keeps travels
 MAX_KIND_CHARS = 40
 MAX_NOTE_CHARS = 2_000
 LONGEST_US = 420_000_000  # µs; the longest window a policy may ask for, before and after
+CUT_US = 1_000_000  # µs; what came once a second reaches back to the start, though its first record lies within
 TAKEN = (409, 425)  # another record stands there, or is just being written there
 FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind any entry's newest record
 TRIES = 100  # a taken stamp moves on by 1 µs; a hundred marks within 100 µs is somebody's endless loop
@@ -72,7 +73,11 @@ class Event:
 
     def cut_streams(self) -> dict[str, int]:
         """Return the streams whose ring no longer reached the window's start: stream -> oldest record in µs."""
-        return {stream: oldest for stream, oldest in self.oldest_us.items() if oldest > self.start_us}
+        return {stream: oldest for stream, oldest in self.oldest_us.items() if self.is_cut_by(oldest)}
+
+    def is_cut_by(self, oldest_us: int) -> bool:
+        """Tell whether a stream that begins then lacks some of the window: more than a second of it."""
+        return oldest_us > self.start_us + CUT_US
 
 
 def new_event(event: Event, bits: Callable[[int], int] = secrets.randbits) -> Event:

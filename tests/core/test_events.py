@@ -34,6 +34,13 @@ def test_a_later_version_is_still_read() -> None:
             decode(data)
 
 
+def test_a_stream_is_cut_when_a_second_is_missing() -> None:
+    """A stream whose first record lies a period behind the window's start is whole; one without a second is cut."""
+    oldest_us = {"imu": BRAKE.start_us + 10_000, "preview": BRAKE.start_us + 1_000_000, "cam": BRAKE.start_us - 5}
+    late_us = BRAKE.start_us + 1_000_001
+    assert replace(BRAKE, oldest_us={**oldest_us, "late": late_us}).cut_streams() == {"late": late_us}
+
+
 @given(st.integers(1, 2**52), st.integers(1, 2**52), st.integers(0, 1023), st.integers(0, 1023))
 def test_ids_sort_by_time(first_us: int, second_us: int, noise: int, other: int) -> None:
     """Ids of one kind sort as their times do, whatever the noise."""
