@@ -13,11 +13,11 @@ from fleetbox import events
 from fleetbox.errors import FleetboxError, InputError
 from fleetbox.events import Event, make_id, new_event
 from fleetbox.orders import Order
-from fleetbox.selectors import matches_glob
 from fleetbox.settings import Policy, parse_policy
 from fleetbox.settings.policy import MAX_POST, Resolution, Target
 from fleetbox.signing import Envelope, Refused, check, decode
 from fleetbox.time import iso_time, show_duration
+from fleetbox_replication.taking import Taking
 
 AHEAD_US = 3_600_000_000  # µs; clocks of people and robots may differ by an hour before a moment counts as to come
 RECENT_US = 600_000_000  # µs; what is younger may still wait in a spool or circle in memory
@@ -82,10 +82,11 @@ def open_event(order: Order, now_us: int) -> Event:
 
 def what_remains(event: Event, held: Mapping[str, tuple[int, int]], now_us: int) -> tuple[bool, str]:
     """Tell whether anything of a window can still be there, and say what is gone; `held`: stream -> oldest, newest."""
-    mine = {name: span for name, span in held.items() if any(matches_glob(glob, name) for glob in event.streams)}
+    asked = Taking.among(event, held)  # pictures that became video count, and so do the small frames of a stream
+    mine = {name: span for name, span in held.items() if asked.takes(name)}
     there = {name: span for name, span in mine.items() if span[0] <= event.stop_us and span[1] >= event.start_us}
     recent = event.stop_us >= now_us - RECENT_US
-    cut = {name: oldest for name, (oldest, _) in mine.items() if oldest > event.start_us and not recent}
+    cut = {name: oldest for name, (oldest, _) in mine.items() if event.is_cut_by(oldest) and not recent}
     if recent or there:
         return True, _said_of(cut, len(mine))
     if not mine:
