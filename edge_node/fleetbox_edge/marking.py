@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fleetbox.blobs import Store
-from fleetbox.errors import Incomplete, InputError, Unreachable
+from fleetbox.errors import InputError, Unreachable
 from fleetbox.event_times import PREFIX, pick, split_event_time
 from fleetbox.events import Event, new_event, read_events
 from fleetbox.policies import policy_in_force
@@ -20,14 +19,15 @@ from fleetbox.settings import FleetSettings, Policy
 from fleetbox.settings.policy import MAX_POST, MAX_PRE
 from fleetbox.time import check_time, parse_duration, parse_time, show_duration, show_time
 from fleetbox_edge.awaiting import Patience, Tell, arrived, labelled
-from fleetbox_edge.raising import REACH_S, Raised, raise_event
+from fleetbox_edge.globs import check_glob
+from fleetbox_edge.pulling.waiting import wait_for
+from fleetbox_edge.raising import REACH_S, raise_event
 from fleetbox_replication.scopes import robot_scope
 from fleetbox_replication.taking import Taking
 from fleetbox_replication.window import chosen_entries
 
 AHEAD_US = 1_000_000  # µs; clocks of a robot and of whoever marks differ by less, a typed future by more
 NAMED = 5  # streams in one sentence; more are counted
-_GLOB = re.compile(r"[A-Za-z0-9_*?.-]+|\[[A-Za-z0-9_-]+\]|/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,9 @@ class Marked:
 def mark(fleet: FleetSettings, order: MarkOrder, tell: Tell, patience: Patience | None = None) -> Marked:
     """Raise the event and return it; with `wait`, once its records are at the last site of the route.
 
-    `tell` is given progress for people. Raises Unreachable when the robot's store does not answer, Incomplete when
-    the event stands but its records were not labelled or did not arrive.
+    `tell` is given progress for people. Where the robot's store does not answer the event waits at a site, and who
+    waits for it waits for the robot. Raises Unreachable when nobody takes it, Incomplete when the event stands but its
+    records were not labelled or did not arrive, or the robot has nothing of it.
     """
     return asyncio.run(_mark(fleet, order, tell, patience or Patience()))
 
@@ -81,11 +82,15 @@ async def _mark(fleet: FleetSettings, order: MarkOrder, tell: Tell, patience: Pa
     event, held = await _look(fleet, robot, order, now_us)
     raised = await raise_event(fleet, event, now_us)
     if raised.waits:
-        return _ordered(raised, order, tell)
+        tell(f"{robot} cannot be reached: the event waits as an order at {raised.at} until it comes back")
+        if not order.wait:
+            return Marked(event, {}, {}, raised.at)
+        event, counts, last = await wait_for(fleet, raised, tell, patience)
+        return Marked(event, event.cut_streams(), counts, last)
     for text in unmatched(robot, order.streams, held):
         tell(text)
     asked = Taking.among(event, held)
-    cut_us = {name: oldest for name, oldest in held.items() if oldest > event.start_us and asked.takes(name)}
+    cut_us = {name: oldest for name, oldest in held.items() if event.is_cut_by(oldest) and asked.takes(name)}
     if not order.wait:
         return Marked(event, cut_us, {}, robot)
     place = fleet.robot_place(robot)
@@ -110,14 +115,6 @@ async def _look(fleet: FleetSettings, robot: str, order: MarkOrder, now_us: int)
     return wanted_event(fleet.policy, robot, order, _point(order.at, now_us)), {}
 
 
-def _ordered(raised: Raised, order: MarkOrder, tell: Tell) -> Marked:
-    text = f"{raised.event.robot} cannot be reached: the event waits as an order at {raised.at} until it comes back"
-    if order.wait:
-        raise Incomplete(f"{raised.event.id}: {text}", "nothing is lost: fleetbox event ls shows it once it is back")
-    tell(text)
-    return Marked(raised.event, {}, {}, raised.at)
-
-
 def wanted_event(policy: Policy, robot: str, order: MarkOrder, time_us: int) -> Event:
     """Return the event at a moment as the policy completes it; raise InputError for what it does not allow."""
     rule = policy.event_rule(order.kind)
@@ -131,22 +128,6 @@ def wanted_event(policy: Policy, robot: str, order: MarkOrder, time_us: int) -> 
             policy.hash, by="cli", resolution=order.resolution or rule.resolution, to=order.to or rule.to,
         )
     )  # fmt: skip
-
-
-def check_glob(glob: str) -> str:
-    """Return a glob that a stream's name may match; raise InputError for one that none ever can."""
-    parts = glob.split("/")
-    if not all(parts) or "".join(_GLOB.findall(glob)) != glob or not _compiles(glob):
-        raise InputError(f"--streams {glob!r} can match no stream", "write a glob such as 'cam/*', 'log/**' or '**'")
-    return glob
-
-
-def _compiles(glob: str) -> bool:
-    try:
-        matches_glob(glob, "")
-    except re.error:  # a range that runs backwards
-        return False
-    return True
 
 
 def unmatched(robot: str, globs: Sequence[str], held: Mapping[str, int]) -> list[str]:

@@ -15,7 +15,8 @@ from fleetbox.errors import Incomplete, InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.settings import find_fleet
 from fleetbox_edge.awaiting import Patience, arrived
-from fleetbox_edge.marking import MarkOrder, check_glob, cut_lines, mark
+from fleetbox_edge.globs import check_glob
+from fleetbox_edge.marking import MarkOrder, cut_lines, mark
 from fleetbox_edge.recorder import Recorder
 
 from .conftest import Robot

@@ -9,7 +9,7 @@ from fleetbox.events import Event, new_event
 from fleetbox.naming import SMALL, THUMBNAIL, parent_of
 from fleetbox.selectors import Selector
 from fleetbox.time import show_duration
-from fleetbox_edge.marking import check_glob
+from fleetbox_edge.globs import check_glob
 
 KIND = "pull"
 AHEAD_US = 1_000_000  # µs; clocks of a robot and of whoever asks differ by less, a typed future by more

@@ -1,4 +1,4 @@
-"""Wait for what was pulled: until the robot has labelled the window, and until its records are at the last site."""
+"""Wait for what was asked of a robot: until it has labelled the window, and until its records are at the last site."""
 
 from __future__ import annotations
 
@@ -87,5 +87,5 @@ def _heard(answer: Answer) -> str:
             f"{robot} has nothing of the window: {answer.reason}", f"fleetbox ls {robot} shows what it has"
         )
     if answer.state != "marked":
-        raise Incomplete(f"{robot} did not do the pull ({answer.state}): {answer.reason}", f"fleetbox doctor {robot}")
+        raise Incomplete(f"{robot} did not do it ({answer.state}): {answer.reason}", f"fleetbox doctor {robot}")
     return f"{robot} ships it; {answer.reason}" if answer.reason else f"{robot} ships it"

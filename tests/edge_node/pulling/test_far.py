@@ -13,6 +13,7 @@ from fleetbox.ledger import Count, Line, Page, write_page
 from fleetbox.naming import site_bucket
 from fleetbox.selectors import Selector
 from fleetbox_edge.awaiting import Patience
+from fleetbox_edge.marking import Marked, MarkOrder, mark
 from fleetbox_edge.pulling import Pulled, PullOrder, pull
 from fleetbox_edge.pulling.pulling import estimates
 from fleetbox_edge.pulling.telling import cut_text
@@ -85,6 +86,23 @@ def test_a_robot_that_was_away_for_a_month(far: Far) -> None:
     assert pulled.event.cut_streams() == {"imu": then_us + 40 * SECOND}
     assert "of the 60 s asked for, 1 streams begin later" in cut_text(pulled.event)
     assert len(far.at_site("log", "log/app")) == 60
+
+
+def test_a_mark_that_waits_for_its_robot(far: Far) -> None:
+    """Who waits for a mark of a robot that is away is told so, and waits until its records have arrived."""
+    then_us = now_us() - 3_600 * SECOND
+    far.record("log", "log/app", [then_us + number * SECOND for number in range(-5, 5)])
+    told: list[str] = []
+    done: list[Marked] = []
+    order = MarkOrder("near_miss", at=str(then_us), pre="3s", post="2s", streams=("log/*",), wait=True)
+    asking = threading.Thread(target=lambda: done.append(mark(far.fleet, order, told.append, QUICK)))
+    asking.start()
+    until(lambda: bool(told))
+    assert "cannot be reached: the event waits as an order at edge" in told[0]
+    with Recorder(far.robot.file):
+        asking.join(WAIT_S)
+    (marked,) = done
+    assert (marked.event.labelled, marked.at, marked.arrived) == ({"log/app": 6}, "edge", {"log/app": 6})
 
 
 def test_a_window_that_is_gone_altogether(far: Far) -> None:
