@@ -15,6 +15,7 @@ from fleetbox.ledger import (
     Key,
     Line,
     Page,
+    Removal,
     Standing,
     count_of,
     fold,
@@ -26,6 +27,7 @@ from fleetbox_replication.audit.hops import Hop
 from fleetbox_replication.audit.rows import Row
 from fleetbox_replication.audit.settling import Listing
 from fleetbox_replication.audit.terms import EVICTED
+from fleetbox_replication.reconcile.standings import FLOOR
 
 START_US = minute_of(1_790_000_040_000_000)
 HOPS = (Hop("r1", "edge", True, own=("edge", "cloud")), Hop("edge", "cloud", False, own=("cloud",)))
@@ -50,6 +52,7 @@ class Place:
     horizon_us: int = 0
     evicted: set[int] = field(default_factory=set)
     vanished: set[int] = field(default_factory=set)
+    removed: set[int] = field(default_factory=set)
     told: set[int] = field(default_factory=set)  # minutes
 
     def put(self, record: int, keep: str | None = None) -> None:
@@ -101,6 +104,7 @@ class World:
         self.pages: list[Page] = []
         self.now_us = START_US + 10 * MINUTE_US
         self.number = 0
+        self.overclaimed = False
 
     def write(self, number: int) -> None:
         """Write a record into one of three minutes; a third of them is labelled at once."""
@@ -137,6 +141,22 @@ class World:
             place.horizon_us = record + 1
         self.census(number % 3)
 
+    def make_room(self, number: int) -> None:
+        """Let the robot remove one record by value, and say so; it may not know of an arrival. Censuses look around."""
+        left = sorted(self.robot.held)
+        if not left:
+            return
+        self.census(0)
+        record = left[number // 2 % len(left)]
+        is_chosen, has_arrived = record in self.robot.chosen, record in self.edge.ever
+        undelivered = int(is_chosen and not (has_arrived and number % 2))
+        self.overclaimed = self.overclaimed or (bool(undelivered) and has_arrived)
+        self.robot.held.discard(record)
+        self.robot.removed.add(record)
+        gone = Removal("sensor", STREAM, minute_of(record), 1, 100, undelivered, "room on the disk", self.now_us)
+        self._page(Page("r1", "r1", self.now_us, removals=(gone,)))
+        self.census(0)
+
     def vanish(self, number: int) -> None:
         """Lose a record of a source to nobody knows what."""
         place = self.places[number % 2]
@@ -171,9 +191,9 @@ class World:
         step = number % 2
         self.census(step)
         self.census(step + 1)
-        lost, odd = self.lost(step), self.odd(step)
+        lost, odd, floored = self.lost(step), self.odd(step), self.floored(step)
         left = self._open(step)
-        rest = {minute_of(record) for record in lost | odd | left}
+        rest = {minute_of(record) for record in lost | odd | left | floored}
         standings = []
         for minute_us in sorted(rest | self.stood[step]):
             refused = _within(self.refused[step] & left, minute_us)
@@ -185,7 +205,10 @@ class World:
                     minute_us,
                     _within(left, minute_us) - refused,
                     {"400 quota": refused} if refused else {},
-                    {EVICTED: n} if (n := _within(lost, minute_us)) else {},
+                    {
+                        **({EVICTED: n} if (n := _within(lost, minute_us)) else {}),
+                        **({FLOOR: n} if (n := _within(floored, minute_us)) else {}),
+                    },
                     _within(odd, minute_us),
                 )
             )
@@ -202,6 +225,10 @@ class World:
     def lost(self, step: int) -> set[int]:
         """Return what the source's ring took before it arrived."""
         return (self.wanted(step) & self.places[step].evicted) - self.places[step + 1].ever
+
+    def floored(self, step: int) -> set[int]:
+        """Return what the robot gave up before it arrived."""
+        return (self.wanted(step) & self.places[step].removed) - self.places[step + 1].ever
 
     def odd(self, step: int) -> set[int]:
         """Return what is gone from the source, not through its ring, and never arrived."""
@@ -237,7 +264,7 @@ class World:
 
     def blurred(self) -> bool:
         """Tell whether both ends of a hop have let go of records: no listing tells then which of them had arrived."""
-        gone = [bool(place.evicted or place.vanished) for place in self.places]
+        gone = [bool(place.evicted or place.vanished or place.removed) for place in self.places]
         return any(near and far for near, far in itertools.pairwise(gone))
 
     def _open(self, step: int) -> set[int]:
@@ -261,6 +288,8 @@ ACTS = (
     "arrive",
     "evict",
     "vanish",
+    "make_room",
+    "make_room",
     "refuse",
     "lift",
     "census",
@@ -310,8 +339,12 @@ def test_once_all_have_looked_every_term_is_the_truth(acts: list[tuple[str, int]
         assert row.arrived == len(world.arrived(step))
         assert row.waiting == len(left - refused)
         assert sum(row.refused.values()) == len(refused)
-        assert sum(row.lost.values()) == len(world.lost(step))
-        assert row.unexplained == len(world.odd(step))
+        gone = len(world.lost(step) | world.floored(step))
+        assert sum(row.lost.values()) + row.unexplained == gone + len(world.odd(step))
+        if not world.overclaimed:
+            assert row.unexplained == len(world.odd(step))
+            assert row.lost.get(FLOOR, 0) == len(world.floored(step))
+        assert sum(row.removed.values()) == (len(world.robot.removed) if step == 0 else 0)
 
 
 def test_what_a_site_lost_again_has_not_arrived() -> None:
@@ -337,7 +370,7 @@ def test_listing_both_ends_finds_the_same_without_a_reconciler(acts: list[tuple[
         row = rows.get(hop.site) or Row("r1", STREAM, "sensor", hop.site)
         if world.removed_behind(step):
             continue
-        gone = world.lost(step) | world.odd(step)
+        gone = world.lost(step) | world.odd(step) | world.floored(step)
         assert (row.wrong > 0) <= bool(gone), "nothing is called lost that is not"
         if not world.blurred():
             assert row.wrong == len(gone)
@@ -354,4 +387,4 @@ def test_pages_alone_never_cry_wolf(acts: list[tuple[str, int]]) -> None:
         step = row.step
         if world.removed_behind(step):
             continue
-        assert row.wrong <= len(world.lost(step) | world.odd(step))
+        assert row.wrong <= len(world.lost(step) | world.odd(step) | world.floored(step))

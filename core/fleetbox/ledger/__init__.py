@@ -1,7 +1,7 @@
 """The ledger: what each place held of each stream in each minute, as append-only pages that readers fold."""
 
 from fleetbox.ledger.counts import Count, count_of, fingerprint
-from fleetbox.ledger.folding import Folded, Ledger, ever, fold
+from fleetbox.ledger.folding import Folded, Ledger, Removed, ever, fold
 from fleetbox.ledger.lines import MINUTE_US, Drop, Key, Line, Reach, Removal, Span, Standing, Tombstone, minute_of
 from fleetbox.ledger.pages import CONTENT_TYPE, ENTRIES, STREAM, TYPE, Page, decode, draft, encode, entry_of
 from fleetbox.ledger.shelf import read_ledger, read_pages, write_page
@@ -21,6 +21,7 @@ __all__ = [
     "Page",
     "Reach",
     "Removal",
+    "Removed",
     "Span",
     "Standing",
     "Tombstone",

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleetbox.ledger import MINUTE_US, Folded, Key, Ledger, Reach, Standing, minute_of
+from fleetbox.ledger import MINUTE_US, Folded, Key, Ledger, Reach, Removed, Standing, minute_of
 from fleetbox.naming import RING_CLASSES
 from fleetbox_replication.audit.hops import Hop
 from fleetbox_replication.audit.order import Hole, Stream, gaps, holes
@@ -14,7 +14,7 @@ from fleetbox_replication.audit.overrun import overrun
 from fleetbox_replication.audit.rows import Row, row_of
 from fleetbox_replication.audit.settling import NOTHING, Listing, Minute, settle
 from fleetbox_replication.audit.terms import Terms
-from fleetbox_replication.reconcile.standings import SAVED
+from fleetbox_replication.reconcile.standings import FLOOR, SAVED
 
 Listings = Mapping[tuple[str, Key], Listing]  # by (destination, stream's minute)
 
@@ -66,6 +66,8 @@ def close(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Row]:
                 total.add_settled(recorded, selected)
             else:
                 total.add(terms)
+        for key, untold in _untold(ledger, hop, meant):
+            sums[key[:2]].add(untold)
         for key, untold in overrun(ledger, hop, order, meant.always):
             sums[key[:2]].add(untold)
         beside = _beside(ledger, order, meant) if step == 0 else _Beside()
@@ -129,6 +131,8 @@ def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
     source, target = ledger.of(hop.source).get(key), _passed(ledger, hop, key)
     rescued = ledger.of(hop.site).get(("kept", key[1], key[2])) if key[0] in RING_CLASSES else None
     chosen = hop.reach(key[0], key[1])
+    shelved = ledger.of(hop.source).get(("kept", key[1], key[2])) if key[0] in RING_CLASSES else None
+    removed = ledger.removed.get(key, Removed()) if hop.first else Removed()
     standing, saved = _saved(ledger.standings.get(hop.site, {}).get(key), rescued.held.records if rescued else 0)
     return Minute(
         key[2],
@@ -140,11 +144,22 @@ def _seen(ledger: Ledger, hop: Hop, meant: Range, key: Key) -> Minute:
         have_told_us=target.told_us if target else 0,
         rescued=rescued.held if rescued else NOTHING,
         saved=saved,
+        shelved=shelved.line.held.records if shelved else 0,
+        given_up=removed.undelivered,
+        given_up_us=removed.last_us,
         standing=standing,
         stood_us=ledger.stood_us.get(hop.site, {}).get(key, 0),
         deleted=_deleted(ledger, hop, key),
         listing=meant.listings.get((hop.site, key)),
     )
+
+
+def _untold(ledger: Ledger, hop: Hop, meant: Range) -> Iterator[tuple[Key, Terms]]:
+    """Yield the terms of records that the robot removed before any page told of their minute."""
+    here, there = ledger.of(hop.source), ledger.of(hop.site)
+    for key, gone in ledger.removed.items() if hop.first else ():
+        if key not in here and key not in there and meant.holds(key):
+            yield key, Terms(gone.records, gone.undelivered, lost=+Counter({FLOOR: gone.undelivered}))
 
 
 def _passed(ledger: Ledger, hop: Hop, key: Key) -> Folded | None:
@@ -183,25 +198,30 @@ class _Beside:
     """Hold what stands beside the equations, per stream."""
 
     dropped: defaultdict[Stream, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    removed: defaultdict[Stream, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     missing: Counter[Stream] = field(default_factory=Counter)
     gaps: Counter[Stream] = field(default_factory=Counter)
 
     @property
     def streams(self) -> set[Stream]:
-        return {*self.dropped, *self.missing, *self.gaps}
+        return {*self.dropped, *self.removed, *self.missing, *self.gaps}
 
     def named(self, row: Row) -> Row:
         stream: Stream = (row.cls, row.stream)
         dropped = dict(self.dropped[stream]) if stream in self.dropped else {}
-        return replace(row, dropped=dropped, missing=self.missing[stream], gaps=self.gaps[stream])
+        removed = dict(self.removed[stream]) if stream in self.removed else {}
+        return replace(row, dropped=dropped, removed=removed, missing=self.missing[stream], gaps=self.gaps[stream])
 
 
 def _beside(ledger: Ledger, order: Iterable[Hole], meant: Range) -> _Beside:
-    """Count drops, missing samples and holes in the order, as the robot's own ledger has them."""
+    """Count drops, removals, missing samples and holes in the order, as the robot's own ledger has them."""
     found = _Beside()
     for drop in ledger.drops:
         if meant.holds((drop.cls, drop.stream, minute_of(drop.time_us))):
             found.dropped[drop.cls, drop.stream][drop.reason] += drop.rows
+    for gone in ledger.removals:
+        if meant.holds((gone.cls, gone.stream, gone.minute_us)):
+            found.removed[gone.cls, gone.stream][gone.reason] += gone.records
     for (cls, stream, _), folded in meant.of(ledger.of(ledger.robot)).items():
         if folded.line.missing:
             found.missing[cls, stream] += folded.line.missing

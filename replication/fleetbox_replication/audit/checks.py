@@ -19,7 +19,7 @@ from fleetbox_replication.audit.hops import Hop
 from fleetbox_replication.audit.one_robot import Question, RobotBooks
 from fleetbox_replication.audit.reaching import Reached
 from fleetbox_replication.audit.rows import Row
-from fleetbox_replication.reconcile.standings import DELETED, SAVED, TOO_OLD
+from fleetbox_replication.reconcile.standings import DELETED, FLOOR, SAVED, TOO_OLD
 
 HOUR_US = 3_600_000_000  # µs; what a person on the phone means by "just now"; 6,000 lines of 31 streams: 0.1 s
 SHORT_US = 600_000_000  # µs; of a whole fleet, whose `audit` is what is asked for more
@@ -93,6 +93,12 @@ def judge(ledger: Ledger, hops: Sequence[Hop], meant: Range) -> list[Check]:
     )  # those of other minutes are no part of the rows
     if odd > told:
         checks.append(_fail(robot, f"{odd - told:,} records unexplained", f"fleetbox audit '{robot}'"))
+    given_up = sum(row.lost.get(FLOOR, 0) for row in rows)
+    said = (item for of in ledger.standings.values() for key, item in of.items() if meant.holds(key))
+    untold = given_up - sum(item.lost.get(FLOOR, 0) for item in said)
+    if untold > 0:
+        text = f"{untold:,} records given up undelivered, for the floor of {robot}'s disk"
+        checks.append(_fail(robot, text, f"fleetbox audit '{robot}'", f"{untold:,} lost ({FLOOR})"))
     if gaps:
         text = f"{gaps:,} numbers are missing in the order of its streams, and no drop was counted"
         checks.append(_fail(robot, text, f"fleetbox audit '{robot}'", f"{gaps:,} numbers missing"))

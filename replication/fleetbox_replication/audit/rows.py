@@ -20,6 +20,8 @@ class Row:
 
     `hop` is the site it leads to, "" for a robot that reports to none; `step` numbers the hops from 0. `kept_on_robot`
     stays at the hop's source, which beyond the first hop is a site. `by_hand` of those that arrived came on a stick.
+    `removed` counts by reason the records that the robot took out of its ring to keep its disk or its policy's word:
+    of those recorded, whatever became of them; told with the first hop.
     `until_us` is when the source was last heard of, 0 for never. `gaps` are numbers of the stream's sessions that
     nothing explains; `unasked`: nothing is known of what the destination holds.
     """
@@ -44,6 +46,7 @@ class Row:
     step: int = 0
     unasked: bool = False
     by_hand: int = 0
+    removed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def balanced(self) -> bool:
@@ -69,7 +72,7 @@ class Row:
             "arrived": self.arrived, "by_hand": self.by_hand, "waiting": self.waiting, "refused": dict(self.refused),
             "lost": dict(self.lost),
             "unexplained": self.unexplained, "dropped": dict(self.dropped), "missing": self.missing, "gaps": self.gaps,
-            "until_us": self.until_us, "balanced": self.balanced,
+            "removed": dict(self.removed), "until_us": self.until_us, "balanced": self.balanced,
         }  # fmt: skip
 
 
@@ -141,7 +144,7 @@ def row_of(terms: Terms, name: Row) -> Row:
         terms.recorded, terms.selected, terms.kept, terms.arrived, terms.waiting,
         dict(terms.refused), dict(terms.lost), terms.unexplained,
         name.dropped, name.missing, name.gaps, name.until_us, name.source, name.step, name.unasked,
-        min(name.by_hand, terms.arrived),
+        min(name.by_hand, terms.arrived), name.removed,
     )  # fmt: skip
 
 
@@ -151,15 +154,17 @@ def worst_first(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 
 def _sum(robot: str, hop: str, rows: Sequence[Row]) -> Row:
-    total, dropped = Terms(), Counter[str]()
+    total, dropped, removed = Terms(), Counter[str](), Counter[str]()
     for row in rows:
         total.add(_terms(row))
         dropped.update(row.dropped)
+        removed.update(row.removed)
     source = "" if len({row.source for row in rows}) > 1 else rows[0].source
     name = Row(
         robot, "", "sensor", hop, dropped=dropped, missing=sum(row.missing for row in rows),
         gaps=sum(row.gaps for row in rows), until_us=min(row.until_us for row in rows), source=source,
         step=rows[0].step, unasked=any(row.unasked for row in rows), by_hand=sum(row.by_hand for row in rows),
+        removed=removed,
     )  # fmt: skip
     return row_of(total, name)
 

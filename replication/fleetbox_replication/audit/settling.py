@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fleetbox.ledger import MINUTE_US, Count, Standing
 from fleetbox_replication.audit.terms import EVICTED, Terms, fitted
+from fleetbox_replication.reconcile.standings import FLOOR
 
 GRACE_US = 120_000_000  # µs; both censuses have looked again by then: what still differs is no page on its way
 NOTHING = Count()
@@ -33,7 +34,8 @@ class Minute:
 
     `want` counts everything the source ever told to be selected, `still` is what its last line told; `have` counts
     what the destination vouches for (`Folded.proven`), `rescued` what came there through `kept`; `saved` says how many
-    of the selected did so for sure. Times in µs; 0 = never told.
+    of the selected did so for sure, `shelved` how many stand in the source's own `kept`. `given_up` of the selected the
+    source removed undelivered, the last at `given_up_us`. Times in µs; 0 = never told.
     """
 
     minute_us: int
@@ -45,6 +47,9 @@ class Minute:
     have_told_us: int = 0
     rescued: Count = NOTHING
     saved: int = 0
+    shelved: int = 0
+    given_up: int = 0
+    given_up_us: int = 0
     standing: Standing | None = None
     stood_us: int = 0
     deleted: str = ""
@@ -59,6 +64,15 @@ class Minute:
     def newest_us(self) -> int:
         """Return when a line about it was last written."""
         return max(self.told_us, self.have_told_us)
+
+    @property
+    def still_now(self) -> int:
+        """Count what is at the source still: what was removed after its last line told of it is not."""
+        return self.still if self.told_us >= self.given_up_us else max(0, self.still - self.given_up)
+
+    def floored(self, missing: int, named: int = 0) -> int:
+        """Return how many of those missing at both ends were given up for the disk's floor, beside those `named` so."""
+        return max(0, min(missing - self.shelved, self.given_up - named))
 
 
 def settle(minute: Minute, now_us: int) -> Terms:
@@ -105,8 +119,13 @@ def _by_listing(minute: Minute, listing: Listing, here: int) -> Terms:
     have, lost = max(have, listing.there.records), Counter(standing.lost)
     named = lost.total() + standing.unexplained
     selected = max(want, have + here + lost.total(), here + named)
-    deleted, evicted, odd = _gone(minute, selected - have - here - named, listing.turned)
-    return _split(selected, here - refused.total(), refused + deleted, lost + evicted, standing.unexplained + odd)
+    gone = selected - have - here - named
+    floored = minute.floored(gone + standing.unexplained, lost[FLOOR])
+    unexplained = max(0, standing.unexplained - floored)
+    gone -= max(0, floored - standing.unexplained)
+    deleted, evicted, odd = _gone(minute, gone, listing.turned)
+    lost += evicted + Counter({FLOOR: floored})
+    return _split(selected, here - refused.total(), refused + deleted, lost, unexplained + odd)
 
 
 def _by_standing(minute: Minute, standing: Standing, now_us: int) -> Terms:
@@ -114,14 +133,20 @@ def _by_standing(minute: Minute, standing: Standing, now_us: int) -> Terms:
     refused, lost, odd = Counter(standing.refused), Counter(standing.lost), standing.unexplained
     have, want, gone = minute.came, minute.want.records, lost.total() + odd
     if minute.stood_us >= minute.newest_us:
-        told = standing.waiting + refused.total() + gone
-        return _split(max(want, have + lost.total(), told), standing.waiting, refused, lost, odd)
+        told, named, waiting = standing.waiting + refused.total() + gone, lost.total(), standing.waiting
+        absent = min(odd + max(0, waiting - minute.still_now), max(0, want - have - named))
+        floored = minute.floored(absent, lost[FLOOR])
+        selected = max(want, have + named, told)
+        waiting -= max(0, floored - odd)
+        return _split(selected, waiting, refused, lost + Counter({FLOOR: floored}), max(0, odd - floored))
     if not gone and have >= want:
         return _by_counts(minute, now_us)
     selected = max(want, have + lost.total(), gone)
     rest = max(0, selected - have - gone)
+    floored = minute.floored(odd + max(0, rest - minute.still_now), lost[FLOOR])
+    rest -= max(0, floored - odd)
     refused = fitted(refused, rest)
-    return _split(selected, rest - refused.total(), refused, lost, odd)
+    return _split(selected, rest - refused.total(), refused, lost + Counter({FLOOR: floored}), max(0, odd - floored))
 
 
 def _by_counts(minute: Minute, now_us: int) -> Terms:
@@ -131,9 +156,11 @@ def _by_counts(minute: Minute, now_us: int) -> Terms:
     if have >= want:
         differs = have == want  # as many, and others
         return _split(max(want, have), waiting=int(differs and not calm), odd=int(differs and calm))
-    gone = max(0, want - have - minute.still) if calm else 0
+    absent = max(0, want - have - minute.still_now)
+    floored = minute.floored(absent)
+    gone = absent - floored if calm else 0
     refused, lost, odd = _gone(minute, gone, minute.turned)
-    return _split(want, want - have - gone, refused, lost, odd)
+    return _split(want, want - have - gone - floored, refused, lost + Counter({FLOOR: floored}), odd)
 
 
 def _gone(minute: Minute, gone: int, turned: bool) -> tuple[Counter[str], Counter[str], int]:

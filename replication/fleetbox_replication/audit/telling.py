@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetbox.time import show_time
 from fleetbox_replication.audit.rows import Books, Row
+from fleetbox_replication.reconcile.standings import FLOOR
 
 STALE_US = 120_000_000  # µs; a place at work writes a page a minute
 
@@ -26,6 +27,7 @@ def trouble(row: Row) -> str:
     parts = [f"{count:,} {reason}" for reason, count in sorted(row.lost.items())]
     parts += [f"{count:,} refused: {reason}" for reason, count in sorted(row.refused.items())]
     parts += [f"{count:,} samples dropped: {reason}" for reason, count in sorted(row.dropped.items())]
+    parts += [f"{count:,} removed on the robot: {reason}" for reason, count in sorted(row.removed.items())]
     parts += [f"{row.missing:,} samples missing"] if row.missing else []
     parts += [f"{row.gaps:,} numbers missing in the order"] if row.gaps else []
     return "; ".join(parts)
@@ -34,7 +36,12 @@ def trouble(row: Row) -> str:
 def next_steps(books: Books) -> list[str]:
     """Return what to do, one line for each kind of trouble, worst first."""
     rows, steps = books.rows, []
-    if row := next((row for row in rows if row.lost), None):
+    if row := next((row for row in rows if FLOOR in row.lost), None):
+        steps.append(
+            f"lost to the disk's floor: {row.robot} gave up what {row.hop} did not have; bring its link back, or carry "
+            f"it: fleetbox carry DIR --robot {row.robot}; more room: `ring.leave_free` and the disk of {row.robot}"
+        )
+    if row := next((row for row in rows if row.lost.keys() - {FLOOR}), None):
         steps.append(
             f"lost: the ring of {row.source} turned over before {row.hop} had it; give it more room or a faster line, "
             f"fleetbox doctor {row.robot}"
@@ -66,8 +73,19 @@ def _balance(hops: list[Row], books: Books) -> str:
         sum(getattr(row, name) for row in first) for name in ("recorded", "selected", "kept_on_robot")
     )
     parts = [f"recorded {recorded:,} = {selected:,} selected + {kept:,} kept on robot"]
+    parts += [_removed(first)] if any(row.removed for row in first) else []
     parts += [_hop(row, books) for row in hops if row.hop]
     return "; ".join([*parts, _verdict(hops)])
+
+
+def _removed(rows: list[Row]) -> str:
+    """Say how many of those recorded the robot has taken out again, and why."""
+    by_reason: dict[str, int] = {}
+    for row in rows:
+        for reason, count in row.removed.items():
+            by_reason[reason] = by_reason.get(reason, 0) + count
+    why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(by_reason.items()))
+    return f"{sum(by_reason.values()):,} removed from the robot since ({why})"
 
 
 def _hop(row: Row, books: Books) -> str:

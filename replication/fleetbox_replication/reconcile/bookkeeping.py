@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fleetbox.blobs import Store
-from fleetbox.ledger import Page, Standing
+from fleetbox.ledger import Page, Removal, Standing
 from fleetbox_replication.reconcile import books
 from fleetbox_replication.reconcile.following import Follower, ReadAgain
 from fleetbox_replication.reconcile.hop import Hop
 from fleetbox_replication.reconcile.means import Means
-from fleetbox_replication.reconcile.minute import PROVEN, Minute, is_clear
+from fleetbox_replication.reconcile.minute import PROVEN, SETTLED, Minute, is_clear, reopened
 
 Hops = Sequence[Hop]  # those of one robot
 
@@ -89,6 +89,8 @@ class Bookkeeper:
         at = books.Telling(page.written_us, side.now_us)
         for stone in page.tombstones:
             state.bury(page.robot, stone)
+        for gone in page.removals if side.near else ():
+            self._give_up(gone, page.robot, side.now_us)
         for line in page.lines:
             hop = side.hops.get(line.cls)
             if hop is None or not hop.counts(line):
@@ -99,9 +101,20 @@ class Bookkeeper:
             if known is None and not (line.selected(hop.reach) if side.near else line.held).records:
                 continue
             learn = books.told if side.near else books.arrived
-            self._keep(learn(known or Minute(hop.robot, *line.key), line, hop.reach, at), known, hop)
+            minute = known or Minute(hop.robot, *line.key)
+            thinned = side.near and minute.last.records < minute.told.records and state.is_thinned(hop.robot, line.key)
+            self._keep(learn(minute, line, hop.reach, replace(at, thinned=thinned)), known, hop)
         for standing in page.standings if side.near else ():
             self._recall(standing, side.hops.get(standing.cls))
+
+    def _give_up(self, gone: Removal, robot: str, now_us: int) -> None:
+        """Note what the source removed, and look again at a minute that was settled before that was known."""
+        state = self._means.state
+        if not state.give_up(robot, gone) or not gone.undelivered:
+            return
+        minute = state.minute(robot, (gone.cls, gone.stream, gone.minute_us))
+        if minute is not None and minute.state == SETTLED:
+            state.put(reopened(minute, now_us))
 
     def _recall(self, standing: Standing, hop: Hop | None) -> None:
         """Take up what was said of a minute, also before the state was lost, so that it can be taken back."""

@@ -10,10 +10,11 @@ from fleetbox_replication.reconcile.minute import OPEN, PROVEN, Minute, reopened
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Say when a page was written and when it was read, in µs."""
+    """Say when a page was written and when it was read, in µs; `thinned`: records were removed from the minute."""
 
     page_us: int
     now_us: int
+    thinned: bool = False
 
 
 def told(minute: Minute, line: Line, reach: Reach, at: Telling) -> Minute:
@@ -24,7 +25,8 @@ def told(minute: Minute, line: Line, reach: Reach, at: Telling) -> Minute:
     if at.page_us == minute.told_us:
         return minute
     count = line.selected(reach)
-    most = ever(minute.told, minute.last, count, (minute.partial, line.partial))
+    partial = (minute.partial or at.thinned, line.partial or at.thinned)
+    most = ever(minute.told, minute.last, count, partial)
     known = replace(
         minute, told=most, last=count, partial=line.partial, cloud=max(minute.cloud, line.cloud.records),
         told_us=at.page_us,

@@ -161,6 +161,7 @@ class Checker:
             len(here(differs.beyond)),
             len(here(differs.buried)),
             turned=minute.partial or self._turned(look, minute),
+            given_up=self.means.state.given_up(minute.robot, minute.key),
             died=_died(look, minute, {head.time_us for head in known}),
         )
         if len(known) >= minute.told.records or minute.cls not in RING_CLASSES:

@@ -11,6 +11,7 @@ from fleetbox.records import Head
 from fleetbox_replication.reconcile.minute import OPEN, PROVEN, SETTLED, Minute, is_clear
 
 EVICTED = "evicted before it arrived"
+FLOOR = "disk floor"  # the robot gave them up, the last of all, when its disk had no other room left
 SAVED = "saved in kept"  # the ring took it, the guard's copy travels under another class
 TOO_OLD = "older than the destination keeps"
 DELETED = "deleted there"
@@ -29,7 +30,8 @@ class Findings:
 
     `known` are the selected records at either end, `left` those not at the destination now, each with the status it
     was refused with or None; `saved` counts copies in `kept` of what neither end holds. `turned`: the source's ring
-    had turned over the minute. `died` are refusals of records that are gone by now.
+    had turned over the minute. `given_up` counts what the source says to have removed undelivered. `died` are refusals
+    of records that are gone by now.
     """
 
     known: Sequence[Head] = ()
@@ -38,6 +40,7 @@ class Findings:
     buried: int = 0
     saved: int = 0
     turned: bool = False
+    given_up: int = 0
     died: tuple[int, ...] = ()
 
 
@@ -48,10 +51,11 @@ def judge(minute: Minute, found: Findings, site: str, now_us: int) -> Minute:
     refused = Counter(reason(status) for status in found.left.values() if is_refusal(status))
     refused += Counter({TOO_OLD: found.beyond, DELETED: found.buried, SAVED: found.saved})
     waiting = sum(not is_refusal(status) for status in found.left.values())
-    lost = _lost(gone, found) if found.turned else {}
-    standing = Standing(
-        site, minute.cls, minute.stream, minute.minute_us, waiting, dict(refused), lost, 0 if found.turned else gone
-    )
+    given_up = min(gone, found.given_up)
+    lost = {FLOOR: given_up} if given_up else {}
+    lost |= _lost(gone - given_up, found) if found.turned else {}
+    odd = 0 if found.turned else gone - given_up
+    standing = Standing(site, minute.cls, minute.stream, minute.minute_us, waiting, dict(refused), lost, odd)
     settled = found.beyond or found.buried or found.saved or gone
     state = OPEN if found.left else SETTLED if settled else PROVEN
     since_us = minute.since_us if state == OPEN else now_us

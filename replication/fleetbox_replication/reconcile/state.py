@@ -12,12 +12,12 @@ from typing import Any
 import structlog
 
 from fleetbox.errors import FleetboxError
-from fleetbox.ledger import Key, Tombstone
+from fleetbox.ledger import Key, Removal, Tombstone
 from fleetbox_replication.reconcile.minute import Minute, from_row, to_row
 
 log = structlog.get_logger()
 
-VERSION = 1  # of the tables; another one is started over
+VERSION = 2  # of the tables; another one is started over
 REMEMBERED = 500_000  # proven minutes: ten days of 31 streams, 60 MB; the oldest are forgotten, which proves nothing
 
 _TABLES = """
@@ -33,6 +33,8 @@ CREATE TABLE told (robot TEXT, cls TEXT, stream TEXT, until_us INTEGER, PRIMARY 
 CREATE TABLE hops (robot TEXT PRIMARY KEY, signature TEXT);
 CREATE TABLE stone (robot TEXT, cls TEXT, stream TEXT, start_us INTEGER, stop_us INTEGER, by TEXT, site TEXT,
   PRIMARY KEY (robot, cls, stream, start_us, stop_us, site));
+CREATE TABLE removal (robot TEXT, cls TEXT, stream TEXT, minute_us INTEGER, reason TEXT, at_us INTEGER,
+  undelivered INTEGER, PRIMARY KEY (robot, cls, stream, minute_us, reason, at_us)) WITHOUT ROWID;
 """
 
 
@@ -108,6 +110,24 @@ class State:
         rows = self._rows(sql, robot, cls, site)
         return tuple(Tombstone(*row) for row in rows)
 
+    def give_up(self, robot: str, gone: Removal) -> bool:
+        """Note that a robot removed records of a minute; tell whether that is new."""
+        sql = "INSERT OR IGNORE INTO removal VALUES (?, ?, ?, ?, ?, ?, ?)"
+        found = self._db.execute(
+            sql, (robot, gone.cls, gone.stream, gone.minute_us, gone.reason, gone.at_us, gone.undelivered)
+        )
+        return found.rowcount > 0
+
+    def given_up(self, robot: str, key: Key) -> int:
+        """Return how many selected records of a minute the robot removed undelivered."""
+        sql = "SELECT total(undelivered) FROM removal WHERE robot = ? AND cls = ? AND stream = ? AND minute_us = ?"
+        return int(self._rows(sql, robot, *key)[0][0])
+
+    def is_thinned(self, robot: str, key: Key) -> bool:
+        """Tell whether the robot removed records of a minute."""
+        sql = "SELECT 1 FROM removal WHERE robot = ? AND cls = ? AND stream = ? AND minute_us = ? LIMIT 1"
+        return bool(self._rows(sql, robot, *key))
+
     def start_over(self, robot: str, signature: str) -> bool:
         """Read a robot's pages from the beginning when its hops are others than before; tell whether it is so.
 
@@ -123,6 +143,7 @@ class State:
         """Forget what a robot's pages told, so that they can be read from the beginning."""
         self._do("DELETE FROM cursor WHERE robot = ? AND side IN ('here', 'there')", robot)
         self._do("DELETE FROM told WHERE robot = ?", robot)
+        self._do("DELETE FROM removal WHERE robot = ?", robot)
         self._do("DELETE FROM minute WHERE robot = ? AND standing IS NULL", robot)
         self._do(
             "UPDATE minute SET state = 0, told = '0 0 0', last = '0 0 0', partial = 0, cloud = 0, there = NULL,"
@@ -200,6 +221,7 @@ class State:
             "SELECT minute_us FROM minute WHERE state = 1 ORDER BY minute_us LIMIT 1 OFFSET ?", count - REMEMBERED
         )
         self._do("DELETE FROM minute WHERE state = 1 AND minute_us < ?", rows[0][0])
+        self._do("DELETE FROM removal WHERE minute_us < ?", rows[0][0])
 
     # -- the file -------------------------------------------------------------------------------------------------
 
