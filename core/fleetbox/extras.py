@@ -9,14 +9,16 @@ from fleetbox.errors import FleetboxError
 EXTRAS = {
     "robot": ("aiofiles", "av", "cv2", "mcap", "mcap_ros2", "numpy", "psutil", "pyarrow"),
     "site": ("numpy", "pyarrow"),
-    "query": ("av", "numpy", "pandas", "pyarrow"),
+    "query": ("av", "cv2", "numpy", "pandas", "pyarrow", "tsdownsample"),
+    "sql": ("duckdb", "polars"),
+    "lake": ("deltalake", "numpy", "pyarrow"),
 }
 
 
 def missing_extra(error: ModuleNotFoundError) -> FleetboxError | None:
     """Say which extra to install for a missing library, or None when it is none of ours."""
     library = (error.name or "").partition(".")[0]
-    for extra in ("query", "robot"):  # the smaller one first; whatever `site` needs, `query` has too
+    for extra in ("query", "robot", "sql", "lake"):  # the smaller one first; whatever `site` needs, `query` has too
         if library in EXTRAS[extra]:
             return FleetboxError(f"this needs {library}, which is not installed", _install(extra))
     return None
