@@ -1,0 +1,5 @@
+"""The lake: Delta tables of what a site holds, kept up by its ledger, for DuckDB, Polars, Spark and pandas."""
+
+from fleetbox_query.lake.syncing import Lake, Synced, sync_lake
+
+__all__ = ["Lake", "Synced", "sync_lake"]

@@ -1,0 +1,255 @@
+"""Bring a lake up to what one site's ledger tells, robot by robot and window by window."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleetbox.blobs import Store
+from fleetbox.errors import FleetboxError, InputError
+from fleetbox.extras import require
+from fleetbox.ledger import STREAM, read_pages
+from fleetbox.naming import site_bucket, split_bucket
+from fleetbox.selectors import matches_glob
+from fleetbox.settings import FleetSettings, Place
+from fleetbox_query.lake.catalog import sync_catalog
+from fleetbox_query.lake.event_rows import sync_events
+from fleetbox_query.lake.scalars import Taken, sync_stream
+from fleetbox_query.lake.tables import LakeTable, Mark
+from fleetbox_query.lake.windows import CATALOG, SCALARS, Window
+from fleetbox_query.session import Session
+
+LOCK = ".sync.lock"
+SHOWN = 20  # names of skipped records that stand in the books of a window
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Synced:
+    """Say what a sync did: per robot what was taken, and which robots have no books at the site."""
+
+    site: str
+    folder: Path
+    robots: dict[str, Taken] = field(default_factory=dict)
+    windows: int = 0
+    without_books: list[str] = field(default_factory=list)
+
+    @property
+    def skipped(self) -> list[str]:
+        """Return the records that did not open."""
+        return [name for taken in self.robots.values() for name in taken.skipped]
+
+    @property
+    def missing(self) -> int:
+        """Return how many records the ledger told of were gone before they were read."""
+        return sum(taken.missing for taken in self.robots.values())
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether everything the ledger told of is in the lake."""
+        return not (self.skipped or self.missing)
+
+    def total(self, name: str) -> int:
+        """Return the sum over robots of `rows`, `records`, `bytes`, `listed` or `events`."""
+        return sum(int(getattr(taken, name)) for taken in self.robots.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """Name the tables of a lake in a folder."""
+
+    folder: Path
+
+    def scalars(self, stream: str) -> LakeTable:
+        """Return the table of one stream's rows, of all robots: `arm/joints` lies in `scalars/arm.joints`."""
+        return LakeTable(self.folder / "scalars" / stream.replace("/", "."))
+
+    @property
+    def media(self) -> LakeTable:
+        """Return the catalog of pictures, videos, files and texts."""
+        return LakeTable(self.folder / "media")
+
+    @property
+    def events(self) -> LakeTable:
+        """Return the table of events."""
+        return LakeTable(self.folder / "events")
+
+    @property
+    def windows(self) -> LakeTable:
+        """Return the lake's own books: a row per window taken from a robot's ledger at a site."""
+        return LakeTable(self.folder / "windows", ())
+
+    def tables(self) -> dict[str, LakeTable]:
+        """Return every table there is, by its path in the lake."""
+        logs = sorted(self.folder.glob("**/_delta_log"))
+        found = {log.parent.relative_to(self.folder).as_posix(): LakeTable(log.parent) for log in logs}
+        return {name: table for name, table in found.items() if table.exists}
+
+
+def sync_lake(
+    session: Session,
+    folder: Path,
+    *,
+    site: str | None = None,
+    robots: str = "*",
+    tell: Tell = lambda text: None,
+) -> Synced:
+    """Bring the lake in a folder up to what a site's ledger tells, and return what was done.
+
+    site: its name; by default the one where all records end. Stopping it at any moment, kill -9 included, leaves
+    whole tables; the next sync goes on, and each record's rows are there once. Raises Unreachable, InputError.
+    """
+    require("lake")
+    place = choose_site(session.fleet, site)
+    with only_one(folder):
+        return session.run(_sync(session, place, folder, robots, tell))
+
+
+def choose_site(fleet: FleetSettings, name: str | None) -> Place:
+    """Return the site to sync from; raises InputError where it must be named."""
+    if name is not None:
+        return fleet.site_place(name)
+    ends = [place for place in fleet.places() if place.tier != "robot" and place.next is None]
+    if len(ends) != 1:
+        known = ", ".join(fleet.site) or "none"
+        raise InputError(f"{len(ends)} sites pass nothing on, so which one fills the lake?", f"--site, of: {known}")
+    return ends[0]
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Let one sync at a time write to a lake, where the system can say so."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOCK).open("w") as file:
+            _hold(file.fileno(), folder)
+            yield
+    except OSError as error:
+        raise FleetboxError(f"the lake at {folder} cannot be written: {error.strerror or error}", "--to DIR") from error
+
+
+def _hold(number: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows: a second writer is refused at its commit
+        return
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"another sync writes to the lake at {folder}", "wait for it, or give another --to") from None
+
+
+async def _sync(session: Session, place: Place, folder: Path, robots: str, tell: Tell) -> Synced:
+    store = await session.stores.at(place)
+    named = [split for bucket in await store.buckets() if (split := split_bucket(bucket))]
+    chosen = sorted(robot for robot, cls in named if cls == "meta" and matches_glob(robots, robot))
+    synced = Synced(place.name, folder)
+    for at, robot in enumerate(chosen):
+        one = _Robot(store, place, robot, Lake(folder), f"fleetbox/{session.fleet.fleet}/{place.name}/{robot}")
+        tell(f"{robot}, {at + 1} of {len(chosen)}")
+        async for taken in one.sync():
+            synced.robots[robot] = taken
+            synced.windows += 1
+            tell(f"{robot}, {at + 1} of {len(chosen)}: {synced.total('rows'):,} rows")
+        if robot not in synced.robots and not one.known:
+            synced.without_books.append(robot)
+    return synced
+
+
+class _Robot:
+    """Take one robot's windows, one after another."""
+
+    def __init__(self, store: Store, place: Place, robot: str, lake: Lake, app: str) -> None:
+        self._store, self._place, self._robot, self._lake, self._app = store, place, robot, lake, app
+        self.known = False  # whether some window was ever taken
+
+    async def sync(self) -> AsyncIterator[Taken]:
+        """Yield what was taken so far after each window."""
+        taken = Taken()
+        after_us = await asyncio.to_thread(self._lake.windows.place, self._app)
+        self.known = after_us > 0
+        more = True
+        while more:
+            window = await self._next(after_us)
+            if window.until_us == after_us:
+                return
+            await self._take(window, taken)
+            after_us, more = window.until_us, window.more
+            yield taken
+
+    async def _next(self, after_us: int) -> Window:
+        window = Window(after_us, after_us)
+        entry = f"{STREAM}/{self._place.name}"
+        bucket = site_bucket(self._robot, "meta")
+        async for time_us, page in read_pages(self._store, bucket, (entry,), start_us=after_us + 1):
+            if window.full:
+                window.more = True
+                break
+            window.add(page, time_us)
+        return window
+
+    async def _take(self, window: Window, taken: Taken) -> None:
+        """Bring one window in; the lake's own books come last, so that a window that is not in them is begun anew."""
+        before = _copy(taken)
+        for cls, stream in window.streams(SCALARS):
+            table, app = self._lake.scalars(stream), f"{self._app}/{cls}"
+            lines = window.minutes(cls, stream, await asyncio.to_thread(table.place, app))
+            mark = Mark(app, window.until_us)
+            bucket = site_bucket(self._robot, cls)
+            await sync_stream(self._store, bucket, self._robot, table, lines, mark, taken)
+        await self._list(window, taken)
+        mark = Mark(self._app, window.until_us)
+        bucket = site_bucket(self._robot, "meta")
+        minutes = window.event_minutes
+        taken.events += await sync_events(self._store, bucket, self._robot, self._lake.events, minutes, mark)
+        taken.missing += _missing(window, taken)
+        taken.found.clear()
+        await asyncio.to_thread(self._book, window, before, taken)
+
+    async def _list(self, window: Window, taken: Taken) -> None:
+        table = self._lake.media
+        since_us = await asyncio.to_thread(table.place, self._app)
+        lines = [line for cls, stream in window.streams(CATALOG) for line in window.minutes(cls, stream, since_us)]
+        mark = Mark(self._app, window.until_us)
+        await sync_catalog(self._store, self._place, self._robot, table, lines, mark, taken)
+
+    def _book(self, window: Window, before: Taken, taken: Taken) -> None:
+        import pyarrow as pa
+
+        stamp = pa.timestamp("us", tz="UTC")
+        gained = {name: getattr(taken, name) - getattr(before, name) for name in _COUNTS}
+        row = {
+            "site": self._place.name,
+            "robot": self._robot,
+            "after_us": pa.scalar(window.after_us, stamp),
+            "until_us": pa.scalar(window.until_us, stamp),
+            "lines": len(window.lines),
+            **gained,
+            "skipped": taken.skipped[len(before.skipped) :][:SHOWN],
+            "synced_us": pa.scalar(time.time_ns() // 1000, stamp),
+        }
+        kinds = {"skipped": pa.list_(pa.string()), "lines": pa.int64(), **dict.fromkeys(_COUNTS, pa.int64())}
+        columns = {name: pa.array([value], kinds.get(name)) for name, value in row.items()}
+        self._lake.windows.append(pa.table(columns), Mark(self._app, window.until_us))
+
+
+_COUNTS = ("rows", "records", "bytes", "listed", "events", "missing")
+
+
+def _copy(taken: Taken) -> Taken:
+    counts = {name: getattr(taken, name) for name in _COUNTS}
+    return Taken(**counts, skipped=list(taken.skipped))
+
+
+def _missing(window: Window, taken: Taken) -> int:
+    """Count records that the ledger tells of and that neither the store gave nor the lake has.
+
+    `kept` is left out: it is no ring, so nothing leaves it by itself.
+    """
+    told = ((line.held.records, taken.found.get(key)) for key, line in window.lines.items() if line.cls != "kept")
+    return sum(max(0, records - found) for records, found in told if found is not None)
