@@ -1,0 +1,117 @@
+"""Turn a question into the intervals that become episodes: one for each event, or one for each robot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from fleetbox.errors import InputError, NotFound
+from fleetbox.events import Event
+from fleetbox.selectors import Selector, matches_glob
+from fleetbox_query.events import find_events
+from fleetbox_query.inventory import Inventory, Unreached, take_inventory
+from fleetbox_query.question import EventQuestion, Question
+from fleetbox_query.session import Session
+from fleetbox_query.stores import places_for
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Hold one stretch of one robot's time, [start_us, stop_us) in µs of its records, and what is said of it."""
+
+    robot: str
+    start_us: int
+    stop_us: int
+    note: str = ""
+    kind: str = ""
+    source: str = ""  # "event:ID", or the times as they were asked for
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return self.source or f"{self.robot} [{self.start_us}, {self.stop_us}) µs"
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Hold intervals in order of time, and which places could not be asked for them."""
+
+    found: tuple[Interval, ...]
+    unreached: tuple[Unreached, ...] = ()
+
+
+def intervals_of(session: Session, question: Question, streams: Sequence[Selector]) -> Intervals:
+    """Return the intervals a question means; raises NotFound when there is none.
+
+    Events: each its own interval, or what `pre` and `post` say around its moment. Else the times asked for, of every
+    robot that holds one of `streams`, as far as its records reach.
+    """
+    if question.events is not None:
+        return session.run(_of_events(session, question.events, question))
+    return session.run(_of_robots(session, question, streams))
+
+
+def cut(interval: Interval, longest_us: int) -> Iterator[Interval]:
+    """Yield an interval in pieces of at most so many µs."""
+    start = interval.start_us
+    while start < interval.stop_us:
+        stop = min(start + longest_us, interval.stop_us)
+        yield replace(interval, start_us=start, stop_us=stop)
+        start = stop
+
+
+async def _of_events(session: Session, events: EventQuestion, question: Question) -> Intervals:
+    where = session.where(question)
+    times = [None if moment is None else await session.resolve(moment, where) for moment in (events.start, events.stop)]
+    found = await find_events(session.stores, session.fleet, events, where, (times[0], times[1]))
+    robots = [selector.robot for selector in question.selectors]
+    chosen = [
+        _around(event, events) for event in found.events if any(matches_glob(glob, event.robot) for glob in robots)
+    ]
+    if not chosen:
+        asked = f"of kind {events.kind}" if events.kind else "at all"
+        raise NotFound(f"there are no such events ({asked}) to make episodes of", "`fleetbox event ls` shows them")
+    return Intervals(tuple(chosen), found.unreached)
+
+
+def _around(event: Event, events: EventQuestion) -> Interval:
+    start = event.start_us if events.pre_us is None else event.time_us - events.pre_us
+    stop = event.stop_us if events.post_us is None else event.time_us + events.post_us
+    return Interval(event.robot, max(0, start), stop + 1, event.note, event.kind, f"event:{event.id}")
+
+
+async def _of_robots(session: Session, question: Question, streams: Sequence[Selector]) -> Intervals:
+    where = session.where(question)
+    ends = [
+        None if moment is None else await session.resolve(moment, where) for moment in (question.start, question.stop)
+    ]
+    start, stop = ends
+    if start is not None and stop is not None and start >= stop:
+        raise InputError("the time asked for ends before it starts", "exchange --start and --stop")
+    wanted = [replace(one, robot=selector.robot) for selector in question.selectors for one in streams]
+    places = places_for(session.fleet, wanted, where.tier, where.site)
+    inventory = await take_inventory(session.stores, places, wanted)
+    found = [
+        Interval(robot, max(low, start or 0), high + 1 if stop is None else min(high + 1, stop))
+        for robot, (low, high) in sorted(_extents(inventory).items())
+    ]
+    found = [one for one in found if one.start_us < one.stop_us]
+    if not found:
+        names = ", ".join(sorted({one.stream for one in streams}))
+        robots = ", ".join(sorted({one.robot for one in wanted}))
+        raise NotFound(f"no robot {robots} holds any of {names} in that time", "`fleetbox ls` shows what there is")
+    return Intervals(tuple(found), inventory.unreached)
+
+
+def _extents(inventory: Inventory) -> dict[str, tuple[int, int]]:
+    """Return each robot's oldest and newest record of the chosen streams; a chunk's rows reach a bound further."""
+    from fleetbox.chunks import BOUND_US
+
+    found: dict[str, tuple[int, int]] = {}
+    for one in inventory.holdings:
+        low, high = found.get(one.robot, (one.entry.oldest_us, 0))
+        found[one.robot] = (min(low, one.entry.oldest_us), max(high, one.entry.latest_us + BOUND_US))
+    return found
