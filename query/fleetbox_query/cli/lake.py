@@ -78,7 +78,7 @@ def compact(to: Path, as_json: bool) -> int:
 
     The old files stay in their folders for a week, as Delta does it, for whoever reads them still.
     """
-    from fleetbox_query.lake.syncing import only_one
+    from fleetbox_query.lake.folder import only_one
 
     joined: dict[str, int] = {}
     with only_one(to), progress("lake compact") as advance:

@@ -13,6 +13,7 @@ from fleetbox.errors import InputError, NotFound
 from fleetbox.events import ENTRIES, Event, decode, read_events
 from fleetbox.ledger import MINUTE_US
 from fleetbox_query.lake.tables import LakeTable, Mark
+from fleetbox_query.plan import merged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,8 +38,8 @@ async def sync_events(
 
 async def _changed(store: Store, bucket: str, minutes: Sequence[int]) -> dict[str, Event]:
     found: dict[str, Event] = {}
-    for minute_us in sorted(set(minutes)):
-        query = store.query(bucket, ENTRIES, start_us=minute_us, stop_us=minute_us + MINUTE_US)
+    for start_us, stop_us in merged((minute_us, minute_us + MINUTE_US) for minute_us in minutes):
+        query = store.query(bucket, ENTRIES, start_us=start_us, stop_us=stop_us)
         try:
             async for record in query:
                 try:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetbox.blobs import Store
-from fleetbox.errors import FleetboxError, InputError
+from fleetbox.errors import InputError
 from fleetbox.extras import require
 from fleetbox.ledger import STREAM, read_pages
 from fleetbox.naming import site_bucket, split_bucket
@@ -18,12 +17,12 @@ from fleetbox.selectors import matches_glob
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_query.lake.catalog import sync_catalog
 from fleetbox_query.lake.event_rows import sync_events
+from fleetbox_query.lake.folder import Lake, only_one
 from fleetbox_query.lake.scalars import Taken, sync_stream
-from fleetbox_query.lake.tables import LakeTable, Mark
+from fleetbox_query.lake.tables import Mark
 from fleetbox_query.lake.windows import CATALOG, SCALARS, Window
 from fleetbox_query.session import Session
 
-LOCK = ".sync.lock"
 SHOWN = 20  # names of skipped records that stand in the books of a window
 
 Tell = Callable[[str], None]
@@ -59,38 +58,6 @@ class Synced:
         return sum(int(getattr(taken, name)) for taken in self.robots.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Lake:
-    """Name the tables of a lake in a folder."""
-
-    folder: Path
-
-    def scalars(self, stream: str) -> LakeTable:
-        """Return the table of one stream's rows, of all robots: `arm/joints` lies in `scalars/arm.joints`."""
-        return LakeTable(self.folder / "scalars" / stream.replace("/", "."))
-
-    @property
-    def media(self) -> LakeTable:
-        """Return the catalog of pictures, videos, files and texts."""
-        return LakeTable(self.folder / "media")
-
-    @property
-    def events(self) -> LakeTable:
-        """Return the table of events."""
-        return LakeTable(self.folder / "events")
-
-    @property
-    def windows(self) -> LakeTable:
-        """Return the lake's own books: a row per window taken from a robot's ledger at a site."""
-        return LakeTable(self.folder / "windows", ())
-
-    def tables(self) -> dict[str, LakeTable]:
-        """Return every table there is, by its path in the lake."""
-        logs = sorted(self.folder.glob("**/_delta_log"))
-        found = {log.parent.relative_to(self.folder).as_posix(): LakeTable(log.parent) for log in logs}
-        return {name: table for name, table in found.items() if table.exists}
-
-
 def sync_lake(
     session: Session,
     folder: Path,
@@ -121,36 +88,13 @@ def choose_site(fleet: FleetSettings, name: str | None) -> Place:
     return ends[0]
 
 
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Let one sync at a time write to a lake, where the system can say so."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("w") as file:
-            _hold(file.fileno(), folder)
-            yield
-    except OSError as error:
-        raise FleetboxError(f"the lake at {folder} cannot be written: {error.strerror or error}", "--to DIR") from error
-
-
-def _hold(number: int, folder: Path) -> None:
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows: a second writer is refused at its commit
-        return
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"another sync writes to the lake at {folder}", "wait for it, or give another --to") from None
-
-
 async def _sync(session: Session, place: Place, folder: Path, robots: str, tell: Tell) -> Synced:
     store = await session.stores.at(place)
     named = [split for bucket in await store.buckets() if (split := split_bucket(bucket))]
     chosen = sorted(robot for robot, cls in named if cls == "meta" and matches_glob(robots, robot))
-    synced = Synced(place.name, folder)
+    synced, lake = Synced(place.name, folder), Lake(folder)
     for at, robot in enumerate(chosen):
-        one = _Robot(store, place, robot, Lake(folder), f"fleetbox/{session.fleet.fleet}/{place.name}/{robot}")
+        one = _Robot(store, place, robot, lake, f"fleetbox/{session.fleet.fleet}/{place.name}/{robot}")
         tell(f"{robot}, {at + 1} of {len(chosen)}")
         async for taken in one.sync():
             synced.robots[robot] = taken

@@ -39,13 +39,14 @@ class LakeTable:
     def __init__(self, folder: Path, partitions: Sequence[str] = PARTITIONS) -> None:
         self.folder = folder
         self._partitions = list(partitions)
+        self._table: DeltaTable | None = None  # opening replays its log: once is enough for the only writer
 
     @property
     def exists(self) -> bool:
         """Tell whether it was ever written."""
         from deltalake import DeltaTable
 
-        return DeltaTable.is_deltatable(str(self.folder))
+        return self._table is not None or DeltaTable.is_deltatable(str(self.folder))
 
     def place(self, app: str) -> int:
         """Return up to which page (µs) it has taken from an app; 0 for one it does not know."""
@@ -71,16 +72,17 @@ class LakeTable:
 
     def append(self, rows: pa.Table, mark: Mark) -> None:
         """Add rows; columns that are new to the table are added to it."""
-        from deltalake import write_deltalake
+        from deltalake import WriterProperties, write_deltalake
 
         with self._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_deltalake(
-                str(self.folder),
+                self._open() if self.exists else str(self.folder),
                 rows,
                 mode="append",
                 partition_by=self._partitions or None,
                 schema_mode="merge",
+                writer_properties=WriterProperties(compression="ZSTD"),  # a third smaller than the default
                 commit_properties=_commit(mark),
             )
 
@@ -118,8 +120,10 @@ class LakeTable:
     def _open(self) -> DeltaTable:
         from deltalake import DeltaTable
 
-        with self._explained():
-            return DeltaTable(str(self.folder))
+        if self._table is None:
+            with self._explained():
+                self._table = DeltaTable(str(self.folder))
+        return self._table
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -128,11 +132,13 @@ class LakeTable:
         try:
             yield
         except CommitFailedError as error:
+            self._table = None
             raise FleetboxError(
                 f"{self.folder} took another writer's rows in the same moment: {_short(error)}",
                 "run `fleetbox lake sync` once more; nothing is written twice",
             ) from error
         except (DeltaError, OSError) as error:
+            self._table = None
             raise FleetboxError(
                 f"the lake's table {self.folder} could not be read or written: {_short(error)}",
                 "is the disk full, or the folder another user's? what was committed stands; then run it again",
