@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from fleetbox.blobs import Store
-from fleetbox.errors import AccessDenied, NotFound, StoreRefused, Unreachable
-from fleetbox.policies import policy_by_hash, policy_in_force
+from fleetbox.errors import AccessDenied, InputError, NotFound, StoreRefused, Unreachable
+from fleetbox.policies import Followed, policy_by_hash, policy_in_force, read_policies
 from fleetbox.settings import FleetSettings, Policy
 
 REACH_S = 6.0  # a place that has not answered by then is passed over: the next one knows as well
@@ -26,6 +26,25 @@ def policy_of_hash(fleet: FleetSettings, robot: str, policy_hash: str) -> tuple[
     if fleet.policy.hash == policy_hash:
         return fleet.policy, f"as {fleet.source.name} names it"
     return asyncio.run(_ask(fleet, robot, lambda store, bucket: policy_by_hash(store, bucket, policy_hash)))
+
+
+def policy_at_of(fleet: FleetSettings, robot: str, time_us: int) -> tuple[Policy, str]:
+    """Return the policy a robot followed at a time (µs) by its own word, else fleet.toml's, and where it was found."""
+    told = asyncio.run(_ask(fleet, robot, lambda store, bucket: followed_at(store, bucket, time_us)))
+    return told or (fleet.policy, f"as {fleet.source.name} names it")
+
+
+async def followed_at(store: Store, bucket: str, time_us: int) -> Policy | None:
+    """Return what was in force at a time; before a robot said anything, what it said first."""
+    found: Followed | None = None
+    async for one in read_policies(store, bucket):
+        if found is not None and one.time_us > time_us:
+            break
+        found = one
+    try:
+        return None if found is None else found.policy
+    except InputError:  # written by another version of this program
+        return None
 
 
 async def _ask(fleet: FleetSettings, robot: str, ask: Ask) -> tuple[Policy, str] | None:

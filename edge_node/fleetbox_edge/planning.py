@@ -81,7 +81,7 @@ def _rule(policy: Policy, name: str) -> tuple[StreamRule, str]:
 def _words(rule: StreamRule, pictures: bool) -> dict[str, str]:
     return {
         "recorded": _recorded(rule, pictures),
-        "ships": _ships(rule),
+        "ships": ships_text(rule),
         "to": "-" if rule.ship in ("never", "small") else rule.to,
         "small": _small(rule) if pictures else "-",
         "kept": f"{show_duration(rule.retention)}, then deleted" if rule.retention else "as long as the ring holds it",
@@ -95,7 +95,8 @@ def _recorded(rule: StreamRule, pictures: bool) -> str:
     return f"{every}; {show_duration(rule.ring)} in memory only, to disk with an event" if rule.ring else every
 
 
-def _ships(rule: StreamRule) -> str:
+def ships_text(rule: StreamRule) -> str:
+    """Say in words what travels of an original, and when."""
     texts = {"always": "always", "event": "with an event", "small": "small frames only", "never": "never"}
     if isinstance(rule.at, Hours):
         first, last = rule.at.first, rule.at.last

@@ -13,8 +13,8 @@ from fleetbox.events import LONGEST_US, Event
 from fleetbox.selectors import Selector, is_glob
 from fleetbox.settings import FleetSettings, Policy
 from fleetbox.time import iso_time, show_duration, show_time
-from fleetbox_edge.in_force import policy_in_force_of, policy_of_hash
-from fleetbox_edge.planning import BUILT_IN, glob_of
+from fleetbox_edge.in_force import policy_at_of, policy_of_hash
+from fleetbox_edge.planning import BUILT_IN, glob_of, ships_text
 from fleetbox_query.fleet import Fleet, connect
 from fleetbox_query.items import Item
 from fleetbox_replication.taking import Taking
@@ -26,7 +26,8 @@ KEEP, POLICY = "keep", "policy"
 class Why:
     """Hold the answer; `policy` is the one whose hash stands on the record, None where nobody knows it.
 
-    `rule` is the glob of the policy that decides on the stream: of that policy, else of the one in force.
+    `rule` is the glob of the policy that decides on the stream: of that policy, else of the one in force at the time;
+    `ships` says in words what it says.
     """
 
     item: Item
@@ -37,6 +38,7 @@ class Why:
     told: str  # where the policy was found
     rule: str
     ship: str
+    ships: str
 
     @property
     def kept(self) -> bool:
@@ -70,7 +72,9 @@ class Why:
             yield f"rule {self.rule!r} ships it always"
         for event in self.events:
             yield _event_text(event)
-        if not self.kept and not self.events:
+        if not self.kept and self.ship == "always":
+            yield f"rule {self.rule!r} ships it {self.ships}; its turn is still to come"
+        elif not self.kept and not self.events:
             yield f"rule {self.rule!r} says ship = {self.ship!r}, and no event covers it: it turns over in the ring"
         elif not self.kept:
             yield f"an event covers it; rule {self.rule!r} says ship = {self.ship!r}, or its labelling is still due"
@@ -84,7 +88,8 @@ class Why:
         off = f" ({show_duration(abs(self.off_us))} {'after' if self.off_us > 0 else 'before'})" if self.off_us else ""
         yield f"{item.robot}/{item.stream} at {show_time(item.time_us)}{off}{size}, at {self.place}"
         keep = item.labels.get(KEEP)
-        yield f"kept = {keep}" if keep is not None else "not kept: it stays where it is until the ring turns over"
+        stays = "not kept yet" if self.ship == "always" else "not kept: it stays where it is until the ring turns over"
+        yield f"kept = {keep}" if keep is not None else stays
         if (policy_hash := item.labels.get(POLICY)) is not None:
             known = (
                 f"version {self.policy.version} {self.policy.name!r}, {self.told}" if self.policy else "not known here"
@@ -107,7 +112,8 @@ def why(fleet: FleetSettings, selector: str, at: str) -> Why:
         events = _covering(asked, near.item)
     policy_hash = near.item.labels.get(POLICY)
     told = policy_of_hash(fleet, chosen.robot, policy_hash) if policy_hash else None
-    policy = told[0] if told else policy_in_force_of(fleet, chosen.robot)[0]
+    policy = told[0] if told else policy_at_of(fleet, chosen.robot, near.item.time_us)[0]
+    rule = policy.rule_for(chosen.stream)
     return Why(
         near.item,
         near.off_us,
@@ -116,7 +122,8 @@ def why(fleet: FleetSettings, selector: str, at: str) -> Why:
         told[0] if told else None,
         told[1] if told else "",
         _rule_name(policy, chosen.stream),
-        policy.rule_for(chosen.stream).ship,
+        rule.ship,
+        ships_text(rule),
     )
 
 

@@ -34,7 +34,7 @@ def warnings(one: Estimate, order: PullOrder) -> Iterator[str]:
     oldest_us = one.size.oldest_us
     if one.exact and oldest_us is not None and oldest_us > order.start_us:
         yield f"{one.robot}: not every stream reaches back to the start: some begin at {show_time(oldest_us)}"
-    if "assumed" in one.rate.source:
+    if "assumed" in one.rate.source and one.size.bytes:
         yield f"{one.robot}: how fast its link is, is not known: {one.rate} are {one.rate.source}"
 
 
