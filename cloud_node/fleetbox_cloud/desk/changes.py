@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fleetbox.settings import Policy
+from fleetbox.time import show_duration
+
+# keys of a policy whose values are µs, wherever they stand
+DURATIONS = ("after", "cooldown", "every", "gap", "hold", "post", "pre", "retention", "ring", "trial")
 
 
 def changes(before: Policy, after: Policy) -> list[str]:
@@ -14,7 +18,7 @@ def changes(before: Policy, after: Policy) -> list[str]:
     lines = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
-            lines.append(f"{key}: {_text(old.get(key))} -> {_text(new.get(key))}")
+            lines.append(f"{key}: {_text(key, old.get(key))} -> {_text(key, new.get(key))}")
     return lines
 
 
@@ -26,5 +30,11 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + key, one
 
 
-def _text(value: Any) -> str:
-    return "-" if value is None else str(value)
+def _text(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    if isinstance(value, int) and key.rpartition(".")[2] in DURATIONS:
+        return show_duration(value)
+    return str(value)
