@@ -26,7 +26,7 @@ async def prepare(stores: Stores, fleet: FleetSettings, question: Question, *, f
     """
     split(question, ())  # text that is no CEL is told before any place is asked
     where = Where(question.tier, question.site)
-    spans, seen = await _spans(stores, fleet, question, where)
+    spans, seen = await spans_of(stores, fleet, question, where)
     filmed = film_spans(spans) if films else ()
     selectors = list(dict.fromkeys(span.selector for span in (*spans, *filmed)))
     inventory = await take_inventory(stores, places_for(fleet, selectors, where.tier, where.site), selectors)
@@ -58,9 +58,10 @@ def fields_among(schemas: Sequence[Schema]) -> Callable[[str], bool]:
     return lambda name: unsaid or json or name in known
 
 
-async def _spans(
+async def spans_of(
     stores: Stores, fleet: FleetSettings, question: Question, where: Where
 ) -> tuple[tuple[Span, ...], tuple[Unreached, ...]]:
+    """Return which streams are asked for in which time, its events looked up, and places that could not be asked."""
     if question.events is None:
         start = await resolve(stores, fleet, where, question.start)
         stop = await resolve(stores, fleet, where, question.stop)

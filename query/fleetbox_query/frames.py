@@ -79,7 +79,7 @@ def frame_of(tables: Mapping[str, pa.Table], clock: ClockName, clocks: bool) -> 
     if len(frames) == 1:
         return next(iter(frames.values()))
     named = [frame.add_prefix(f"{name}:") for name, frame in frames.items()]
-    return _outer(named)
+    return outer(named)
 
 
 def _passing(table: pa.Table, piece: Piece, expression: Expression) -> pa.Table:
@@ -111,7 +111,7 @@ def _like(tables: Sequence[pa.Table]) -> list[pa.Table]:
     for table in tables:
         for field in table.schema:
             kinds.setdefault(field.name, set()).add(field.type)
-    wide = {name: _widest(found) for name, found in kinds.items() if len(found) > 1}
+    wide = {name: widest(found) for name, found in kinds.items() if len(found) > 1}
     out = []
     for table in tables:
         fields = [field.with_type(wide.get(field.name, field.type)) for field in table.schema]
@@ -119,7 +119,8 @@ def _like(tables: Sequence[pa.Table]) -> list[pa.Table]:
     return out
 
 
-def _widest(found: set[pa.DataType]) -> pa.DataType:
+def widest(found: set[pa.DataType]) -> pa.DataType:
+    """Return a type that holds the values of all of them: numbers as floats, what does not fit as text."""
     import pyarrow as pa
 
     kinds = sorted(found, key=str)
@@ -127,7 +128,7 @@ def _widest(found: set[pa.DataType]) -> pa.DataType:
         return pa.float64()
     if all(pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) for kind in kinds):
         inner = {kind.value_type for kind in kinds}
-        return pa.list_(inner.pop() if len(inner) == 1 else _widest(inner))
+        return pa.list_(inner.pop() if len(inner) == 1 else widest(inner))
     return pa.string()
 
 
@@ -220,7 +221,7 @@ def _exact(table: pa.Table) -> Any:
     return {kind: dtype for kind, dtype in wide.items() if kind in missing}.get
 
 
-def _outer(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def outer(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Join on time; rows of one stream that share a stamp stay apart rows."""
     import pandas as pd
 

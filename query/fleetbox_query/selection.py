@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetbox.errors import InputError
@@ -12,21 +13,29 @@ from fleetbox.settings.places import TIERS
 from fleetbox_query.aligning import Aligned, make_grid
 from fleetbox_query.batches import Batches
 from fleetbox_query.counting import Count, count
+from fleetbox_query.coverage import Coverage
+from fleetbox_query.covering import cover
+from fleetbox_query.decimating import Decimation, bins_for, check, decimated
 from fleetbox_query.expressions import Expression, compile_expression
+from fleetbox_query.extents import extents
 from fleetbox_query.frames import ClockName, Tables, frame_of, tables_of
 from fleetbox_query.grids import Method
 from fleetbox_query.images import Color, Images
 from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.nearest import Nearest, nearest
+from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import Question
 from fleetbox_query.reading import Prepared, Reading
 from fleetbox_query.session import Session
 from fleetbox_query.sizing import Size, announce, size
+from fleetbox_query.sql import into_duckdb, polars_of
 from fleetbox_query.stamps import times_ns
 from fleetbox_query.streaming import Records
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
+    import polars as pl
 
     from fleetbox_query.grids import Times
 
@@ -35,8 +44,8 @@ if TYPE_CHECKING:
 class Selection:
     """Hold a question about streams; every step returns a new one, nothing is read before a verb.
 
-    Verbs: size() and count() move nothing; frames() pandas, arrow() tables, align(...); records(), batches() and
-    images() iterate in bounded memory; at(time) the nearest record; explain().
+    Verbs: size(), count() and coverage() move nothing; frames() pandas, arrow() tables, polars(), duckdb(), align(...),
+    decimate(n); records(), batches() and images() iterate in bounded memory; at(time) the nearest record; explain().
 
     Example:
         fleet.select("r*/imu:ax").where(site="edge-1").last("1h").frames()
@@ -102,12 +111,7 @@ class Selection:
             return self.align(align, max_age=max_age, clock=clock).frames()
         tables = self.arrow()
         frame = frame_of(tables, clock, clocks)
-        # Plain values only: pandas copies attrs deeply at every step.
-        frame.attrs |= {
-            "places_read": dict(tables.provenance.places_read),
-            "missing": tables.provenance.lines(),
-        }
-        return frame
+        return _described(frame, tables.provenance)
 
     def arrow(self, *, warn: bool = True) -> Tables:
         """Return one pyarrow.Table per stream, by "robot/stream", with exact clocks as columns."""
@@ -183,6 +187,66 @@ class Selection:
         """
         return self.session.run(self._size())
 
+    def coverage(self, *, gap: DurationLike | None = None) -> Coverage:
+        """Return where in time each stream has data and where holes, and what only an absent robot told that it holds.
+
+        gap: how long a silence makes a hole; by default three usual distances between records, at least a second.
+        Heads are listed (30 µs a record), nothing is read. Minutes an absent robot told of come from its ledger.
+
+        Example:
+            for stream in fleet.select("r1/**").last("1d").coverage():
+                print(stream.name, stream.share, stream.holes, stream.elsewhere)
+        """
+        gap_us = None if gap is None else duration_us(gap)
+        found = self.session.run(cover(self.session, self.question, gap_us))
+        found.provenance.warn()
+        return found
+
+    def decimate(self, n: int = 1_000, method: Decimation = "minmax") -> pd.DataFrame:
+        """Return a pandas frame of at most n points a field, for plots; memory stays bounded.
+
+        "minmax": lowest and highest of each stretch of time at their own times; "lttb": those a plot is most alike
+        with; "average", "rms": of each stretch, at its middle. Of truth values whether any was true, of other values
+        the last. NaN counts as missing; stretches lie within the selection's windows.
+
+        Example:
+            fleet.select("r1/imu:ax").last("1d").decimate(2000).plot()
+        """
+        check(n, method)
+        reading = self.session.run(self._reading())
+        bins = bins_for(self.session.run(extents(self.session.stores, reading.prepared)), n, method)
+        batches = Batches(self.session.loop, reading, warn=False)
+        try:
+            frame = decimated(batches, bins, n, method)
+        finally:
+            batches.close()
+        batches.provenance.warn()
+        return _described(frame, batches.provenance)
+
+    def polars(self, *, warn: bool = True) -> pl.DataFrame:
+        """Return a polars frame: `time` (UTC), then fields named as in frames(), streams full-joined on time.
+
+        Example:
+            fleet.select("r1/imu").last("1h").polars()
+        """
+        return polars_of(self.arrow(warn=warn))
+
+    def duckdb(self, path: Path | str | None = None) -> duckdb.DuckDBPyConnection:
+        """Return a DuckDB database with a table per stream: `robot`, `time` (UTC), exact ns clocks, fields.
+
+        A stream "cam/front" is "cam/front" and, as a view, cam_front. path: a new file to keep it in, written whole or
+        not at all; without, it lives in memory and spills to disk. Loading takes bounded memory.
+
+        Example:
+            db = fleet.select("r1/imu", "r1/joints").last("1h").duckdb()
+            db.sql("SELECT * FROM imu ASOF JOIN joints USING (robot, time)").df()
+        """
+        batches = self.batches()
+        try:
+            return into_duckdb(batches, None if path is None else Path(path))
+        finally:
+            batches.close()
+
     def times(self, clock: ClockName = "record") -> Times:
         """Return the times of all rows and blobs in order, as an array of int64 ns; blobs are listed, not read.
 
@@ -244,6 +308,12 @@ class Selection:
         time_us = await self.session.resolve(self.session.moment(time), where)
         prepared = await self.session.prepare(self.question, films=True)
         return await nearest(self.session.stores, prepared, time_us)
+
+
+def _described(frame: pd.DataFrame, provenance: Provenance) -> pd.DataFrame:
+    # Plain values only: pandas copies attrs deeply at every step.
+    frame.attrs |= {"places_read": dict(provenance.places_read), "missing": provenance.lines()}
+    return frame
 
 
 def _text(name: str, value: object) -> str:
