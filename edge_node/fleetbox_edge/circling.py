@@ -16,7 +16,7 @@ from fleetbox.naming import RING_CLASSES
 from fleetbox.settings import StreamRule
 from fleetbox_edge.bulk import Piece
 from fleetbox_edge.journal import OpenSpool
-from fleetbox_edge.lanes import JITTER_US, Lane
+from fleetbox_edge.lanes import JITTER_US, NEVER, Lane
 from fleetbox_edge.numbering import Numbering
 from fleetbox_edge.outbox import Outbox
 from fleetbox_edge.packing import STAMP_MARK, Shape
@@ -55,6 +55,7 @@ class Rings(Numbering):
         self._rings: list[RamRing] = []  # those of sessions that a clock step has ended as well, until they are empty
         self._memory = Memory()
         self._wanted: dict[str, events.Event] = {}  # open windows by event
+        self._circled: set[str] = set()  # streams that have circled in this process
         self._expired = self._short = self._cut = 0
         self.rule_of: RuleOf = lambda stream: StreamRule()
         self.ring_bytes = MAX_BYTES
@@ -109,7 +110,7 @@ class Rings(Numbering):
         if not self._takes(event, ring.back):
             return
         ring.claim(Window(event.id, event.start_us, event.stop_us))
-        if ring.gone_us >= event.start_us:
+        if event.is_cut_by(ring.gone_us):
             self._cut += 1
             missing_s = (min(ring.gone_us, event.stop_us) - event.start_us) / 1e6
             log.warning("a ring in memory is shorter than a window", stream=ring.stream, of=event.id, cut_s=missing_s)
@@ -146,6 +147,9 @@ class Rings(Numbering):
         front.known, front.loose = dict(lane.known), lane.loose
         lane.segment = None  # whoever has just looked it up takes the long way, to the front
         front.ring = ring = RamRing(lane.address.stream, span_us, lane, self._memory)
+        if lane.last != NEVER or ring.stream in self._circled:
+            ring.gone_us = 0  # what came before is on the disk, or was in the ring of the session before
+        self._circled.add(ring.stream)
         self._lanes[ring.stream] = front
         self._rings.append(ring)
         for event in self._wanted.values():
@@ -171,6 +175,8 @@ class Rings(Numbering):
         ring = lane.ring
         assert ring is not None
         lane.last = item.stop_us
+        if ring.gone_us == NEVER:  # what another process had in its memory before us is gone, however it ended
+            ring.gone_us = item.time_us - 1
         wanted = ring.wants(item)
         if wanted and not ring.claimed:
             self._write(ring.back, item)

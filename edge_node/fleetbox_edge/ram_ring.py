@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from fleetbox_edge.bulk import Piece
-from fleetbox_edge.lanes import Lane
+from fleetbox_edge.lanes import NEVER, Lane
 from fleetbox_edge.packing import Shape
 from fleetbox_edge.parcels import Address
 
@@ -108,7 +108,7 @@ class RamRing:
     claimed: deque[Cell] = field(default_factory=deque)  # what waits for the disk
     windows: list[Window] = field(default_factory=list)
     leaving: bool = False  # the policy wants it on the disk from now on: everything is claimed
-    gone_us: int = -1  # the newest stamp in µs of what was forgotten: a window that began before it is cut
+    gone_us: int = NEVER  # the newest stamp in µs of what is not here any more, NEVER until something came at all
     rows: int = 0  # rows and blobs in memory, claimed ones included
 
     def wants(self, item: Item) -> bool:

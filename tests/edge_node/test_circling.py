@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +32,19 @@ ring = "ram 60 s"
 [event.default]
 pre = "30s"
 post = "0s"
+"""
+# Logs rows, marks the five-hundredth, goes on until it is killed, and prints the last number that was logged.
+CHILD = """
+import sys, time
+from fleetbox_edge.recorder import Recorder
+recorder, number = Recorder(sys.argv[1], duties=False), 0
+while True:
+    recorder.log("imu", {"n": number, "x": 0.5})
+    if number == 500:
+        recorder.mark("brake", pre="0.2s", post="100s")
+    print(number, flush=True)
+    number += 1
+    time.sleep(0.001)
 """
 DISK = POLICY.replace('ring = "ram 60 s"', 'ring = "disk"')
 FRAME = np.zeros((48, 64, 3), np.uint8)
@@ -271,6 +286,34 @@ def test_recording_to_disk_goes_on_after_a_restart_within_the_window(circling: R
     assert numbers(circling) == list(range(100))
 
 
+def test_killed_within_the_window(circling: Robot) -> None:
+    """A program killed while a window is open loses nothing of it; the next one records on to the disk.
+
+    What only circled is gone with the memory, and a later window that reaches back there is called cut.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(circling.file)], stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        for line in program.stdout:
+            if (last := int(line)) >= 1_500:
+                break
+        program.kill()
+    with Recorder(circling.file, duties=False) as recorder:
+        for number in range(10_000, 10_100):
+            recorder.log("imu", {"n": number, "x": 0.5})
+            assert recorder.stats().circling.rows == 0
+        recorder.flush(30)
+        found = numbers(circling)
+        assert set(found) >= {*range(500, last + 1), *range(10_000, 10_100)}
+        assert 0 < min(found) < 500, "of what circled, the pre-window alone"
+        assert len(found) == len(set(found))
+        assert recorder.stats().circling.cut == 0
+        recorder.mark("later", pre=30, post=0)
+        assert recorder.stats().circling.cut == 1
+    assert circling.unnamed() == {}
+
+
 def test_an_event_that_only_the_store_knows_is_heard_after_a_start(circling: Robot) -> None:
     """A mark made from elsewhere, without a notice, opens its window in a program that starts later."""
     with Recorder(circling.file, duties=False) as recorder:
@@ -320,6 +363,32 @@ def test_a_clock_that_is_set_loses_nothing_that_an_event_asked_for(circling: Rob
         recorder.mark("before", time=began_us, pre=1, post=30)
         recorder.flush(20)
         assert sorted(numbers(circling)) == list(range(600))
+    assert circling.unnamed() == {}
+
+
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+def test_the_clock_is_set_within_a_window(circling: Robot, step_s: int) -> None:
+    """What was logged until the step is on the disk; what comes then lies outside the window, and circles on."""
+    ahead_ns = [0]
+    clock = Clock(lambda: time.time_ns() + ahead_ns[0])
+    with Recorder(circling.file, duties=False, clock=clock) as recorder:
+        first = recorder.stats().session
+        for number in range(100):
+            recorder.log("imu", {"n": number, "x": 0.5})
+        recorder.mark("brake", pre=10, post=60)
+        for number in range(100, 200):
+            recorder.log("imu", {"n": number, "x": 0.5})
+        ahead_ns[0] = step_s * 1_000_000_000
+        until(lambda: recorder.stats().session != first, "the step was not noticed")
+        for number in range(200, 300):
+            recorder.log("imu", {"n": number, "x": 0.5})
+        recorder.flush(20)
+        assert numbers(circling) == list(range(200))
+        assert recorder.stats().circling.rows == 100
+        recorder.mark("after", pre=10, post=0)
+        recorder.flush(20)
+        assert sorted(numbers(circling)) == list(range(300))
+        assert recorder.stats().circling.cut == 1, "the first window reaches back before the program began"
     assert circling.unnamed() == {}
 
 
