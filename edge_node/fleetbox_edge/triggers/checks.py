@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from fleetbox.checks import Check
+from fleetbox.blobs import Store
+from fleetbox.checks import ANSWER_S, Check
+from fleetbox.errors import FleetboxError
 from fleetbox.settings import FleetSettings, load_robot
 from fleetbox.time import show_duration, show_time
 from fleetbox_edge.checks import settings_file
 from fleetbox_edge.triggers.memory import Memory, read_memory
+from fleetbox_edge.triggers.report import last_told
 from fleetbox_edge.triggers.voice import Counts
 
 NAMED = 5  # rules in one line; more are counted
+AT_ONCE = 8  # robots asked side by side
 PATIENCE_US = 600_000_000  # a stream that has not come after ten minutes is worth a word
 
 
 async def triggers(
     fleet: FleetSettings, robot: str | None, now_us: Callable[[], int] = lambda: time.time_ns() // 1000
 ) -> list[Check]:
-    """Check the triggers of the robots whose robot.toml is on this machine; robots without any are not spoken of."""
-    found: list[Check] = []
-    for name in [robot] if robot else fleet.known_robots:
-        path = settings_file(fleet, name)
-        memory = read_memory(load_robot(path).state) if path else None
+    """Check the triggers of one robot or of all; robots without any are not spoken of.
+
+    Where robot.toml is on this machine its state folder tells, else what the robot told its stores last.
+    """
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def checked(name: str) -> list[Check]:
+        async with turns:
+            return await _checked(fleet, name, now_us())
+
+    found = await asyncio.gather(*(checked(name) for name in ([robot] if robot else fleet.known_robots)))
+    return [check for checks in found for check in checks]
+
+
+async def _checked(fleet: FleetSettings, robot: str, now_us: int) -> list[Check]:
+    path = settings_file(fleet, robot)
+    if path is not None:
+        memory = read_memory(load_robot(path).state)
+        return [] if memory is None else judged(robot, memory, now_us)
+    for place in fleet.route(robot):
+        try:
+            async with asyncio.timeout(ANSWER_S), Store.at(place, timeout_s=ANSWER_S) as store:
+                memory = await last_told(store, place.bucket(robot, "meta"))
+        except (FleetboxError, TimeoutError):
+            continue  # the check of places says so
         if memory is not None:
-            found += judged(name, memory, now_us())
-    return found
+            return [_aged(check, memory, now_us) for check in judged(robot, memory, now_us)]
+    return []
+
+
+def _aged(check: Check, memory: Memory, now_us: int) -> Check:
+    """Say how old a robot's word is."""
+    return replace(check, text=f"{check.text} (as its agent told {show_duration(max(0, now_us - memory.at_us))} ago)")
 
 
 def judged(robot: str, memory: Memory, now_us: int) -> list[Check]:

@@ -13,14 +13,16 @@ import structlog
 from fleetbox import events, types
 from fleetbox.errors import InputError
 from fleetbox.settings import Policy, RobotSettings
+from fleetbox_edge.courier.telling import META
 from fleetbox_edge.live_policy import LivePolicy
 from fleetbox_edge.marks import Moment, encode, event_of
 from fleetbox_edge.session import Session
 from fleetbox_edge.triggers.condition import Condition
 from fleetbox_edge.triggers.judge import Judge
-from fleetbox_edge.triggers.memory import FILE, memory_of, read_memory, write_memory
+from fleetbox_edge.triggers.memory import FILE, Memory, memory_of, read_memory, write_memory
 from fleetbox_edge.triggers.post import Postbox, Sender, letters, opened
 from fleetbox_edge.triggers.readings import Reading
+from fleetbox_edge.triggers.report import STREAM, Report
 from fleetbox_edge.triggers.rules import Rules, compile_each
 from fleetbox_edge.triggers.tap import only
 from fleetbox_edge.triggers.watch import Firing
@@ -64,6 +66,7 @@ class Evaluator:
         self.judge_now: Judge | None = None
         self._postbox: Postbox | None = None
         self._sender = Sender(self._state)
+        self._report = Report(lambda body: session.blob(STREAM, META, body, None, {}))
         self._mute: str | None = None
         self._conditions: list[Condition] = []
         self._take_up(live.current, *compile_each(live.current))  # before the first record
@@ -186,8 +189,8 @@ class Evaluator:
         for stream, records in self._tap.missed().items():
             judge.miss(stream, records)
         self._raise(judge.tick(now_us, self._session.clock.now_us()))
-        if now_us - self._remembered_us > REMEMBER_S * 1e6:
-            self._remember()
+        if now_us - self._remembered_us > REMEMBER_S * 1e6 and (memory := self._remember()) is not None:
+            self._report.tell(memory)
         return True
 
     def _slim(self, reading: Reading) -> Reading:
@@ -251,18 +254,19 @@ class Evaluator:
             return
         log.info("trigger", robot=self._robot, trigger=firing.trigger, id=event.id, note=note)
 
-    def _remember(self) -> None:
-        """Write down what was said and counted, and say what went wrong for the first time."""
+    def _remember(self) -> Memory | None:
+        """Write down what was said and counted, and say what went wrong for the first time; None without any rule."""
         judge, policy = self.judge_now, self._policy
         if judge is None or policy is None:
-            return
+            return None
         self._remembered_us = self._heard_us
         self._complain(judge)
         if not judge.rules.all and not self.faults and not (self._state / FILE).exists():
-            return
+            return None
         memory = memory_of(judge, policy.hash, self.faults, self._since_us, time.time_ns() // 1000)
         with suppress(OSError):  # a disk without room: the cooldowns are then those of this process
             write_memory(self._state, memory)
+        return memory
 
     def _complain(self, judge: Judge) -> None:
         for name, counts in judge.counts().items():

@@ -46,11 +46,16 @@ def write_memory(state: Path, memory: Memory) -> None:
 def read_memory(state: Path) -> Memory | None:
     """Return what was written last, None when there is nothing that can be read."""
     try:
-        raw: dict[str, Any] = json.loads((state / FILE).read_text(encoding="utf-8"))
-        known = {one.name for one in fields(Counts)}
-        counts = {name: Counts(**{k: v for k, v in one.items() if k in known}) for name, one in raw["counts"].items()}
-        told = {name: (one[0], one[1], one[2]) for name, one in raw["told"].items()}
-        rest = {name: raw[name] for name in ("at_us", "since_us", "policy", "muted", "faults", "on")}
-        return Memory(**rest, counts=counts, told=told)
+        return from_json((state / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
+
+
+def from_json(text: str) -> Memory:
+    """Read a memory; keys that a later version has are passed over. Raises what Python does for text that is none."""
+    raw: dict[str, Any] = json.loads(text)
+    known = {one.name for one in fields(Counts)}
+    counts = {name: Counts(**{k: v for k, v in one.items() if k in known}) for name, one in raw["counts"].items()}
+    told = {name: (one[0], one[1], one[2]) for name, one in raw["told"].items()}
+    rest = {name: raw[name] for name in ("at_us", "since_us", "policy", "muted", "faults", "on")}
+    return Memory(**rest, counts=counts, told=told)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -215,6 +217,31 @@ def test_an_always_true_trigger_is_stopped(robot: Robot) -> None:
         recorder.flush(PATIENCE_S)
     assert len(events_of(robot)) == 5
     assert any("is muted until" in text and verdict == "WARN" for text, verdict in doctor(robot).items())
+
+
+def test_a_site_hears_what_became_of_triggers(robot: Robot, tmp_path: Path) -> None:
+    """Without robot.toml here, the robot's last word in `meta` tells what raises and what never was true."""
+    robot.write(policy=BRAKE + '[trigger.field]\non = "imu"\nwhen = "speed < 3.0"\n')
+    with Recorder(robot.file) as recorder:
+        until_judging(recorder)
+        for ax in (0.0, -5.0, 0.0):
+            recorder.log("imu", {"ax": ax, "ay": 0.2})
+        recorder.flush(PATIENCE_S)
+        evaluator = recorder._running.triggers
+        memory = evaluator._remember()
+        assert memory is not None
+        assert not evaluator._report.tell(memory), "a minute has not passed"
+        assert evaluator._report.tell(replace(memory, at_us=memory.since_us + 60_000_000))
+        recorder.flush(PATIENCE_S)
+    (tmp_path / "token").write_text(robot.token)
+    (tmp_path / "fleet.toml").write_text(
+        f'[[robots]]\nmatch = "{robot.id}"\nsite = "edge"\nstore = "{robot.url}"\ntoken = {{ file = "token" }}\n'
+        '[site.edge]\nstore = "http://127.0.0.1:9"\ntoken = { file = "token" }\n'
+    )
+    checks = asyncio.run(triggers(find_fleet(tmp_path / "fleet.toml"), robot.id))
+    assert [check.verdict for check in checks] == ["WARN", "PASS"]
+    assert "trigger field raised on 3 of 3 records: " in checks[0].text
+    assert "raised 1 events; never true: field (0 of 3) (as its agent told " in checks[1].text
 
 
 def test_a_stream_that_falls_silent_raises_an_event(robot: Robot) -> None:
