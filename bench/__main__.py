@@ -21,6 +21,7 @@ ORDER = (
     "events",
     "many_robots",
     "ledger",
+    "lake",
     "reconcile",
     "audit",
     "loader",
