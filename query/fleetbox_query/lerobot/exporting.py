@@ -17,13 +17,12 @@ from fleetbox_query.lerobot import layout
 from fleetbox_query.lerobot.assembling import Unit, assemble, data_schema
 from fleetbox_query.lerobot.intervals import Interval, Intervals, cut, intervals_of
 from fleetbox_query.lerobot.statistics import of_values
+from fleetbox_query.lerobot.takes import Filmed, film
 from fleetbox_query.lerobot.tracks import Unfit
 from fleetbox_query.lerobot.units import (
-    Filmed,
     Job,
     Plan,
     check_job,
-    film,
     gather,
     names_of,
     plan_frames,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from fleetbox.errors import InputError, NotFound
 from fleetbox.selectors import Selector
 from fleetbox.settings.lerobot import FeatureRule, LerobotMap, stream_of
 from fleetbox_query.frames import Tables
-from fleetbox_query.lerobot.crews import Crew
 from fleetbox_query.lerobot.grid import Picked, Slots, pick, runs_of, slots_along, slots_over
 from fleetbox_query.lerobot.intervals import Interval
-from fleetbox_query.lerobot.pictures import Shots, list_shots, wanted_pictures
-from fleetbox_query.lerobot.statistics import of_levels, of_values
+from fleetbox_query.lerobot.pictures import Shots, list_shots
+from fleetbox_query.lerobot.statistics import of_values
 from fleetbox_query.lerobot.tracks import NS_PER_US, Track, Unfit, cast, check_text, joined, sampled, times_of, track_of
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import Question
@@ -40,6 +37,13 @@ class Job:
         selectors = tuple(replace(one, robot=interval.robot) for one in streams)
         start, stop = max(0, interval.start_us - margin_us), interval.stop_us + margin_us
         return replace(self.question, selectors=selectors, start=start, stop=stop, events=None)
+
+    def records(self, question: Question) -> Records:
+        """Return rows and blobs in order of time, pictures from the videos made of them too."""
+        return Records(self.session.loop, self.session.run(self._reading(question)), warn=False)
+
+    async def _reading(self, question: Question) -> Reading:
+        return Reading(self.session.stores, await self.session.prepare(question, films=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,52 +158,6 @@ def times_of_feature(feature: str, rule: FeatureRule, sources: Sources) -> dict[
     return {text: sources.tracks[f"{feature} {text}"].times_ns for text in rule.sources}
 
 
-@dataclass(frozen=True, slots=True)
-class Filmed:
-    """Hold what came of a camera: its size, statistics and colour counts for each episode, frames without a picture."""
-
-    size: tuple[int, int]
-    stats: tuple[dict[str, Any], ...]
-    levels: tuple[Any, ...]
-    counted: tuple[int, ...]
-    missing: int
-    scaled: int
-
-
-def film(
-    job: Job, interval: Interval, sources: Sources, plan: Plan, targets: Mapping[str, tuple[Path, Any]]
-) -> tuple[dict[str, Filmed], tuple[str, ...]]:
-    """Film an interval's cameras side by side; targets: feature -> (path, size or None).
-
-    Returns what came of each camera, and what was missing while reading.
-    """
-    map_, crews, orders = job.map, {}, {}
-    of_frame = [at for at, (start, stop) in enumerate(plan.episodes) for _ in range(start, stop)]
-    streams: dict[str, list[str]] = {}
-    for feature, rule in map_.pictures.items():
-        shots = sources.shots[rule.selectors[0].stream]
-        streams.setdefault(rule.selectors[0].stream, []).append(feature)
-        orders[feature] = shots.time_us[plan.picked[feature][rule.sources[0]].index].tolist()
-    if not orders:
-        return {}, ()
-    cameras = [Selector("*", stream) for stream in streams]
-    low, high = min(map(min, orders.values())), max(map(max, orders.values()))
-    asked = replace(job.ask(interval, cameras, 0), start=low, stop=high + 1)
-    with ExitStack() as stack:
-        for feature, (path, size) in targets.items():
-            crew = Crew(path, map_.fps, size, map_.video, of_frame, map_.statistics_every)
-            stack.callback(crew.stop)
-            crews[feature] = crew
-        records = Records(job.session.loop, job.session.run(_reading(job, asked)), warn=False)
-        stack.callback(records.close)
-        by_stream = {stream: {name: orders[name] for name in features} for stream, features in streams.items()}
-        for feature, data in wanted_pictures(records, by_stream):
-            crews[feature].give(data)
-        for feature, crew in crews.items():
-            _joined_crew(feature, crew)
-    return {feature: _filmed(crew) for feature, crew in crews.items()}, tuple(records.provenance.lines())
-
-
 def statistics_of(values: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
     """Return the statistics of the vectors over frames [start, stop); text has none."""
     return {feature: of_values(found[start:stop]) for feature, found in values.items() if found.dtype != object}
@@ -225,27 +183,13 @@ def task_of(job: Job, interval: Interval, sources: Sources) -> str:
 
 def _labels(job: Job, interval: Interval, stream: str) -> Mapping[str, str]:
     asked = job.ask(interval, [Selector("*", stream)], 0)
-    records = Records(job.session.loop, job.session.run(_reading(job, asked)), warn=False)
+    records = job.records(asked)
     try:
         return next(iter(records)).labels
     except StopIteration:
         return {}
     finally:
         records.close()
-
-
-def _joined_crew(feature: str, crew: Crew) -> None:
-    try:
-        crew.join()
-    except Unfit as error:
-        raise Unfit(f"{feature}: {error}") from error
-
-
-def _filmed(crew: Crew) -> Filmed:
-    stats = tuple(of_levels(*pair) for pair in zip(crew.levels, crew.counted, strict=True))
-    assert crew.size is not None
-    levels = tuple(one.tolist() for one in crew.levels)
-    return Filmed(crew.size, stats, levels, tuple(crew.counted), crew.missing, crew.scaled)
 
 
 def _tables(job: Job, question: Question) -> Tables:
@@ -323,10 +267,6 @@ def _report(
         "holes_within_episodes": sum(holes for _, holes in runs),
         "features": features,
     }
-
-
-async def _reading(job: Job, question: Question) -> Reading:
-    return Reading(job.session.stores, await job.session.prepare(question, films=True))
 
 
 def check_job(job: Job, intervals: Sequence[Interval]) -> None:
