@@ -88,7 +88,8 @@ def show_status(found: Standings) -> None:
             say(f"rollout {_short(one)} of {_policy(one)}: {one.state}, {reached}{why}")
             if one.state == "halted" or one.auto_us is None:
                 note(f"next: fleetbox policy promote {_short(one)}, or fleetbox policy rollback")
-    say(_summary(found.robots))
+    muted = [one.robot for one in found.robots if one.muted]
+    say(_summary(found.robots) + (f"; triggers muted on {_robots(muted)}" if muted else ""))
     if any(one.state in BAD for one in found.robots):
         note("next: mend the policy and apply it again, or fleetbox policy rollback")
 
@@ -137,7 +138,7 @@ def _row(one: Standing, now: int) -> dict[str, Any]:
     heard = f"{show_duration(max(0, now - one.heard_us))} ago" if one.heard_us else "never"
     return {
         "robot": one.robot, "policy": f"{one.name} {one.version} ({one.policy})" if one.name else one.policy or None,
-        "state": one.state, "reason": one.reason,
+        "state": one.state, "reason": "; ".join(filter(None, (one.reason, _muted(one)))),
         "since": show_time(one.since_us) if one.since_us else None,
         "heard": f"offline, {heard}" if one.offline else heard,
     }  # fmt: skip
@@ -145,6 +146,10 @@ def _row(one: Standing, now: int) -> dict[str, Any]:
 
 def _summary(found: Sequence[Standing]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(summary(found).items())) or "no robots"
+
+
+def _muted(one: Standing) -> str:
+    return f"triggers muted: {one.muted}" if one.muted else ""
 
 
 def _said(one: Standing) -> str:

@@ -28,7 +28,8 @@ class Standing:
 
     `state` is about the newest policy ordered: "own" when none ever was, or when it follows robot.toml's own again.
     `policy` is the hash it follows, "" when it never said; `wanted` the hash it was asked to follow; `waits` counts how
-    long an order has been pending; `name` and `version` are those of the policy followed.
+    long an order has been pending; `name` and `version` are those of the policy followed; `muted` says why its triggers
+    raise nothing for now.
     """
 
     robot: str
@@ -43,6 +44,7 @@ class Standing:
     offline: bool = True
     name: str = ""
     version: int = 0
+    muted: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON; `offline_since_us` is None for a robot that is online."""
@@ -66,7 +68,7 @@ def judge(known: Known, rollouts: Sequence[Rollout], now_us: int) -> Standing:
     policy, since_us = _follows(known)
     offline = now_us - known.heard_us > OFFLINE_US
     stands = Standing(known.robot, "own", "", policy, since_us, heard_us=known.heard_us, offline=offline)
-    stands = _named(stands, known.follows)
+    stands = replace(_named(stands, known.follows), muted=_muted(known))
     if (turn := _turn(known.robot, rollouts, newest)) is not None:
         why = _turn_text(turn, known.robot)
         return replace(stands, state="pending", reason=why, wanted=turn.policy, order=turn.id)
@@ -125,6 +127,13 @@ def _answer_to(order: str, known: Known) -> Answer | None:
         if one.order == order or (final is not None and not one.order and one.state in ("rolled back", "expired")):
             final = one
     return final
+
+
+def _muted(known: Known) -> str:
+    """Return why a robot's triggers raise nothing, "" when they do or it never said."""
+    said = [one for one in known.answers if one.state in ("muted", "unmuted")]
+    last = max(said, key=lambda one: one.time_us, default=None)
+    return "" if last is None or last.state == "unmuted" else last.reason or "over its budget"
 
 
 def _follows(known: Known) -> tuple[str, int]:

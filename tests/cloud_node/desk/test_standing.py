@@ -9,8 +9,10 @@ import pytest
 from fleetbox.blobs import EntryInfo
 from fleetbox.orders import Answer, Order, State
 from fleetbox.policies import Followed
+from fleetbox_cloud.cli.policy_showing import show_status
+from fleetbox_cloud.desk.applying import Standings
 from fleetbox_cloud.desk.rollouts import Rollout
-from fleetbox_cloud.desk.standing import Known, Stand, judge, last_heard, summary
+from fleetbox_cloud.desk.standing import Known, Stand, Standing, judge, last_heard, summary
 
 NOW_US = 1_800_000_000_000_000
 ROLLOUT = Rollout("new", "{}", "9f3a", "shift", 3, "ada", NOW_US - 20, ("r1", "r2"), stages=(50, 100))
@@ -46,6 +48,32 @@ def test_a_robot_that_rolls_back_by_itself_is_believed(order: str) -> None:
     later = answer("rolled back", order, NOW_US + 1, reason="21 % of a core", policy="aaaa")
     found = judge(known(answer("applied", policy="9f3a"), later), [ROLLOUT], NOW_US)
     assert (found.state, found.reason, found.policy) == ("rolled back", "21 % of a core", "aaaa")
+
+
+@pytest.mark.parametrize(
+    ("said", "muted"),
+    [
+        ((), ""),
+        ((("muted", 1, "9 GB today"),), "9 GB today"),
+        ((("muted", 1, "9 GB today"), ("unmuted", 2, "")), ""),
+        ((("unmuted", 2, ""), ("muted", 3, "21 % of a core"), ("muted", 1, "9 GB today")), "21 % of a core"),
+    ],
+)
+def test_muted_triggers_are_told_beside_the_state(said: tuple[tuple[State, int, str], ...], muted: str) -> None:
+    """A policy that was applied and then costs too much stays applied; why its triggers are silent is told."""
+    later = [answer(state, "", NOW_US + at, reason=why, policy="9f3a") for state, at, why in said]
+    found = judge(known(answer("applied", policy="9f3a"), *later), [ROLLOUT], NOW_US + 5)
+    assert (found.state, found.reason, found.muted) == ("applied", "", muted)
+    assert found.as_dict()["muted"] == muted
+
+
+def test_the_table_says_who_is_muted(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the reason beside the robot, and in the sum."""
+    found = Standing("r1", "applied", policy="9f3a", muted="9 GB today", heard_us=NOW_US)
+    show_status(Standings("edge", (found, replace(found, robot="r2", muted="")), ()))
+    table = capsys.readouterr().out
+    assert "triggers muted: 9 GB today" in table
+    assert "2 applied; triggers muted on 1 robot (r1)" in table
 
 
 def test_an_event_answered_is_no_word_about_a_policy() -> None:
