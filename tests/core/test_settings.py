@@ -34,7 +34,7 @@ def test_the_samples_load(monkeypatch: pytest.MonkeyPatch) -> None:
     assert robot.robot == "wh1-7"
     assert robot.policy.hash == fleet.policy.hash == load_policy(SAMPLES / "policy.toml").hash
     assert fleet.site_place("cloud").tier == "cloud"
-    assert robot.ring.sensor == 40_000_000_000
+    assert (robot.ring.sensor, robot.ring.ram) == (40_000_000_000, 64_000_000)
 
 
 def test_what_the_sample_policy_shows_in_comments_is_usable() -> None:
