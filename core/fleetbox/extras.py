@@ -12,13 +12,15 @@ EXTRAS = {
     "query": ("av", "cv2", "numpy", "pandas", "pyarrow", "tsdownsample"),
     "sql": ("duckdb", "polars"),
     "lake": ("deltalake", "numpy", "pyarrow"),
+    "export": ("av", "cv2", "foxglove", "h5py", "mcap", "numpy", "pandas", "pyarrow"),
 }
 
 
 def missing_extra(error: ModuleNotFoundError) -> FleetboxError | None:
     """Say which extra to install for a missing library, or None when it is none of ours."""
     library = (error.name or "").partition(".")[0]
-    for extra in ("query", "robot", "sql", "lake"):  # the smaller one first; whatever `site` needs, `query` has too
+    # The smaller one first; whatever `site` needs, `query` has too.
+    for extra in ("query", "robot", "sql", "lake", "export"):
         if library in EXTRAS[extra]:
             return FleetboxError(f"this needs {library}, which is not installed", _install(extra))
     return None

@@ -21,7 +21,7 @@ from typing import Any
 
 from fleetbox.errors import FleetboxError, InputError
 from fleetbox_query.exports.journal import Finished, Journal
-from fleetbox_query.exports.swapping import put_in_place, restore
+from fleetbox_query.exports.swapping import put_in_place, remove_empty, restore
 from fleetbox_query.exports.syncing import sync_and_hash, sync_folder, write_synced
 
 MANIFEST = "manifest.json"
@@ -92,6 +92,11 @@ class Output:
             self._lock = None
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """Return what is exported, as plain values."""
+        return dict(self._asked)
+
+    @property
     def finished(self) -> dict[str, Finished]:
         """Return the finished files by path, in the order they were finished, earlier attempts' included."""
         return dict(self._finished)
@@ -146,6 +151,13 @@ class Output:
             self._journal.append([{"checkpoint": checkpoint}])
         self._checkpoint = checkpoint
 
+    def begin_anew(self, notes: Mapping[str, Any]) -> None:
+        """Forget what is finished, and remember these notes: what was asked has come to mean something else."""
+        with self._explained():
+            self._begin()
+            self._notes = json.loads(json.dumps(dict(notes)))
+            self._write_asked()
+
     def drop(self, name: str) -> None:
         """Forget a finished file and remove it: it was a step towards another one."""
         if self._finished.pop(name, None) is not None:
@@ -169,6 +181,7 @@ class Output:
         with self._explained():
             write_synced(self._partial / "ended", "")  # what lies in files/ from here on may be the old output
             if self.folder:
+                remove_empty(self._files)
                 write_synced(self._files / MANIFEST, text)
                 put_in_place(self._files, self.target)
             else:

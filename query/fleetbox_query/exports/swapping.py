@@ -42,6 +42,13 @@ def restore(target: Path) -> None:
         old.rename(target)
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove the folders within a folder that hold no file, deepest first."""
+    for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        if not any(path.iterdir()):
+            path.rmdir()
+
+
 def _exchanged(one: Path, other: Path) -> bool:
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2

@@ -1,0 +1,73 @@
+"""Export rows as Parquet: a folder partitioned by robot, stream and day, or one file of one stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fleetbox.errors import InputError
+from fleetbox_query.exports.days import by_day
+from fleetbox_query.exports.job import Job
+from fleetbox_query.exports.staging import Staged, stage
+from fleetbox_query.exports.steps import alike, steps
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Floats as they come from sensors: a quarter of the time and half the bytes of pyarrow's defaults (measured).
+FLOATS: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
+
+
+def is_folder(target: Path) -> bool:
+    """Tell whether the target is to be a folder: unless it is named *.parquet."""
+    return target.suffix != ".parquet"
+
+
+def write(job: Job) -> str | None:
+    """Write robot=R/stream=S/day=D/NNNN.parquet (names in URL form, as Hive's readers expect), or the one file."""
+    if not job.out.folder:
+        return _write_one(job, the_one(stage(job), job.out.target))
+    import pyarrow.parquet as pq
+
+    for step in steps(job):
+        with job.out.batch() as batch:
+            for name, tables in step.tables.items():
+                robot, _, stream = name.partition("/")
+                at = 0
+                for table in alike(tables):
+                    for day, rows in by_day(table):
+                        folder = f"robot={robot}/stream={quote(stream, safe='')}/day={day}"
+                        path = batch.path(f"{folder}/{step.number:04d}{f'-{at}' if at else ''}.parquet")
+                        pq.write_table(rows, path, **_options(rows.schema))
+                        at += 1
+                    job.tally.count(name, table.num_rows, table.nbytes)
+        job.reached(step.reached_us)
+    return None
+
+
+def the_one(staged: list[Staged], target: Path) -> Staged | None:
+    """Return the only stream there is, None when nothing came; raises InputError when there are more."""
+    if len(staged) > 1:
+        names = ", ".join(one.name for one in staged)
+        raise InputError(f"{len(staged)} streams do not fit one file {target.name}: {names}", "give a folder: -o DIR")
+    return staged[0] if staged else None
+
+
+def _write_one(job: Job, staged: Staged | None) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with job.out.part("whole.parquet") as path:
+        schema = staged.schema if staged else pa.schema([])
+        with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
+            for table in staged.batches() if staged else ():
+                writer.write_table(table)
+    return "whole.parquet"
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    import pyarrow as pa
+
+    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    return {**FLOATS, "use_byte_stream_split": floats or False}

@@ -1,0 +1,170 @@
+"""An MCAP file opens with the reference reader: indexed, with well-known schemas, exact times, messages as they came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from car_truth import car_or_skip, read_truth
+from mcap.reader import make_reader
+
+from fleetbox.blobs import BucketSpec, Store
+from fleetbox_edge.ingest.file import ingest_file
+from fleetbox_query.exports.exporting import export
+from fleetbox_query.exports.job import Options
+from fleetbox_query.exports.mcap import writing
+from fleetbox_query.fleet import Fleet
+
+from ..conftest import Tiers, blob, chunk
+
+START_US = 1_700_000_000_000_000
+JPEG = b"\xff\xd8\xff\xe0 a picture"
+
+
+def _messages(path: Path) -> Iterator[tuple[Any, Any, Any]]:
+    with path.open("rb") as file:
+        yield from make_reader(file, validate_crcs=True).iter_messages()
+
+
+def _summary(path: Path) -> Any:
+    with path.open("rb") as file:
+        return make_reader(file).get_summary()
+
+
+def _put(tiers: Tiers, stream: str, count: int = 20) -> list[int]:
+    """Record rows, pictures, a log and a file at the edge."""
+    times = [START_US + at * 10_000 for at in range(count)]
+    columns = {"acc.x": [float(at) for at in range(count)], "ok": [True] * count, "v": [[1.0, 2.0]] * count}
+    media = [blob(f"{stream}/cam", at, JPEG, robot=tiers.robot, kind="images") for at in times[:3]]
+    log = [blob(f"{stream}/log", times[1] + 1, b"too hot", robot=tiers.robot, kind="log", level="warning")]
+    files = [blob(f"{stream}/file", times[2] + 1, b"\0\1", robot=tiers.robot, name="a.bin")]
+    tiers.put("edge", "sensor", [chunk(f"{stream}/imu", times, columns, robot=tiers.robot)])
+    tiers.put("edge", "media", media)
+    tiers.put("edge", "log", log + files)
+    return times
+
+
+def test_everything_has_its_well_known_schema(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:
+    """Pictures and log lines are Foxglove's, rows JSON with a schema, files attachments; the query is metadata."""
+    times = _put(tiers, stream)
+    done = export(fleet.select(f"{tiers.robot}/**"), "mcap", tmp_path / "x.mcap")
+    found: dict[str, list[Any]] = {}
+    for schema, channel, message in _messages(tmp_path / "x.mcap"):
+        found.setdefault(channel.topic, []).append((schema, channel, message))
+    rows = found[f"/{stream}/imu"]
+    assert [message.log_time for _, _, message in rows] == [at * 1000 for at in times]
+    assert json.loads(rows[3][2].data) == {"acc": {"x": 3.0}, "ok": True, "v": [1.0, 2.0]}
+    properties = json.loads(rows[0][0].data)["properties"]
+    assert properties["acc"] == {"type": "object", "properties": {"x": {"type": "number"}}}
+    assert properties["v"] == {"type": "array", "items": {"type": "number"}}
+    schema, channel, message = found[f"/{stream}/cam"][0]
+    assert (schema.name, channel.message_encoding) == ("foxglove.CompressedImage", "protobuf")
+    assert JPEG in message.data
+    assert found[f"/{stream}/log"][0][0].name == "foxglove.Log"
+    assert b"too hot" in found[f"/{stream}/log"][0][2].data
+    with (tmp_path / "x.mcap").open("rb") as file:
+        reader = make_reader(file)
+        (attachment,) = reader.iter_attachments()
+        (metadata,) = reader.iter_metadata()
+    assert (attachment.name, attachment.data) == ("a.bin", b"\0\1")
+    assert tiers.robot in metadata.metadata["query"]
+    assert done.complete
+    assert done.tally.total == len(times) + 5
+
+
+def test_parts_are_joined(
+    tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of many parts holds the same messages as one of a single part, under an index that reaches each."""
+    _put(tiers, stream, 500)
+    asked = fleet.select(f"{tiers.robot}/**")
+    export(asked, "mcap", tmp_path / "one.mcap")
+    monkeypatch.setattr(writing, "PART_BYTES", 1000)
+    monkeypatch.setattr(writing, "CHUNK_BYTES", 500)
+    export(asked, "mcap", tmp_path / "many.mcap", Options(compression="zstd"))
+    one, many = (
+        [(channel.topic, message.log_time, message.data) for _, channel, message in _messages(tmp_path / name)]
+        for name in ("one.mcap", "many.mcap")
+    )
+    assert sorted(one) == sorted(many)
+    summary = _summary(tmp_path / "many.mcap")
+    assert len(summary.chunk_indexes) > 20
+    assert summary.statistics.message_count == len(one)
+    assert summary.statistics.attachment_count == 1
+    with (tmp_path / "many.mcap").open("rb") as file:
+        reader = make_reader(file)
+        late = list(reader.iter_messages(topics=[f"/{stream}/imu"], starting_at=(START_US + 4_990_000) * 1000))
+        assert [attachment.name for attachment in reader.iter_attachments()] == ["a.bin"]
+    assert [json.loads(message.data)["acc"]["x"] for _, _, message in late] == [499.0]
+
+
+def test_goes_on_after_an_interruption(
+    tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted after some parts, the same export makes only the rest, and each message is there once."""
+    _put(tiers, stream, 500)
+    asked = fleet.select(f"{tiers.robot}/**").between(START_US, START_US + 10_000_000)
+    monkeypatch.setattr(writing, "PART_BYTES", 1000)
+    monkeypatch.setattr(writing, "SHOW_EVERY", 10)
+    calls = []
+
+    def interrupt(_done: float, _text: str) -> None:
+        calls.append(1)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(asked, "mcap", tmp_path / "x.mcap", advance=interrupt)
+    kept = sorted((tmp_path / "x.mcap.partial" / "files").glob("part-*"))
+    made = {path.name: path.stat().st_mtime_ns for path in kept}
+    monkeypatch.setattr(writing, "join", _checked_join(made))
+    done = export(asked, "mcap", tmp_path / "x.mcap")
+    times = [message.log_time for _, channel, message in _messages(tmp_path / "x.mcap") if "imu" in channel.topic]
+    assert len(made) > 2
+    assert sorted(times) == [(START_US + at * 10_000) * 1000 for at in range(500)]
+    assert done.tally.total == 505
+
+
+def _checked_join(made: dict[str, int]) -> Any:
+    real = writing.join
+
+    def join(parts: list[Path], whole: Path) -> None:
+        assert {path.name: path.stat().st_mtime_ns for path in parts if path.name in made} == made
+        real(parts, whole)
+
+    return join
+
+
+def test_messages_that_came_in_go_out_byte_for_byte(tiers: Tiers, fleet: Fleet, tmp_path: Path) -> None:
+    """A real car's recording: every message's bytes, topic, schema and both times in ns are the file's own."""
+    car = car_or_skip()
+    robot = tiers.robot
+
+    async def ingest() -> None:
+        async with Store(tiers.stores["edge"].url, tiers.stores["edge"].token, name="edge") as store:
+            await store.ensure_bucket(f"{robot}--kept", BucketSpec("NONE", 0))
+            await ingest_file(car, store, f"{robot}--kept", robot)
+
+    asyncio.run(ingest())
+    export(fleet.select(f"{robot}/**"), "mcap", tmp_path / "x.mcap")
+
+    def told(path: Path) -> list[tuple[Any, ...]]:
+        return sorted(
+            (
+                channel.topic,
+                channel.message_encoding,
+                schema.name,
+                schema.data,
+                one.log_time,
+                one.publish_time,
+                one.data,
+            )
+            for schema, channel, one in _messages(path)
+        )
+
+    assert told(tmp_path / "x.mcap") == told(car)
+    assert len(read_truth(tmp_path / "x.mcap")) == len(read_truth(car))
