@@ -26,7 +26,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     for key, one in value.items():
         if isinstance(one, Mapping) and one:
             yield from _flat(one, f"{prefix}{key}.")
-        elif one not in (None, {}, []):
+        elif one not in (None, {}, [], ""):
             yield prefix + key, one
 
 
