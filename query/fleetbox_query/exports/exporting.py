@@ -55,9 +55,9 @@ def export(
     """
     if format_ not in FORMATS:
         raise InputError(f"format {format_!r} is not known", f"use one of {', '.join(FORMATS)}")
-    made: Format = importlib.import_module(module)
     module, extra = FORMATS[format_]
     require(extra)
+    made: Format = importlib.import_module(module)
     target, options = Path(out), options or Options()
     asked = {"format": format_, "query": as_plain(selection.question, said or {}), "options": _plain_options(options)}
     with Output(target, asked, folder=made.is_folder(target)) as output:

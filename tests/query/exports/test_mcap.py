@@ -1,4 +1,4 @@
-"""An MCAP file opens with the reference reader: indexed, with well-known schemas, exact times, messages as they came."""
+"""MCAP opens with the reference reader: indexed, with well-known schemas, exact times, each message as it came."""
 
 from __future__ import annotations
 
