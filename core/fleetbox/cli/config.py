@@ -11,8 +11,9 @@ from fleetbox.cli.options import json_option
 from fleetbox.cli.output import emit, say
 from fleetbox.settings import find_fleet, load_policy, load_robot
 from fleetbox.settings.files import read_toml
+from fleetbox.settings.lerobot import parse_map
 
-SAMPLES = ("fleet", "robot", "policy")
+SAMPLES = ("fleet", "robot", "policy", "lerobot")
 
 
 @click.group()
@@ -23,7 +24,7 @@ def config() -> None:
 @config.command()
 @click.argument("which", type=click.Choice(SAMPLES), default="fleet")
 def sample(which: str) -> None:
-    """Print a commented sample: fleet, robot or policy."""
+    """Print a commented sample: fleet, robot, policy or lerobot."""
     click.echo(files("fleetbox").joinpath("samples", f"{which}.toml").read_text(encoding="utf-8"), nl=False)
 
 
@@ -31,12 +32,14 @@ def sample(which: str) -> None:
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 @json_option
 def check(path: Path, as_json: bool) -> None:
-    """Check a fleet.toml, robot.toml or policy.toml; every fault is shown at once."""
+    """Check a fleet.toml, robot.toml, policy.toml or lerobot.toml; every fault is shown at once."""
     tables = read_toml(path)
     if "robot" in tables:
         kind, name = "robot", load_robot(path).robot
     elif "site" in tables or "robots" in tables:
         kind, name = "fleet", find_fleet(path).fleet
+    elif "features" in tables:
+        kind, name = "lerobot", f"{len(parse_map(tables, path).features)} features"
     else:
         kind, name = "policy", load_policy(path).hash
     if as_json:

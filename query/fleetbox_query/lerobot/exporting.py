@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from fleetbox_query.exports.asked import as_plain, fixed, window_of
 from fleetbox_query.exports.output import Output
 from fleetbox_query.lerobot import layout
 from fleetbox_query.lerobot.assembling import Unit, assemble, data_schema
+from fleetbox_query.lerobot.exported import Exported
 from fleetbox_query.lerobot.intervals import Interval, Intervals, cut, intervals_of
 from fleetbox_query.lerobot.statistics import of_values
 from fleetbox_query.lerobot.takes import Filmed, film
@@ -36,45 +36,6 @@ from fleetbox_query.session import Session
 WORK = "work/"  # finished intervals; gone from the dataset in the end
 SAID = "said.json"
 Advance = Callable[[float, str], None]  # the part done, 0 to 1, and words beside it
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """Say what came of an export: where it is, its totals, what was left out and what was missing (a line each)."""
-
-    path: Path
-    episodes: int
-    frames: int
-    tasks: int
-    skipped: tuple[str, ...]
-    lacks: tuple[str, ...]
-    report: Mapping[str, Any]
-
-    @property
-    def complete(self) -> bool:
-        """Tell whether every interval became an episode and every picture could be read."""
-        return not (self.skipped or self.lacks)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        named = {name: getattr(self, name) for name in ("episodes", "frames", "tasks", "skipped", "lacks")}
-        units = [{"interval": one["interval"], "resampling": one["resampling"]} for one in self.report["units"]]
-        return {"path": str(self.path), "complete": self.complete, **named, "intervals": units}
-
-    def resampling(self) -> list[str]:
-        """Return a line for what resampling left out, and one for each feature that stands for itself repeatedly."""
-        units = [one["resampling"] for one in self.report["units"]]
-        slots, frames = (sum(one[name] for one in units) for name in ("slots", "frames"))
-        lines = [f"resampling: {slots - frames} of {slots} frames left out"] if slots > frames else []
-        for name in units[0]["features"]:
-            of = [one["features"][name] for one in units]
-            dropped, repeated, passed = (
-                sum(one[what] for one in of) for what in ("dropped_frames", "repeated_frames", "passed_over_records")
-            )
-            age = max((one["age_ms_most"] or 0.0 for one in of), default=0.0)
-            said = f"{name}: {of[0]['method']}, at most {age:.1f} ms away, {repeated} repeated, {passed} records passed over"
-            lines.append(said + (f", missing for {dropped} frames" if dropped else ""))
-        return lines
 
 
 def export_lerobot(
