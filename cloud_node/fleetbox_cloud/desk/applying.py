@@ -16,7 +16,7 @@ from fleetbox_cloud.desk.deciding import Decision, decide, taken_later
 from fleetbox_cloud.desk.planning import Drafted, Wish, draft, robots_of_site
 from fleetbox_cloud.desk.rollouts import Rollout
 from fleetbox_cloud.desk.shelf import find_rollout, read_rollouts
-from fleetbox_cloud.desk.standing import Standing, standings
+from fleetbox_cloud.desk.standing import FETCHED_US, Standing, standings
 
 ASK_EVERY_S = 1.0  # robots look every 2 s themselves
 SKEW_US = 86_400_000_000  # µs; a robot's clock may be behind by less: its answers lie no further back
@@ -122,7 +122,8 @@ async def answered(place: Place, sent: Sequence[Rollout], timeout_s: float, tell
             every = await read_rollouts(store)
             found = await standings(store, robots, every, now_us(), begun_us)
             tell(found)
-            waits = [one for one in found if one.state == "pending" and not one.offline]
+            soon = now_us() - max(one.stage_us for one in sent) < FETCHED_US  # one that writes nothing looks offline
+            waits = [one for one in found if one.state == "pending" and (soon or not one.offline)]
             if not waits or time.monotonic() > deadline_s:
                 return found
             await asyncio.sleep(ASK_EVERY_S)
