@@ -34,6 +34,12 @@ def policy_at_of(fleet: FleetSettings, robot: str, time_us: int) -> tuple[Policy
     return told or (fleet.policy, f"as {fleet.source.name} names it")
 
 
+async def known_at_sites(fleet: FleetSettings, robot: str) -> Policy:
+    """Return the policy a robot that does not answer follows as the sites on its way know it, else fleet.toml's."""
+    told = await _ask(fleet, robot, policy_in_force, own=False)
+    return told[0] if told else fleet.policy
+
+
 async def followed_at(store: Store, bucket: str, time_us: int) -> Policy | None:
     """Return what was in force at a time; before a robot said anything, what it said first."""
     found: Followed | None = None
@@ -47,9 +53,11 @@ async def followed_at(store: Store, bucket: str, time_us: int) -> Policy | None:
         return None
 
 
-async def _ask(fleet: FleetSettings, robot: str, ask: Ask) -> tuple[Policy, str] | None:
-    """Ask the places a robot's records pass, the nearest first, until one knows."""
+async def _ask(fleet: FleetSettings, robot: str, ask: Ask, own: bool = True) -> tuple[Policy, str] | None:
+    """Ask the places a robot's records pass, the nearest first, until one knows; without its own store unless `own`."""
     for place in fleet.route(robot):
+        if place.tier == "robot" and not own:
+            continue
         try:
             async with asyncio.timeout(REACH_S), Store.at(place) as store:
                 policy = await ask(store, place.bucket(robot, "meta"))

@@ -20,6 +20,7 @@ from fleetbox.settings.policy import MAX_POST, MAX_PRE
 from fleetbox.time import check_time, parse_duration, parse_time, show_duration, show_time
 from fleetbox_edge.awaiting import Patience, Tell, arrived, labelled
 from fleetbox_edge.globs import check_glob
+from fleetbox_edge.in_force import known_at_sites
 from fleetbox_edge.pulling.waiting import wait_for
 from fleetbox_edge.raising import REACH_S, raise_event
 from fleetbox_replication.scopes import robot_scope
@@ -112,7 +113,7 @@ async def _look(fleet: FleetSettings, robot: str, order: MarkOrder, now_us: int)
                 return event, await _held(store, event, policy)
     if order.at is not None and order.at.strip().startswith(PREFIX):
         raise Unreachable(f"{robot} cannot be asked when {order.at} was", "give --at as a time")
-    return wanted_event(fleet.policy, robot, order, _point(order.at, now_us)), {}
+    return wanted_event(await known_at_sites(fleet, robot), robot, order, _point(order.at, now_us)), {}
 
 
 def wanted_event(policy: Policy, robot: str, order: MarkOrder, time_us: int) -> Event:

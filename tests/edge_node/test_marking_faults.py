@@ -11,7 +11,8 @@ from conftest import StoreServer
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.naming import desk_bucket
 from fleetbox.orders import Order, read_orders
-from fleetbox.settings import find_fleet
+from fleetbox.policies import Followed, write_policy
+from fleetbox.settings import find_fleet, parse_policy
 from fleetbox_edge.marking import MarkOrder, mark
 
 from .conftest import Robot
@@ -70,9 +71,13 @@ def test_a_mark_waits_at_the_site(new_store_server: Callable[..., StoreServer], 
         async with Store(site.url, site.token) as store:
             return [order async for order in read_orders(store, "r1")]
 
+    policy = 'version = 7\n[event.near_miss]\npre = "7s"\n'
+
     async def make_desk() -> None:
         async with Store(site.url, site.token) as store:
             await store.ensure_bucket(desk_bucket("r1"), BucketSpec("NONE", 0))
+            await store.ensure_bucket("r1--meta", BucketSpec("NONE", 0))
+            await write_policy(store, "r1--meta", Followed("r1", parse_policy(policy).hash, policy, 1_000_000))
 
     asyncio.run(make_desk())
     fleet = find_fleet(tmp_path / "fleet.toml")
@@ -81,3 +86,5 @@ def test_a_mark_waits_at_the_site(new_store_server: Callable[..., StoreServer], 
     assert (done.at, order.kind, order.body["id"]) == ("edge-1", "event", done.event.id)
     assert order.body["resolution"] == "preview"
     assert "waits as an order at edge-1" in said[0]
+    assert order.body["policy"] == parse_policy(policy).hash, "the robot's own, as its site knows it"
+    assert done.event.time_us - done.event.start_us == 7_000_000
