@@ -61,6 +61,6 @@ async def find_rollout(store: Store, name: str) -> Rollout:
         return found[0]
     known = ", ".join(one.id for one in every[-5:]) or "none"
     raise NotFound(
-        f"{'no rollout' if not found else f'{len(found)} rollouts'} at {store.name} match {name!r}",
+        f"{f'{len(found)} rollouts match' if found else 'no rollout matches'} {name!r} at {store.name}",
         f"the latest there: {known}; see `fleetbox policy status`",
     )

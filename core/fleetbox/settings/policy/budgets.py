@@ -16,7 +16,7 @@ def _percent(value: Any) -> float:
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
     if match is None or not 0 < float(match[1]) <= 100:
-        raise ValueError("write a share like '15 %'")
+        raise ValueError("write a share like '15 %', at most '100 %'")
     return float(match[1]) / 100
 
 
