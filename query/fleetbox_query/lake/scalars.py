@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fleetbox.blobs import Store
-from fleetbox.chunks import CONTENT_TYPE
+from fleetbox.chunks import CONTENT_TYPE, TIME
 from fleetbox.errors import NotFound
 from fleetbox.ledger import Line, minute_of
 from fleetbox.records import Record
@@ -87,11 +87,20 @@ def _append(
     parts = rows_of(robot, fresh, table.schema(), taken.skipped)
     if not parts:
         return
-    rows = pa.concat_tables(parts, promote_options="default")
-    table.append(rows.sort_by("time_us"), mark)
+    rows = _in_order(pa.concat_tables(parts, promote_options="default"))
+    table.append(rows, mark)
     taken.rows += rows.num_rows
     taken.records += len(fresh)
     taken.bytes += sum(record.size for record in fresh)
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    """Return rows in order of time: sorting copies all of them, and most come in order."""
+    import numpy as np
+    import pyarrow as pa
+
+    times = rows[TIME].cast(pa.int64()).to_numpy()
+    return rows if bool((np.diff(times) >= 0).all()) else rows.sort_by(TIME)
 
 
 def _known(table: LakeTable, robot: str, stretches: Sequence[Stretch]) -> set[tuple[int, str]]:

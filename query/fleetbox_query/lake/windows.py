@@ -14,7 +14,7 @@ from fleetbox.ledger import MINUTE_US, Key, Line, Page
 from fleetbox.naming import Class
 
 MOST_LINES = 50_000  # of a window: some 20 MB; a day of 31 streams
-MOST_BYTES = 64_000_000  # of payload read at once; as rows they take about twice that, twice over
+MOST_BYTES = 32_000_000  # of payload read at once: half an hour of a busy stream; as rows and files some 300 MB
 MOST_HEADS = 100_000  # listed at once: 3 s, and about 100 MB while they become a table
 
 SCALARS: tuple[Class, ...] = ("sensor", "kept")  # classes that hold chunks
