@@ -11,7 +11,7 @@ import aiohttp
 
 from fleetbox.checks import Check
 from fleetbox.settings import FleetSettings, RobotSettings, load_robot
-from fleetbox_edge.duties import lock_path, try_lock
+from fleetbox_edge.duty_lock import lock_path, try_lock
 from fleetbox_edge.spool.spool import lock_folder, spool_folders
 
 ANSWER_S = 2.0  # the agent is on this machine: it answers in milliseconds, or it hangs

@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from fleetbox.errors import AccessDenied, FleetboxError, NotFound
-from fleetbox.naming import CLASSES, RING_CLASSES
+from fleetbox.naming import RING_CLASSES
 from fleetbox.settings import RobotSettings
 from fleetbox_edge.budget_watch import BudgetWatch
 from fleetbox_edge.courier import Courier, Memory, Switch
 from fleetbox_edge.courier.telling import Tell
 from fleetbox_edge.door import RobotDoor
+from fleetbox_edge.duty_lock import lock_path, take_lock
 from fleetbox_edge.guard import Guard, GuardOptions
 from fleetbox_edge.housekeeping import Housekeeping
 from fleetbox_edge.live_policy import LivePolicy
 from fleetbox_edge.notices import circles_anywhere
+from fleetbox_edge.racing import either
 from fleetbox_edge.spending import Spending
 from fleetbox_edge.triggers.evaluator import Evaluator
-from fleetbox_replication.apply import apply_place
+from fleetbox_edge.upkeep import Upkeep
 from fleetbox_replication.census import Census, Touches, census_of_robot
 from fleetbox_replication.labeler import Duty, Labeler
 from fleetbox_replication.onward import Onward
-from fleetbox_replication.plan import plan
-from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.scopes import one_robot
-from fleetbox_replication.secret_mark import SecretMark, until_changed
-from fleetbox_replication.tasks import wanted_tasks
 
 log = structlog.get_logger()
 
-TAKE_OVER_S = 1.0  # how soon another process notices that the holder has died
 AGAIN_S = 2.0  # after trouble with the store or the relay's port
 HEAR_S = 5.0  # until each process has heard of an event and written what circled there: 0.5 s, more on a busy machine
 LEAVE_S = 3.0  # a program that ends must not wait for a store that hangs; the next holder lists what is left out
-RENEW_S = 60.0  # rings and tasks are looked at again: somebody may have removed one
 
 
 class Duties:
@@ -57,21 +51,20 @@ class Duties:
     ) -> None:  # fmt: skip
         self._settings, self._door, self._live, self._backlog = settings, door, live, backlog
         self._triggers, self._tell = triggers, tell
-        self._switched = asyncio.Event()
         self._spending = Spending(settings.state / "spent")
         self.settled = asyncio.Event()
         self.held = asyncio.Event()
         self.trouble: FleetboxError | None = None
         self.census = self._make_census()
         self.onward = self._make_onward()
+        self.upkeep = Upkeep(settings, door, live, self.onward, self._stand)
         self.guard = self._make_guard()
         self.housekeeping = Housekeeping(settings, door, live, self.onward, triggers)
 
     async def run(self) -> None:
         """Wait for the lock, then serve until cancelled."""
-        fd = await self._take_lock()
-        loop = asyncio.get_running_loop()
-        self._live.follow(lambda: _set_soon(loop, self._switched))
+        fd = await take_lock(lock_path(self._settings.state), self.settled.set)
+        self.upkeep.follow()
         try:
             self.held.set()
             await self._serve()
@@ -86,17 +79,9 @@ class Duties:
             async with asyncio.timeout(LEAVE_S):
                 await self.census.flush()
 
-    async def _take_lock(self) -> int:
-        while True:
-            fd = try_lock(lock_path(self._settings.state))
-            if fd is not None:
-                return fd
-            self.settled.set()
-            await asyncio.sleep(TAKE_OVER_S)
-
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._insist(self._keep_rings, "rings and tasks"))
+            group.create_task(self._insist(self.upkeep.run, "rings and tasks"))
             group.create_task(self._insist(self._label, "labeler"))
             group.create_task(self._insist(self._count, "ledger"))
             group.create_task(self._insist(self._keep_house, "idle work"))
@@ -125,38 +110,9 @@ class Duties:
                         await self._door.renew()
             await asyncio.sleep(AGAIN_S)
 
-    async def _keep_rings(self) -> None:
-        while True:
-            for cls in CLASSES:
-                await self._door.ensure_bucket(cls)
-            secret = await self._keep_tasks()
-            self.settled.set()
-            self.trouble = None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RENEW_S):
-                    await either(until_changed(self._door.place.current_token, secret), self._switched.wait())
-            await self._door.renew()
-
-    async def _keep_tasks(self) -> str:
-        """Make the tasks as they should be; return the secret they show the relay."""
-        place, settings = self._settings.place(), self._settings
-        self._switched.clear()  # before the policy is read: one that comes meanwhile has us come again
-        self._pace()
-        secret = relay_secret(place.current_token())
-        if place.next is None:
-            return secret
-        mark = SecretMark(settings.state, secret)
-        policy = self._live.current
-        uplink = policy.uplink or settings.uplink
-        wanted = wanted_tasks(place, [settings.robot], policy.hop_rule(place.next), secret, uplink)
-        changes = plan(place.name, wanted, await self._door.store.tasks(), renew=not mark.known)
-        for done in await apply_place(self._door.store, place, changes, remove=True):
-            if done.error is not None:
-                raise done.error
-        mark.keep()
-        if self.onward is not None and any(change.action == "update" for change in changes):
-            self.onward.alarm()
-        return secret
+    def _stand(self) -> None:
+        self.settled.set()
+        self.trouble = None
 
     async def _label(self) -> None:
         await self.settled.wait()
@@ -175,12 +131,6 @@ class Duties:
     def _linger_s(self) -> float:
         """Return how long an event stays open at least: while anything circles in memory, all have to hear of it."""
         return HEAR_S if circles_anywhere(self._live.current) else 0.0
-
-    def _pace(self) -> None:
-        """Have the relay keep the uplink that the policy in force says, else robot.toml's."""
-        if self.onward is not None:
-            uplink = self._live.current.uplink or self._settings.uplink
-            self.onward.pace.max_bytes_s, self.onward.pace.order = uplink.max, uplink.order
 
     async def _fetch(self) -> None:
         assert self._tell is not None
@@ -236,41 +186,3 @@ class Duties:
 def wall_us() -> int:
     """Return µs since the epoch by this machine's clock."""
     return time.time_ns() // 1000
-
-
-def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-        loop.call_soon_threadsafe(event.set)
-
-
-async def either(*works: Coroutine[Any, Any, Any]) -> None:
-    """Return when the first of several works ends, and end the others; raises what it raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def lock_path(state: Path) -> Path:
-    """Return the file whose lock says which process does the duties."""
-    return state / "duties.lock"
-
-
-def try_lock(path: Path, *, note: bool = True) -> int | None:
-    """Take a lock file and note our process in it; return the descriptor, or None when another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        return None
-    if note:
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
-    return fd

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from fleetbox.checks import Check
 from fleetbox.settings import find_fleet
 from fleetbox_edge.checks import agent
-from fleetbox_edge.duties import lock_path, try_lock
+from fleetbox_edge.duty_lock import lock_path, try_lock
 from fleetbox_local.processes import free_port
 
 from .conftest import Robot
