@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from fleetbox_query.exports.job import Exported
     from fleetbox_query.grids import Times
 
 
@@ -66,7 +67,7 @@ class Selection:
         """
         if isinstance(labels, str):
             return self._when(labels).where(more) if more else self._when(labels)
-        given = {name: _text(name, value) for name, value in {**(labels or {}), **more}.items()}
+        given = {name: label_text(name, value) for name, value in {**(labels or {}), **more}.items()}
         for name, value in given.items():
             if self.question.labels.get(name, value) != value:
                 raise InputError(f"label {name!r} is asked to be two things at once", "use a selection for each")
@@ -273,6 +274,26 @@ class Selection:
         """Return the row or blob nearest to a time; raises NotFound when there is none."""
         return self.session.run(self._at(time))
 
+    def export(
+        self, format: str, out: Path | str, *, advance: Callable[[float, str], None] | None = None, **options: object
+    ) -> Exported:
+        """Write everything into files, whole or not at all, and return what was written and what was left out.
+
+        format: "mcap", "parquet", "csv", "hdf5", "safetensors", "mp4", "png" or "jpeg". out: a file or, for parquet,
+        csv, mp4 and pictures, a folder. options: compression="lz4" | "zstd" | "none" (mcap), fps (mp4), burn_time
+        (mp4, png, jpeg). advance: told the part done (0 to 1) and how much that is. Interrupted, the same call goes
+        on where it stopped; that needs fixed times, `between` and not `last`.
+
+        Example:
+            fleet.select("r1/**").between("13:25", "13:35").export("mcap", "pallet.mcap")
+        """
+        from fleetbox_query.exports.exporting import export
+        from fleetbox_query.exports.job import made_options
+
+        exported = export(self, format, out, made_options(options), advance=advance or (lambda done, text: None))
+        exported.warn()
+        return exported
+
     def explain(self) -> Expression:
         """Return how the conditions are split between the stores and this program; reads schemas only."""
         return self.prepared().expression
@@ -316,7 +337,8 @@ def _described(frame: pd.DataFrame, provenance: Provenance) -> pd.DataFrame:
     return frame
 
 
-def _text(name: str, value: object) -> str:
+def label_text(name: str, value: object) -> str:
+    """Return a label's value as the text it is compared as; raises InputError for what is none."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fleetbox.errors import InputError
 from fleetbox_query.exports.asked import fixed
 from fleetbox_query.exports.output import Output
 from fleetbox_query.exports.stretches import Stretches
 from fleetbox_query.exports.tally import Tally
 from fleetbox_query.plan import FAR_US, Source
+from fleetbox_query.provenance import PartialAnswer
 from fleetbox_query.reading import Prepared, Reading, narrowed
 from fleetbox_query.schemas import KEY
 from fleetbox_query.selection import Selection
@@ -28,6 +31,15 @@ class Options:
     fps: float | None = None  # mp4: a constant rate, each frame the latest picture; None keeps the pictures' own times
     burn_time: bool = False  # mp4, png, jpeg: write the time into each picture
     compression: str = "lz4"  # mcap: pictures hardly shrink, and lz4 costs a tenth of zstd's time
+
+
+def made_options(given: Mapping[str, Any]) -> Options:
+    """Return options by name; raises InputError naming those there are."""
+    known = Options.__slots__
+    for name in given:
+        if name not in known:
+            raise InputError(f"an export has no option {name!r}", f"use {', '.join(known)}")
+    return Options(**given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,11 @@ class Exported:
         """Return what the output lacks, a line each."""
         left = [f"left out: {text}" for text in self.tally.skipped]
         return [*self.tally.missing, *left]
+
+    def warn(self, stacklevel: int = 3) -> None:
+        """Issue a PartialAnswer warning unless everything is there."""
+        if not self.complete:
+            warnings.warn(PartialAnswer("; ".join(self.lines())), stacklevel=stacklevel)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""

@@ -20,6 +20,7 @@ from fleetbox_query.exports import steps
 from fleetbox_query.exports.exporting import export
 from fleetbox_query.exports.output import MANIFEST
 from fleetbox_query.fleet import Fleet
+from fleetbox_query.provenance import PartialAnswer
 
 from ..conftest import Tiers, blob, chunk
 
@@ -175,6 +176,17 @@ def test_goes_on_after_an_interruption(
     assert kept >= 2
     assert sorted(table["time_us"].cast("int64").to_pylist()) == times
     assert done.tally.items == {f"{tiers.robot}/{stream}": ROWS}
+
+
+def test_the_sdk_exports_and_warns(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:
+    """A selection exports itself, warns of what was left out, and knows its options."""
+    _put(tiers, stream)
+    asked = fleet.select(f"{tiers.robot}/{stream}")
+    assert asked.export("hdf5", tmp_path / "x.h5").tally.total == ROWS
+    with pytest.warns(PartialAnswer, match="no tensor"):
+        asked.export("safetensors", tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match="no option 'fsp'"):
+        asked.export("mp4", tmp_path / "x.mp4", fsp=30)
 
 
 def test_nothing_of_that_name(tiers: Tiers, fleet: Fleet, tmp_path: Path) -> None:
