@@ -70,6 +70,7 @@ class Event:
     resolution: str = "original"  # the finest of each picture stream that is taken
     to: str = "cloud"  # robot: to its disk only; edge: no further than the next site
     trigger: str = ""  # the rule that raised it; "" when somebody did
+    labels: Mapping[str, str] = field(default_factory=dict)  # what to find it by: severity, lat and lon, an operator
 
     def cut_streams(self) -> dict[str, int]:
         """Return the streams whose ring no longer reached the window's start: stream -> oldest record in µs."""
@@ -101,6 +102,8 @@ def new_event(event: Event, bits: Callable[[int], int] = secrets.randbits) -> Ev
             raise InputError(f"an event with {name} {value!r}", f"use one of {', '.join(known)}")
     if len(event.note) > MAX_NOTE_CHARS:
         raise InputError(f"a note of {len(event.note)} characters", f"use at most {MAX_NOTE_CHARS}")
+    if not all(isinstance(text, str) for pair in event.labels.items() for text in pair):
+        raise InputError(f"an event's labels {dict(event.labels)!r} are not all text", "give names and texts")
     return event if event.id else replace(event, id=make_id(event.kind, event.time_us, bits(10)))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fleetbox.blobs import Store
@@ -45,6 +45,7 @@ class MarkOrder:
     to: str | None = None
     note: str = ""
     wait: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ def wanted_event(policy: Policy, robot: str, order: MarkOrder, time_us: int) -> 
         Event(
             "", order.kind, robot, time_us, start_us, stop_us, order.streams or rule.streams, order.note,
             policy.hash, by="cli", resolution=order.resolution or rule.resolution, to=order.to or rule.to,
+            labels=order.labels,
         )
     )  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from fleetbox import events
@@ -28,6 +28,7 @@ class Moment:
     resolution: str | None = None
     to: str | None = None
     trigger: str = ""  # the rule that raised it
+    labels: Mapping[str, object] = field(default_factory=dict)
 
 
 def event_of(moment: Moment, robot: str, policy: Policy, session_id: str) -> events.Event:
@@ -43,7 +44,7 @@ def event_of(moment: Moment, robot: str, policy: Policy, session_id: str) -> eve
         events.Event(
             "", moment.kind, robot, moment.time_us, start_us, stop_us, globs, moment.note,
             policy.hash, by=session_id, resolution=moment.resolution or rule.resolution, to=moment.to or rule.to,
-            trigger=moment.trigger,
+            trigger=moment.trigger, labels={str(name): _label_text(value) for name, value in moment.labels.items()},
         )
     )  # fmt: skip
 
@@ -71,6 +72,10 @@ def encode(event: events.Event) -> bytes:
         raise InputError(
             f"an event's text cannot be written as UTF-8: {error.reason}", "remove lone surrogates"
         ) from None
+
+
+def _label_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _span_us(name: str, given: Span) -> int:

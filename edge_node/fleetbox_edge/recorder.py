@@ -123,16 +123,18 @@ class Recorder:
         resolution: str | None = None,
         to: str | None = None,
         note: str = "",
+        labels: Mapping[str, object] | None = None,
     ) -> str:
         """Raise an event: keep what was recorded around a moment, and ship it. Return the event's id.
 
         pre and post: how much before and after ("10s" or seconds); streams: a glob or several; resolution: how fine
         pictures are taken (original, preview, thumbnail); to: how far it travels (robot, edge, cloud); default: the
-        policy's. Raises InputError for what cannot be.
+        policy's. labels: what to find the event by, such as {"severity": "high", "lat": 48.1, "lon": 11.6}.
+        Raises InputError for what cannot be.
         """
         self._session.check_home()
         time_us = self._session.clock.now_us() if time is None else self._session.time_us(time)
-        return self._raise(Moment(kind, time_us, pre, post, streams, note, resolution, to))
+        return self._raise(Moment(kind, time_us, pre, post, streams, note, resolution, to, labels=labels or {}))
 
     def keep(
         self,

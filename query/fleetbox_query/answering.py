@@ -24,6 +24,7 @@ from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import Question
 from fleetbox_query.saving import written_whole
 from fleetbox_query.selection import Selection
+from fleetbox_query.sizing import scan_text
 from fleetbox_query.streaming import Records
 
 ON_TERMINAL = 20  # rows shown when somebody only looks
@@ -57,6 +58,7 @@ def answer(fleet: Fleet, question: Question, wish: Wish) -> Answered:
 
         return write_parquet(selection, wish)
     records = selection.records(warn=False)
+    _announce(records)
     shape = Shape(*_named(records.sources), wish.clock)
     try:
         items: Iterator[Item] = records if wish.limit is None else islice(records, wish.limit)
@@ -102,6 +104,14 @@ def explain(fleet: Fleet, question: Question) -> dict[str, Any]:
         ],
         "unreachable": [str(one) for one in prepared.inventory.unreached],
     }
+
+
+def _announce(records: Records) -> None:
+    """Say on stderr what a filter over a long range costs, before it runs."""
+    from fleetbox.cli.output import note
+
+    if text := scan_text(records.prepared):
+        note(text)
 
 
 def _write(items: Iterator[Item], out: TextIO, shape: Shape, wish: Wish, records: Records) -> int:

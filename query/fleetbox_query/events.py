@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from fleetbox.errors import InputError, NotFound
 from fleetbox.event_times import split_event_time as split_event_time
-from fleetbox.events import STREAM, Event, read_events
+from fleetbox.events import STREAM, Event, fold, read_events
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Tier
+from fleetbox_query.event_index import Bounds, EventIndex, index_path
 from fleetbox_query.inventory import Holding, Inventory, Unreached, take_inventory
 from fleetbox_query.question import EventQuestion, Moment, Span
 from fleetbox_query.stores import Stores, places_for
@@ -51,7 +54,10 @@ async def find_events(
     places = places_for(fleet, selectors, where.tier, where.site)
     inventory = await take_inventory(stores, places, selectors)
     buckets = {(holding.place.url, holding.bucket): holding for holding in inventory.holdings if holding.cls == META}
-    read = await asyncio.gather(*(_read(stores, holding, start_us or 0, stop_us) for holding in buckets.values()))
+    if question.search is None:
+        read = await asyncio.gather(*(_read(stores, holding, start_us or 0, stop_us) for holding in buckets.values()))
+    else:
+        read = await _searched(stores, inventory, question, times)
     chosen = [
         event
         for event in merge_events(event for part in read for event in part)
@@ -105,6 +111,33 @@ async def find_event(stores: Stores, fleet: FleetSettings, where: Where, name: s
         f"known: {_some(found.events)}" if found.events else "no events are known here; raise one with `fleetbox mark`"
     )
     raise NotFound(f"event {name!r} is not known{unasked}", known)
+
+
+async def _searched(
+    stores: Stores, inventory: Inventory, question: EventQuestion, times: tuple[int | None, int | None]
+) -> list[list[Event]]:
+    """Return the events a search finds, by bucket: from an index per store, brought up to date first."""
+    by_store: dict[str, dict[str, list[Holding]]] = {}
+    for holding in inventory.holdings:
+        if holding.cls == META:
+            by_store.setdefault(holding.place.url, {}).setdefault(holding.bucket, []).append(holding)
+    assert question.search is not None
+    bounds, out = Bounds(question.kind, *times), []
+    for url, buckets in by_store.items():
+        with closing(EventIndex(index_path(url))) as index:
+            for bucket, holdings in buckets.items():
+                entries = [holding.entry for holding in holdings]
+                await index.bring_up(await stores.at(holdings[0].place), bucket, entries, _tell)
+            for bucket in buckets:
+                out.append(fold(index.find([bucket], question.search, bounds)))
+    return out
+
+
+def _tell(count: int) -> None:
+    """Say on a terminal how far the first look at many events has come."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\rreading events, once: {count:,} ")
+        sys.stderr.flush()
 
 
 async def _read(stores: Stores, holding: Holding, start_us: int, stop_us: int | None) -> list[Event]:

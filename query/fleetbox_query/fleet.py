@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ from fleetbox.errors import InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, find_fleet
+from fleetbox_query.event_search import SEVERITY, Box, Circle, Search, checked_box, checked_circle, metres
 from fleetbox_query.events import Found, Where, find_event, find_events, resolve
 from fleetbox_query.inventory import take_inventory
 from fleetbox_query.means import Mean, scalar_mean
@@ -19,6 +20,7 @@ from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import EventQuestion, Question, parse_selectors
 from fleetbox_query.selection import Selection
+from fleetbox_query.selection import label_text as _text
 from fleetbox_query.session import Session
 from fleetbox_query.stores import places_for
 from fleetbox_query.streams import Streams, list_streams
@@ -137,6 +139,48 @@ class Events:
     def robots(self, *globs: str) -> Events:
         """Keep events of these robots."""
         return replace(self, question=replace(self.question, robots=globs))
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        labels: Mapping[str, object] | None = None,
+        severity: str | None = None,
+        longer: DurationLike | None = None,
+        shorter: DurationLike | None = None,
+        near: tuple[float, float, str | float] | None = None,
+        box: tuple[float, float, float, float] | None = None,
+        plane: bool = False,
+    ) -> Events:
+        """Keep events that are like this; calls add up, and all of it must hold.
+
+        text: words that all stand in the kind, id, note, trigger or a label, whatever their case. labels: exact texts;
+        severity: the label of that name. longer, shorter: the event's whole interval. near: (lat, lon, "200m"), box:
+        (lat, lon, lat, lon), by the event's labels `lat` and `lon`; plane: by `x` and `y` in metres instead.
+        The first search of a store reads all its events into an index under ~/.cache/fleetbox, later ones what came
+        since. Raises InputError.
+
+        Example:
+            fleet.events("*brake*").last("30d").search("pallet", severity="high", near=(48.137, 11.575, "200m"))
+        """
+        known = self.question.search or Search()
+        given = {name: _text(name, value) for name, value in (labels or {}).items()}
+        given |= {} if severity is None else {SEVERITY: severity}
+        within: Circle | Box | None = known.within
+        if near is not None:
+            within = checked_circle(near[0], near[1], metres(near[2]), plane)
+        if box is not None:
+            within = checked_box(*box, plane)
+        if near is not None and box is not None:
+            raise InputError("near and box are both given", "use one of them")
+        found = Search(
+            (*known.words, *text.split()),
+            known.with_labels(given),
+            known.shortest_us if longer is None else duration_us(longer),
+            known.longest_us if shorter is None else duration_us(shorter),
+            within,
+        )
+        return replace(self, question=replace(self.question, search=found))
 
     def at(self, *, tier: str | None = None, site: str | None = None) -> Events:
         """Ask one tier or site only."""

@@ -8,6 +8,7 @@ from fleetbox.errors import InputError
 from fleetbox.labels import Labels
 from fleetbox.selectors import Selector, is_glob
 from fleetbox.settings import Tier
+from fleetbox_query.event_search import Search
 
 EVENT = "event:"  # how a time that hangs on an event starts; resolved when the question is asked
 
@@ -40,6 +41,7 @@ class EventQuestion:
     robots: tuple[str, ...] = ("*",)
     pre_us: int | None = None
     post_us: int | None = None
+    search: Search | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from fleetbox_query.films import FROM
 from fleetbox_query.items import Item, Notes, items_of
 from fleetbox_query.plan import FAR_US, Source
 from fleetbox_query.provenance import Provenance
-from fleetbox_query.reading import Piece, Reading
+from fleetbox_query.reading import Piece, Prepared, Reading
 
 Stretch = tuple[list[Piece], int] | None
 
@@ -39,6 +39,11 @@ class Records(Iterator[Item]):
     def provenance(self) -> Provenance:
         """Return where the items so far came from and what is missing."""
         return replace(self._reading.provenance, unreadable=tuple(self.notes.unreadable))
+
+    @property
+    def prepared(self) -> Prepared:
+        """Return the question as it was made ready."""
+        return self._reading.prepared
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -96,15 +96,16 @@ def ingest(
 @click.option("--resolution", type=FINENESS, help="How fine pictures are taken; default: the policy's.")
 @click.option("--to", type=REACH, help="How far it travels; default: the policy's.")
 @click.option("--note", default="", help="What happened, in words.")
+@click.option("--label", "labels", multiple=True, metavar="K=V", help="To find it by (severity, lat, lon); repeatable.")
 @click.option("--wait", is_flag=True, help="Return when its records have arrived at the last site.")
 @fleet_option
 @json_option
-def mark(fleet_path: Path | None, as_json: bool, **order: Any) -> int:
+def mark(fleet_path: Path | None, as_json: bool, labels: tuple[str, ...], **order: Any) -> int:
     """Raise an event: keep what was recorded around a moment, and ship it."""
     from fleetbox.settings import find_fleet
     from fleetbox_edge.marking import MarkOrder, cut_lines, mark
 
-    done = mark(find_fleet(fleet_path), MarkOrder(**order), note)
+    done = mark(find_fleet(fleet_path), MarkOrder(**order, labels=parse_labels(labels)), note)
     event = done.event
     for text in cut_lines(event, done.cut_us):
         note(text)

@@ -13,6 +13,7 @@ from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_o
 from fleetbox.cli.output import emit, note, say, table
 from fleetbox.errors import InputError
 from fleetbox.time import GRAMMAR, iso_time, show_time
+from fleetbox_query.cli.searching import search
 from fleetbox_query.showing import STREAM_COLUMNS, event_dict, event_lines, event_row, fitted_rows
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def get(
 
 @click.group()
 def event() -> None:
-    """List events and look at one."""
+    """List and search events, and look at one."""
 
 
 @event.command("ls")
@@ -193,6 +194,9 @@ def event_show(id_: str, tier: str | None, site: str | None, fleet_path: Path | 
         say(f"cut short: {name} was held from {iso_time(oldest_us)} only, the ring had turned over")
     say(f"next: fleetbox query '{found.robot}/**' --start event:{found.id}-10s --stop event:{found.id}+5s")
     return 0
+
+
+event.add_command(search)
 
 
 def _connected(path: Path | None) -> Fleet:
