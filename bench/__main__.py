@@ -30,6 +30,7 @@ ORDER = (
     "ram_ring",
     "policy_value",
     "rollout",
+    "lerobot",
 )
 
 

@@ -14,7 +14,7 @@ from fleetbox.errors import InputError
 from fleetbox.time import GRAMMAR
 
 if TYPE_CHECKING:
-    from fleetbox_query.lerobot.exporting import Exported
+    from fleetbox_query.lerobot.exported import Exported
 
 PARTIAL = 3
 SHOWN = 10  # lines about what was left out; meta/fleetbox.json has them all
