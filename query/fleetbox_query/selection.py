@@ -24,6 +24,7 @@ from fleetbox_query.images import Color, Images
 from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.nearest import Nearest, nearest
 from fleetbox_query.provenance import Provenance
+from fleetbox_query.pulling import Ordered, PullWish, pull
 from fleetbox_query.question import Question
 from fleetbox_query.reading import Prepared, Reading
 from fleetbox_query.session import Session
@@ -247,6 +248,27 @@ class Selection:
             return into_duckdb(batches, None if path is None else Path(path))
         finally:
             batches.close()
+
+    def pull(
+        self,
+        *,
+        max: str | int = "500MB",
+        preview: bool = False,
+        rate: str | None = None,
+        note: str = "",
+        ask: bool = True,
+    ) -> list[Ordered]:
+        """Ask the robots for what they recorded of these streams in that time, and return a row per robot and window.
+
+        Their records are labelled and shipped like an event's; what travelled already is not sent again. For a robot
+        that is away the order waits at its site. preview: thumbnails of pictures only. rate: what the link does ("5
+        Mbit/s"). ask=False: only say how much it would be. Raises InputError when it is more than `max`, for
+        conditions, and without a beginning.
+
+        Example:
+            fleet.select("r7/cam/front").between("13:20", "13:30").pull(max="2GB")
+        """
+        return pull(self.session, self.question, PullWish(max, preview, rate, note, ask))
 
     def times(self, clock: ClockName = "record") -> Times:
         """Return the times of all rows and blobs in order, as an array of int64 ns; blobs are listed, not read.
