@@ -6,7 +6,7 @@ from fleetbox import events, orders, types
 from fleetbox.errors import InputError
 from fleetbox.naming import check_stream
 
-OURS = frozenset({events.STREAM, orders.ANSWERS, orders.POLICIES})  # streams of `meta` that we write ourselves
+OURS = frozenset({events.STREAM, orders.ANSWERS, orders.POLICIES, "fleetbox"})  # streams of `meta` that are ours alone
 
 
 def check_name(stream: str, kind: types.Type) -> str:

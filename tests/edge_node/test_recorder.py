@@ -290,7 +290,7 @@ def test_labels_that_are_no_dict_are_refused(recorder: Recorder, labels: Any) ->
         recorder.log("imu", {"x": 1.0, "y": 1.0})
 
 
-@pytest.mark.parametrize("stream", ["events", "events/site-a", "events/a/b"])
+@pytest.mark.parametrize("stream", ["events", "events/site-a", "events/a/b", "fleetbox/triggers"])
 def test_the_streams_of_marks_are_not_for_users(robot: Robot, recorder: Recorder, stream: str) -> None:
     """Nothing but marks goes to `events`, and marking works after somebody tried."""
     for value in ({"x": 1.0}, "text", {"a": ["b"]}):
