@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from fleetbox.settings.lerobot import LerobotMap
     from fleetbox_query.exports.job import Exported
     from fleetbox_query.grids import Times
+    from fleetbox_query.lerobot.exported import Exported as LerobotExported
 
 
 @dataclass(frozen=True)
@@ -315,6 +317,27 @@ class Selection:
         exported = export(self, format, out, made_options(options), advance=advance or (lambda done, text: None))
         exported.warn()
         return exported
+
+    def lerobot(
+        self,
+        out: Path | str,
+        map: LerobotMap | Path | str | None = None,
+        *,
+        advance: Callable[[float, str], None] | None = None,
+    ) -> LerobotExported:
+        """Write a LeRobot v3.0 dataset into a folder: each event chosen, or each robot's stretch of time, an episode.
+
+        map: a lerobot.toml, which says what streams are state, action and pictures [./lerobot.toml]; of the selection
+        robots, times, labels and places count. Interrupted, the same call goes on with the episode it was at; that
+        needs fixed times. What came says what was left out (`skipped`, `lacks`) and how frames came about (`report`).
+
+        Example:
+            fleet.events("grasp").last("30d").select().lerobot("picks", map="lerobot.toml")
+        """
+        from fleetbox_query.lerobot.exporting import export_lerobot, map_of
+
+        told = advance or (lambda done, text: None)
+        return export_lerobot(self.session, self.question, map_of(map), Path(out), advance=told)
 
     def explain(self) -> Expression:
         """Return how the conditions are split between the stores and this program; reads schemas only."""

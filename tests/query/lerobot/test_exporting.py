@@ -12,6 +12,7 @@ import pytest
 from xxhash import xxh3_64_hexdigest
 
 from fleetbox.errors import InputError, NotFound
+from fleetbox.events import Event, draft, new_event
 from fleetbox.records import Draft
 from fleetbox.settings.lerobot import LerobotMap
 from fleetbox.types import video
@@ -256,3 +257,17 @@ def test_a_stopped_export_goes_on_where_it_was(
     assert read == [T0, T0 + 10 * SECOND, T0 + 10 * SECOND]
     assert (done.episodes, done.frames) == (2, 60)
     assert check_dataset(out) == []
+
+
+def test_a_selection_of_events_becomes_a_dataset(
+    tiers: Tiers, fleet: Fleet, names: dict[str, str], tmp_path: Path
+) -> None:
+    """`lerobot()` takes each event chosen as an episode, as wide as the selection says."""
+    record(tiers, names)
+    event = new_event(Event("", "grasp", tiers.robot, T0 + SECOND, T0 + SECOND, T0 + SECOND, note="pick the cup"))
+    tiers.put("edge", "meta", [draft(event, T0 + SECOND)])
+    chosen = fleet.events("grasp").robots(tiers.robot).select(pre="500ms", post="400ms")
+    done = chosen.lerobot(tmp_path / "out", make_map(names, task="event.note"))
+    assert (done.episodes, done.frames, done.complete) == (1, 27, True)
+    (row,) = pq.read_table(tmp_path / "out/meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    assert (row["tasks"], row["source"], row["robot_id"]) == (["pick the cup"], f"event:{event.id}", tiers.robot)
