@@ -139,6 +139,17 @@ def test_what_cannot_be_is_named(text: str, key: str) -> None:
     assert [fault.key for fault in refused.value.faults] == [key]
 
 
+def test_a_duration_out_of_bounds_is_told_as_people_write_one() -> None:
+    """Neither the value nor its bound is told in µs; what is within is a plain whole number of them."""
+    with pytest.raises(SettingsError) as refused:
+        parse_policy('[event.x]\npre = "400s"\npost = "1h"', "p.toml")
+    assert [(fault.value, fault.why) for fault in refused.value.faults] == [
+        ("'400s'", "should be at most 5.0 min"),
+        ("'1h'", "should be at most 2.0 min"),
+    ]
+    assert type(parse_policy('[event.x]\npre = "40s"').event_rule("x").pre) is int
+
+
 def test_a_text_that_is_no_toml_is_refused() -> None:
     """A text that is no TOML at all is a fault with its place."""
     with pytest.raises(SettingsError, match=r"p\.toml: line: "):

@@ -13,8 +13,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from fleetbox.errors import Fault, SettingsError
+from fleetbox.settings.values import Typed
+from fleetbox.time import show_duration
 
 Model = TypeVar("Model", bound=BaseModel)
+_BOUNDS = {"le": "at most", "lt": "less than", "ge": "at least", "gt": "more than"}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -61,5 +64,14 @@ def _fault(path: Path, item: Any) -> Fault:
         why = "is not a known key"
     elif kind == "missing":
         return Fault(str(path), key, "", "is missing")
-    shown = "(not shown)" if "token" in str(item["loc"][-1:]) else repr(item.get("input"))
+    given = item.get("input")
+    if isinstance(given, Typed):
+        given, why = given.text, _bounds(item.get("ctx", {})) or why
+    shown = "(not shown)" if "token" in str(item["loc"][-1:]) else repr(given)
     return Fault(str(path), key, shown if len(shown) <= 80 else shown[:77] + "...", why)
+
+
+def _bounds(limits: Mapping[str, Any]) -> str:
+    """Return in which bounds a duration must lie, as people write one."""
+    named = [f"{_BOUNDS[name]} {show_duration(limit)}" for name, limit in limits.items() if name in _BOUNDS]
+    return f"should be {' and '.join(named)}" if named else ""

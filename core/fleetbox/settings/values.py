@@ -45,10 +45,18 @@ def parse_rate(value: Any) -> int:
     raise ValueError("write a rate like '8 Mbit/s' or '1 MB/s'")
 
 
+class Typed(int):
+    """Hold the µs of a duration together with how it was typed, for faults; models keep whole numbers."""
+
+    text: str
+
+
 def _duration_us(value: Any) -> int:
     if not isinstance(value, str):
         raise ValueError("write a duration like '10s', '500ms' or '1h30m'")
-    return int(_explained(parse_duration, value))
+    typed = Typed(_explained(parse_duration, value))
+    typed.text = value
+    return typed
 
 
 def _secret(value: Any, info: ValidationInfo) -> Secret:
