@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetbox.records import Head
+from fleetbox.types import video
 from fleetbox_query.items import BLOB, Notes, has_chosen, is_chunk, items_of
 from fleetbox_query.plan import Run
 from fleetbox_query.provenance import Provenance
@@ -26,7 +28,8 @@ class Count:
 async def count(stores: Stores, reading: Reading) -> Count:
     """Count exactly: by labels, and by reading where a chunk reaches over a border or its labels do not say."""
     heads = await reading.heads()
-    said = [_rows_by_labels(run, head) for run, head in heads]
+    there = _pictures(heads)
+    said = [_rows_by_labels(run, head, there) for run, head in heads]
     whole = {at: rows for at, rows in enumerate(said) if rows is not None}
     room = asyncio.Semaphore(8)  # as many readings as queries
 
@@ -34,6 +37,9 @@ async def count(stores: Stores, reading: Reading) -> Count:
         async with room:
             store = await stores.at(run.holding.place)
             record = await store.read(head.bucket, head.entry, head.time_us)
+        if run.source.film:
+            times = {head.time_us + offset for offset in video.offsets_us(record.data)}
+            return sum(map(run.source.covers, times - there.get(run.source.name, set())))
         return len(items_of(Piece(run.source, record), reading.prepared.expression, Notes()))
 
     opened = await asyncio.gather(*(read(*pair) for at, pair in enumerate(heads) if at not in whole))
@@ -42,11 +48,26 @@ async def count(stores: Stores, reading: Reading) -> Count:
     return Count(sum(1 for rows in counts if rows), sum(counts), size, reading.provenance)
 
 
-def _rows_by_labels(run: Run, head: Head) -> int | None:
-    """Return a record's rows as its labels state them, or None where only its payload tells."""
-    if not is_chunk(head):
+def _pictures(heads: Sequence[tuple[Run, Head]]) -> dict[str, set[int]]:
+    """Return, of streams that have videos, the times in µs of the pictures that are there still."""
+    filmed = {run.source.name for run, _ in heads if run.source.film}
+    found: dict[str, set[int]] = {}
+    for run, head in heads:
+        if run.source.name in filmed and not run.source.film:
+            found.setdefault(run.source.name, set()).add(head.time_us)
+    return found
+
+
+def _rows_by_labels(run: Run, head: Head, there: Mapping[str, set[int]]) -> int | None:
+    """Return a record's rows as its labels state them, or None where only its payload tells.
+
+    A video has a row for each picture that is not `there` itself.
+    """
+    if run.source.film and there.get(run.source.name):
+        return None
+    if not is_chunk(head) and not run.source.film:
         return int(run.source.covers(head.time_us) and has_chosen([BLOB], run.source))
-    if not has_chosen(run.source.schema.fields, run.source):
+    if not run.source.film and not has_chosen(run.source.schema.fields, run.source):
         return None
     rows, last = head.labels.get("rows", ""), head.labels.get("t_end", "")
     if not (rows.isdecimal() and last.isdecimal()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fleetbox import chunks
 from fleetbox.errors import InputError
 from fleetbox_query.expressions import Expression
+from fleetbox_query.films import pictures_of
 from fleetbox_query.items import BLOB, chosen_fields, has_chosen, is_chunk
 from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
@@ -48,12 +49,12 @@ class Tables(dict[str, Any]):
 def tables_of(pieces: Iterable[Piece], expression: Expression, unreadable: list[str]) -> dict[str, pa.Table]:
     """Return a table per stream, cut to the windows, the expression and the chosen fields, in order of time.
 
-    Records that do not open are named in `unreadable`.
+    Records that do not open are named in `unreadable`; a picture that is there still is not taken from its video.
     """
     by_stream: dict[str, list[tuple[Source, pa.Table]]] = {}
     for piece in pieces:
         try:
-            part = chunks.table(piece.record.data) if is_chunk(piece.record) else _blob_table(piece)
+            part = _table(piece)
             part = _passing(part, piece, expression) if expression.needs_rows else part
         except InputError as error:
             record = piece.record
@@ -96,11 +97,25 @@ def _passing(table: pa.Table, piece: Piece, expression: Expression) -> pa.Table:
 def _joined(parts: Sequence[tuple[Source, pa.Table]]) -> pa.Table:
     import pyarrow as pa
 
+    parts = _each_once(parts)
     schema = parts[0][1].schema
     alike = all(part.schema.equals(schema) for _, part in parts)
     tables = [part for _, part in parts]
     whole = pa.concat_tables(tables if alike else _like(tables), promote_options="none" if alike else "permissive")
     return _select(_cut(_ordered(whole), _windows(parts)), parts[0][0])
+
+
+def _each_once(parts: Sequence[tuple[Source, pa.Table]]) -> Sequence[tuple[Source, pa.Table]]:
+    """Leave those frames of videos out whose own pictures are there."""
+    import numpy as np
+
+    if not any(source.film for source, _ in parts):
+        return parts
+    plain = [times_of(table) for source, table in parts if not source.film]
+    there = np.concatenate(plain) if plain else np.empty(0, np.int64)
+    return [
+        (source, table.filter(~np.isin(times_of(table), there)) if source.film else table) for source, table in parts
+    ]
 
 
 def _like(tables: Sequence[pa.Table]) -> list[pa.Table]:
@@ -175,6 +190,25 @@ def times_of(table: pa.Table) -> Any:
     import pyarrow as pa
 
     return table[chunks.TIME].cast(pa.int64()).to_numpy()
+
+
+def _table(piece: Piece) -> pa.Table:
+    if piece.source.film:
+        return _film_table(piece)
+    return chunks.table(piece.record.data) if is_chunk(piece.record) else _blob_table(piece)
+
+
+def _film_table(piece: Piece) -> pa.Table:
+    """Return the pictures of a video as their own records would stand in a table."""
+    import pyarrow as pa
+
+    pictures = list(pictures_of(piece.source, piece.record))
+    times = pa.array([one.time_us for one in pictures], pa.timestamp("us", tz="UTC"))
+    clocks = {
+        name: pa.array([int(one.labels[name]) if one.labels.get(name) else None for one in pictures], pa.int64())
+        for name in chunks.CLOCKS if any(one.labels.get(name) for one in pictures)
+    }  # fmt: skip
+    return pa.table({chunks.TIME: times, **clocks, BLOB: pa.array([one.data for one in pictures], pa.binary())})
 
 
 def _blob_table(piece: Piece) -> pa.Table:

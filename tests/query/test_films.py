@@ -113,3 +113,34 @@ def test_get_saves_a_frame_of_a_video_as_a_picture(tiers: Tiers, fleet: Fleet, s
     path = save(found.item, tmp_path)
     assert path.suffix == ".jpg"
     assert which(path.read_bytes()) == pytest.approx(7, abs=1)
+
+
+def test_tables_frames_and_counts_take_pictures_from_videos(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """A stream of which all became video is a stream; where pictures are there still, each moment is there once."""
+    film(tiers, stream, 0, 60)
+    chosen = fleet.select(f"{tiers.robot}/{stream}")
+    part = chosen.between(START_US + 5 * STEP_US, START_US + 70 * STEP_US)
+    assert (chosen.count().records, chosen.count().rows, part.count().rows) == (1, 60, 55)
+    frame = part.frames()
+    assert [which(data) for data in frame["value"]] == pytest.approx(list(range(5, 60)), abs=1)
+    shoot(tiers, stream, 20, 30)
+    shoot(tiers, stream, 60, 80)
+    assert (chosen.count().rows, part.count().rows) == (80, 65)
+    table = part.arrow().one
+    times = table["time_us"].cast("int64").to_pylist()
+    assert [round((at - START_US) / STEP_US) for at in times] == list(range(5, 70))
+
+
+def test_a_stream_that_became_video_is_written_as_parquet(
+    tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path
+) -> None:
+    """What `query --format parquet` writes has a row for each picture."""
+    import pyarrow.parquet as pq
+
+    from fleetbox_query.answering import Wish
+    from fleetbox_query.parquet import write_parquet
+
+    film(tiers, stream, 0, 30)
+    out = tmp_path / "pictures.parquet"
+    write_parquet(fleet.select(f"{tiers.robot}/{stream}"), Wish(format="parquet", out=out))
+    assert [which(data) for data in pq.read_table(out)["value"].to_pylist()] == pytest.approx(list(range(30)), abs=1)
