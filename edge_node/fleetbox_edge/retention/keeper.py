@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from fleetbox.settings import Policy, RobotSettings
 from fleetbox_edge.guard import free_bytes_of
 from fleetbox_edge.ports import Door
 from fleetbox_edge.release import FindProven
+from fleetbox_edge.retention.memory import Memory, write_memory
 from fleetbox_edge.retention.removing import Removing, Touch
 from fleetbox_edge.retention.value import REASONS, TOO_OLD, Rank, Worth, choose, is_expired, rank_of
 from fleetbox_edge.store_disk import StoreDisk
@@ -91,6 +93,7 @@ class Keeper:
         self._aged_us: dict[tuple[str, str], int] = {}
         self._left, self._until_s = 0, float("inf")
         self._said = False
+        self._since_us, self._told = self._options.now_us(), Memory()
         self.short_bytes = 0
 
     async def look(self) -> int:
@@ -106,6 +109,7 @@ class Keeper:
         if self.short_bytes:
             gone += await self._make_room(self.short_bytes, max(0, floor - free))
         self._say(gone)
+        self._remember(max(0, floor - self._free_bytes()))
         return gone
 
     def is_proven(self, cls: str, stream: str, minute_us: int) -> bool:
@@ -242,6 +246,19 @@ class Keeper:
                     yield head
         except NotFound:
             return
+
+    def _remember(self, below_bytes: int) -> None:
+        """Write down how the disk stands, for `doctor`; on a full disk what was written before has to do."""
+        removing = self.removing
+        found = Memory(
+            self._options.now_us(), self._since_us, below_bytes, self.short_bytes,
+            dict(removing.gone), dict(removing.gone_bytes),
+        )  # fmt: skip
+        if not found.is_news(self._told):
+            return
+        with suppress(OSError):
+            write_memory(self._settings.state, found)
+            self._told = found
 
     def _say(self, gone: int) -> None:
         """Say once that the disk nears its floor, and once that it has room again."""

@@ -54,6 +54,7 @@ class Removing:
     def __init__(self, door: Door, robot: str, note: Path, touch: Touch, now_us: Callable[[], int]) -> None:
         self._door, self._robot, self._path, self._touch, self._now_us = door, robot, note, touch, now_us
         self.gone: Counter[str] = Counter()  # reason -> records since the start
+        self.gone_bytes: Counter[str] = Counter()
 
     async def finish(self) -> int:
         """End what a former process began; return how many records were gone."""
@@ -96,6 +97,7 @@ class Removing:
             page = Page(self._robot, self._robot, self._now_us(), removals=removals(gone, note.reason, note.at_us))
             await write_page(self._door.store, META, page)
             self.gone[note.reason] += len(gone)
+            self.gone_bytes[note.reason] += sum(one.size for one in gone)
         self._path.unlink(missing_ok=True)
         return gone
 

@@ -37,6 +37,7 @@ from fleetbox_edge.transcoding.stretches import (
 
 log = structlog.get_logger()
 
+NOTES = "transcoding.json"  # in the state folder
 WAIT_S = 0.5  # while the robot is busy: how soon work begins once it is idle
 NOTHING_S = 10.0  # while there is nothing to do: a new stretch comes every ten seconds
 LISTED_US = 120_000_000  # of a stream are listed at a time: 3,600 heads of a camera
@@ -69,7 +70,7 @@ class Transcoder:
     ) -> None:
         self._door, self._robot, self._policy, self._options = door, robot, policy, options
         self.films = Films(lambda: door.store)
-        self.notes = Notes(state / "transcoding.json")
+        self.notes = Notes(state / NOTES)
         self.removing = Removing(door, robot, state / "transcoded.json", options.touch, options.now_us)
         self._maker = Maker()
         self._planned: dict[str, list[Stretch]] = {}

@@ -29,6 +29,7 @@ from fleetbox_edge import duties as duties_module
 from fleetbox_edge.door import RobotDoor
 from fleetbox_edge.duties import Duties
 from fleetbox_edge.live_policy import LivePolicy
+from fleetbox_edge.retention.checks import retention
 from fleetbox_local.links import Link
 from fleetbox_local.processes import free_port
 from fleetbox_replication import onward as onward_module
@@ -124,7 +125,7 @@ class World:
     async def books(self, site: str | None = None) -> Books:
         """Close the books; both censuses have looked."""
         await self.duties.census.flush()
-        fleet = load_fleet(self.robot.folder / "fleet.toml")
+        fleet = load_fleet(self.robot.folder.parent / "fleet.toml")
         now_us = time.time_ns() // 1000
         return await audit(fleet, Selector.parse(f"{self.robot.id}/cam/*"), self.begin_us, now_us, now_us, site=site)
 
@@ -160,7 +161,7 @@ def server(disk: SmallDisk) -> Iterator[StoreServer]:
 @pytest.fixture
 def robot(server: StoreServer, tmp_path: Path) -> Robot:
     """A robot with that store."""
-    return Robot(tmp_path / "robot", server.url, server.token, "r1")
+    return Robot(tmp_path / "r1", server.url, server.token, "r1")
 
 
 @asynccontextmanager
@@ -175,10 +176,10 @@ async def world(robot: Robot, site: StoreServer, disk: SmallDisk) -> AsyncIterat
                 f'relay = "http://127.0.0.1:{free_port()}"\nring = {{ leave_free = "{FLOOR} B" }}\n'
             )
             (robot.folder / "site").write_text(site.token)
-            (robot.folder / "fleet.toml").write_text(
+            (robot.folder.parent / "fleet.toml").write_text(
                 f'[[robots]]\nmatch = "{robot.id}"\nsite = "edge"\nstore = "{robot.url}"\n'
-                f'token = {{ file = "token" }}\n[site.edge]\nstore = "{link.url}"\n'
-                'token = { file = "site" }\ntier = "edge"\n'
+                f'token = {{ file = "r1/token" }}\n[site.edge]\nstore = "{link.url}"\n'
+                'token = { file = "r1/site" }\ntier = "edge"\n'
             )
             settings = robot.settings
             door = RobotDoor(settings.place(), settings.state / "turns")
@@ -210,9 +211,7 @@ def test_a_full_disk_gives_up_the_least_first_and_the_books_know_every_record(
     async def main() -> None:
         async with world(robot, new_store_server(), disk) as all_:
             await deliver(all_)
-            await all_.here.set_task_mode(
-                "media-to-edge", "paused"
-            )  # else some wait in a relay
+            await all_.here.set_task_mode("media-to-edge", "paused")  # else some wait in a relay
             all_.link.cut()
             await all_.record("cam/waits", "1")
             await nearing_the_floor(all_)
@@ -294,6 +293,9 @@ async def below_the_floor(all_: World) -> None:
     books = await all_.books()
     assert books.balanced
     assert books.exit_code == 3
+    (check,) = await retention(load_fleet(all_.robot.folder.parent / "fleet.toml"), all_.robot.id)
+    assert check.verdict == "FAIL"
+    assert check.text.startswith(f"{TOTAL - left:,} records were given up")
     assert say(books)["cam/waits"] == (
         TOTAL, 0, left, {"disk floor": TOTAL - left}, 0, {"room on the disk, not delivered": TOTAL - left},
     )  # fmt: skip
@@ -322,7 +324,14 @@ async def the_link_is_back(all_: World) -> None:
         return say(await all_.books("edge")) == rest
 
     await until(site_says_the_same, "the site knows from its pages")
-    arguments = ["audit", f"{all_.robot.id}/cam/*", "--last", "2h", "--fleet", str(all_.robot.folder / "fleet.toml")]
+    arguments = [
+        "audit",
+        f"{all_.robot.id}/cam/*",
+        "--last",
+        "2h",
+        "--fleet",
+        str(all_.robot.folder.parent / "fleet.toml"),
+    ]
     run = partial(CliRunner().invoke, root, standalone_mode=False)
     done = await asyncio.to_thread(run, [*arguments, "--json"])
     assert done.return_value == 3
