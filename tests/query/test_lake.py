@@ -18,6 +18,7 @@ from deltalake import DeltaTable
 
 from fleetbox import events
 from fleetbox.blobs import Store
+from fleetbox.clock import Clock
 from fleetbox.errors import InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.naming import site_bucket
@@ -44,21 +45,23 @@ def rows(tiers: Tiers, stream: str, first_s: int, seconds: int = 5, **fields: An
 
 
 @pytest.fixture
-def told(tiers: Tiers, tmp_path: Path) -> Callable[[], None]:
-    """Let the edge site's census tell everything it holds of the robot, as its site process does."""
+def told(tiers: Tiers, tmp_path: Path) -> Callable[..., None]:
+    """Let the edge site's census tell everything it holds of the robot, by a clock that is some seconds back."""
     process = tiers.stores["edge"]
 
-    async def tell() -> None:
+    async def tell(back_s: int) -> None:
         async with Store(process.url, process.token) as store:
 
             async def own() -> list[str]:
                 return [tiers.robot]
 
-            census = Census(lambda: store, CensusScope("edge-1", own, site_bucket), tmp_path / "census")
+            clock = Clock()
+            scope = CensusScope("edge-1", own, site_bucket)
+            census = Census(lambda: store, scope, tmp_path / "census", now_us=lambda: clock.now_us() - back_s * SECOND)
             await census.flush()
 
     tiers.put("edge", "meta", [])
-    return lambda: asyncio.run(tell())
+    return lambda back_s=0: asyncio.run(tell(back_s))
 
 
 @pytest.fixture
@@ -351,6 +354,20 @@ while time.monotonic() < until_s:
 else:
     sys.exit("not finished in time")
 """
+
+
+def test_a_site_whose_clock_was_set_back_is_heard(
+    tiers: Tiers, stream: str, told: Any, sync: Sync, tmp_path: Path
+) -> None:
+    """Its ledger goes on after its last page whatever its clock says, so that no window is passed over."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0)])
+    told()
+    sync()
+    tiers.put("edge", "sensor", [rows(tiers, stream, at) for at in (5, 60)])
+    told(back_s=120)
+    assert sync().total("rows") == 10
+    assert sync().windows == 0
+    assert [row["n"] for row in scalars(tmp_path, stream)] == [*range(10), *range(60, 65)]
 
 
 def test_two_at_once_are_one(fleet: Fleet, tiers: Tiers, sync: Sync, tmp_path: Path) -> None:
