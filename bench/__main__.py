@@ -27,6 +27,7 @@ ORDER = (
     "loader",
     "triggers",
     "transcode",
+    "exports",
     "ram_ring",
     "policy_value",
     "rollout",
