@@ -119,7 +119,7 @@ class Selection:
 
     def arrow(self, *, warn: bool = True) -> Tables:
         """Return one pyarrow.Table per stream, by "robot/stream", with exact clocks as columns."""
-        reading = self.session.run(self._reading())
+        reading = self.session.run(self._reading(films=True))
         if warn:
             announce(reading.prepared)
         tables = self.session.run(self._tables(reading))
@@ -286,7 +286,7 @@ class Selection:
 
     def count(self, *, warn: bool = True) -> Count:
         """Return how many records, rows and bytes there are, from heads; only chunks at a border are read."""
-        reading = self.session.run(self._reading())
+        reading = self.session.run(self._reading(films=True))
         if warn:
             announce(reading.prepared)
         counted = self.session.run(count(self.session.stores, reading))
