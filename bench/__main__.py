@@ -15,6 +15,7 @@ ORDER = (
     "recorder",
     "blobs",
     "reading",
+    "verbs",
     "relay",
     "pacing",
     "lag",

@@ -1,0 +1,183 @@
+"""Search a million events, find a labelled stretch among a million records, thin out and align an hour, get a frame."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from fleetbox import chunks
+from fleetbox.blobs import BucketSpec, Store
+from fleetbox.events import Event, draft
+from fleetbox.records import Draft
+from fleetbox.settings import load_fleet
+from fleetbox_local.processes import StoreProcess
+from fleetbox_query.fleet import Fleet, connect
+
+COUNT = int(os.environ.get("FLEETBOX_BENCH_COUNT", "1000000"))  # records and events; fewer for a first look
+T0_US = 1_760_000_000_000_000
+REPEATS = 5
+PICTURES = 2_000  # 100 s at 20 Hz
+ASKED = 60  # nearest pictures, for a 95th percentile
+ROBOT, SITE = "r1", "edge-1"
+
+Row = dict[str, Any]
+
+
+def run() -> list[Row]:
+    """Return the rows of the benchmark."""
+    with tempfile.TemporaryDirectory(prefix="fleetbox-bench-") as folder:
+        server = StoreProcess(Path(folder) / "store")
+        before = dict(os.environ)
+        server.start()
+        try:
+            server.wait_ready(60.0)
+            asyncio.run(_fill(server))
+            os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")  # an index of events of its own
+            with connect(load_fleet(_fleet_file(server, Path(folder)))) as fleet:
+                return [*_verbs(fleet), *_labels(fleet, server), *_events(fleet)]
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            server.stop()
+
+
+def _verbs(fleet: Fleet) -> list[Row]:
+    imu, camera = fleet.select(f"{ROBOT}/imu"), fleet.select(f"{ROBOT}/cam")
+    frame = _median_ms(lambda: imu.frames())
+    rng = np.random.default_rng(1)
+    took = []
+    for offset in rng.integers(0, PICTURES * 50_000, ASKED).tolist():
+        began = time.perf_counter()
+        camera.at(T0_US + offset)
+        took.append((time.perf_counter() - began) * 1e3)
+    return [
+        _row("1 h x 100 Hz x 12 fields to pandas", frame, "ms", "< 200 ms"),
+        _row("the same, aligned at 30 Hz", _median_ms(lambda: imu.align("30 Hz", max_age="100ms").frames()), "ms"),
+        _row("the same, 1,000 points a field (minmax)", _median_ms(lambda: imu.decimate(1_000)), "ms"),
+        _row("the same, into DuckDB", _median_ms(lambda: imu.duckdb().close()), "ms"),
+        _row("its size, without moving it", _median_ms(lambda: imu.size()), "ms"),
+        _row("nearest picture, 95th percentile", float(np.percentile(took, 95)), "ms", "< 50 ms"),
+    ]
+
+
+def _labels(fleet: Fleet, server: StoreProcess) -> list[Row]:
+    chosen = fleet.select(f"{ROBOT}/log").where(part="7")
+    began = time.perf_counter()
+    found = sum(1 for _ in chosen.records(warn=False))
+    ours = time.perf_counter() - began
+    began = time.perf_counter()
+    raw = asyncio.run(_raw(server))
+    if found != raw or not found:
+        raise SystemExit(f"{found} records found, {raw} by the raw client")
+    row = _row(f"{found:,} of {COUNT:,} records by label", ours, "s")
+    raw_s = time.perf_counter() - began
+    size = chosen.size()
+    return [
+        {**row, "raw": raw_s, "ratio": ours / raw_s},
+        _row(f"what size() says that takes ({size.scan:,} looked at)", size.scan_s, "s"),
+    ]
+
+
+def _events(fleet: Fleet) -> list[Row]:
+    everything = fleet.events()
+    began = time.perf_counter()
+    len(everything.search("pallet", severity="high"))
+    first = time.perf_counter() - began
+    near = (48.1 + 0.5, 11.5, "30m")
+    asked: dict[str, Callable[[], object]] = {
+        "kind and severity": lambda: fleet.events("brake").between(T0_US, T0_US + 10**9).search(severity="high").list(),
+        "two words": lambda: everything.search("pallet 77777").list(),
+        "a circle": lambda: everything.search(near=near).list(),
+        "length": lambda: everything.search(longer="59s", labels={"lane": "7"}).between(T0_US, T0_US + 10**9).list(),
+    }
+    rows = [_row(f"the first search of {COUNT:,} events, which reads them", first, "s")]
+    rows += [_row(f"later ones, by {name}", _median_ms(ask), "ms") for name, ask in asked.items()]
+    return rows
+
+
+async def _raw(server: StoreProcess) -> int:
+    async with Store(server.url, server.token) as store:
+        when = {"&part": {"$eq": "7"}}
+        return sum([1 async for _ in store.query(f"{ROBOT}--log", ("log",), when=when)])
+
+
+async def _fill(server: StoreProcess) -> None:
+    async with Store(server.url, server.token) as store:
+        for bucket, drafts in (
+            ("sensor", _chunks()), ("media", _pictures()), ("log", _records()), ("meta", _marks())
+        ):  # fmt: skip
+            await store.ensure_bucket(f"{ROBOT}--{bucket}", BucketSpec("NONE", 0))
+            while some := list(islice(drafts, 2_000)):
+                report = await store.write(f"{ROBOT}--{bucket}", some)
+                if report.refused:
+                    raise SystemExit(f"{bucket}: {report.refused[0]}")
+
+
+def _chunks() -> Iterator[Draft]:
+    rng = np.random.default_rng(0)
+    for at in range(720):
+        times = T0_US + at * 5_000_000 + np.arange(500) * 10_000
+        data = chunks.encode(times, {f"f{n}": rng.normal(size=500) for n in range(12)})
+        yield _draft("imu", int(times[0]), data, chunks.CONTENT_TYPE, rows="500", t_end=str(times[-1]))
+
+
+def _pictures() -> Iterator[Draft]:
+    picture = b"\xff\xd8\xff" + os.urandom(60_000)
+    return (_draft("cam", T0_US + n * 50_000, picture, "image/jpeg", type="images") for n in range(PICTURES))
+
+
+def _records() -> Iterator[Draft]:
+    return (
+        _draft("log", T0_US + n * 10_000, b"a line of text %d" % n, "text/plain", type="log", part=str(n // 1_000))
+        for n in range(COUNT)
+    )
+
+
+def _marks() -> Iterator[Draft]:
+    for n in range(COUNT):
+        at = T0_US + n * 1_000_000
+        labels = {
+            "severity": "high" if n % 50 == 0 else "low", "lane": str(n % 10),
+            "lat": f"{48.1 + (n % 10_000) / 1e4:.5f}", "lon": "11.5",
+        }  # fmt: skip
+        kind, note = ("brake", "door", "stall")[n % 3], f"pallet {n} slipped"
+        event = Event(f"{kind}-{n:x}", kind, ROBOT, at, at, at + (n % 60) * 1_000_000, note=note, labels=labels)
+        yield draft(event, at)
+
+
+def _draft(stream: str, time_us: int, data: bytes, content_type: str, **labels: str) -> Draft:
+    own = {"robot": ROBOT, "type": "time_series", "xxh": xxhash.xxh3_64_hexdigest(data)}
+    return Draft(stream, time_us, data, {**own, **labels}, content_type)
+
+
+def _fleet_file(server: StoreProcess, folder: Path) -> Path:
+    (folder / "token").write_text(server.token)
+    path = folder / "fleet.toml"
+    path.write_text(
+        f'fleet = "bench"\n[[robots]]\nmatch = "{ROBOT}"\nsite = "{SITE}"\n'
+        f'[site.{SITE}]\nstore = "{server.url}"\ntoken = {{ file = "token" }}\n'
+    )
+    return path
+
+
+def _median_ms(work: Callable[[], object]) -> float:
+    took = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        took.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(took)
+
+
+def _row(name: str, value: float, unit: str, goal: str | None = None) -> Row:
+    return {"name": name, "value": value, "unit": unit, "goal": goal}
