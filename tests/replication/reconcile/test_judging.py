@@ -176,3 +176,16 @@ def test_neighbours_are_listed_together() -> None:
     minutes = [replace(TOLD, minute_us=BASE_US + at * MINUTE_US) for at in (0, 1, 5, 40, 41)]
     minutes += [replace(TOLD, stream="odom", minute_us=BASE_US + at * MINUTE_US) for at in range(90)]
     assert [len(run) for run in runs(minutes)] == [3, 2, 60, 30]
+
+
+def test_what_the_robot_gave_up_is_lost_to_the_disk_floor_and_never_unexplained() -> None:
+    """As many as it said; what is gone beside that stays unexplained, and what is at the destination is no loss."""
+    all_gone = judge(TOLD, Findings(given_up=10), "cloud", NOW_US)
+    assert all_gone.standing is not None
+    assert (all_gone.state, dict(all_gone.standing.lost), all_gone.standing.unexplained) == (
+        SETTLED, {"disk floor": 10}, 0,
+    )  # fmt: skip
+    some = judge(TOLD, Findings(known=HEADS[:5], given_up=3), "cloud", NOW_US).standing
+    assert some is not None
+    assert (dict(some.lost), some.unexplained) == ({"disk floor": 3}, 2)
+    assert judge(TOLD, Findings(known=HEADS, given_up=3), "cloud", NOW_US).state == PROVEN
