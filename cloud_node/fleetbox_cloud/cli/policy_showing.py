@@ -87,11 +87,13 @@ def show_status(found: Standings) -> None:
             why = f": {one.reason}" if one.reason else ""
             say(f"rollout {_short(one)} of {_policy(one)}: {one.state}, {reached}{why}")
             if one.state == "halted" or one.auto_us is None:
-                note(f"next: fleetbox policy promote {_short(one)}, or fleetbox policy rollback")
+                back = ", or fleetbox policy rollback" if _is_followed(one, found.robots) else ""
+                note(f"next: fleetbox policy promote {_short(one)}{back}")
     muted = [one.robot for one in found.robots if one.muted]
     say(_summary(found.robots) + (f"; triggers muted on {_robots(muted)}" if muted else ""))
-    if any(one.state in BAD for one in found.robots):
-        note("next: mend the policy and apply it again, or fleetbox policy rollback")
+    if bad := {one.order for one in found.robots if one.state in BAD}:
+        took = any(one.order in bad and one.state == "applied" for one in found.robots)
+        note("next: mend the policy and apply it again" + (", or fleetbox policy rollback" if took else ""))
 
 
 def status_dict(found: Standings) -> dict[str, Any]:
@@ -142,6 +144,11 @@ def _row(one: Standing, now: int) -> dict[str, Any]:
         "since": show_time(one.since_us) if one.since_us else None,
         "heard": f"offline, {heard}" if one.offline else heard,
     }  # fmt: skip
+
+
+def _is_followed(rollout: Rollout, robots: Sequence[Standing]) -> bool:
+    """Tell whether a robot took it, so that a rollback has something to take back."""
+    return any(one.policy == rollout.policy and one.robot in rollout.reached for one in robots)
 
 
 def _summary(found: Sequence[Standing]) -> str:

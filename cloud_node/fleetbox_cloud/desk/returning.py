@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fleetbox.blobs import Store
 from fleetbox.errors import InputError
 from fleetbox.naming import site_bucket
-from fleetbox.orders import writer_here
+from fleetbox.orders import Answer, read_answers, writer_here
 from fleetbox.policies import Followed, read_policies
 from fleetbox.settings import FleetSettings, Place, parse_policy
 from fleetbox_cloud.desk.advancing import Desk, begin, halt
@@ -17,6 +17,7 @@ from fleetbox_cloud.desk.asking import for_each
 from fleetbox_cloud.desk.planning import Drafted, Wish, draft, expiry, robots_of_site
 from fleetbox_cloud.desk.rollouts import Rollout
 from fleetbox_cloud.desk.shelf import read_rollouts
+from fleetbox_cloud.desk.standing import NOT_TAKEN
 
 BY_NAME = 100  # robots an envelope names one by one; it lies in each one's desk
 
@@ -45,6 +46,20 @@ def policy_before(followed: Sequence[Followed], rollouts: Sequence[Rollout], rob
     if wanted == present.hash or not before:
         return f"nothing is known that it followed before {present.hash}"
     return before[-1]
+
+
+def taken(rollouts: Sequence[Rollout], answers: Mapping[str, Sequence[Answer]]) -> list[Rollout]:
+    """Return the rollouts without those that all robots they reached, of those that answers are given of, turned down.
+
+    There is nothing of them to take back. Where one robot took it, it counts: those that did not stay as they are.
+    """
+
+    def turned_down(rollout: Rollout) -> bool:
+        reached = [robot for robot in rollout.reached if robot in answers]
+        said = [{one.state for one in answers[robot] if one.order == rollout.id} for robot in reached]
+        return bool(said) and all(states and states <= NOT_TAKEN for states in said)
+
+    return [one for one in rollouts if not turned_down(one)]
 
 
 async def preview_return(fleet: FleetSettings, place: Place, globs: Sequence[str], until_us: int) -> Return:
@@ -78,13 +93,18 @@ async def _groups(
 ) -> tuple[dict[tuple[str, str], list[str]], dict[str, str]]:
     """Return (text, rollout taken back) -> robots, and robot -> why it stays."""
 
-    async def ask(robot: str) -> Followed | str:
-        followed = [one async for one in read_policies(store, site_bucket(robot, "meta"))]
-        return policy_before(sorted(followed, key=lambda one: one.time_us), rollouts, robot)
+    async def ask(robot: str) -> tuple[list[Followed], list[Answer]]:
+        meta = site_bucket(robot, "meta")
+        followed = [one async for one in read_policies(store, meta)]
+        answers = [one async for one in read_answers(store, meta) if one.kind == "policy"]
+        return sorted(followed, key=lambda one: one.time_us), answers
 
     groups: dict[tuple[str, str], list[str]] = {}
     stays: dict[str, str] = {}
-    for robot, before in (await for_each(robots, ask)).items():
+    told = await for_each(robots, ask)
+    rollouts = taken(rollouts, {robot: answers for robot, (_, answers) in told.items()})
+    for robot, (followed, _) in told.items():
+        before = policy_before(followed, rollouts, robot)
         if isinstance(before, str):
             stays[robot] = before
             continue

@@ -20,6 +20,7 @@ OWN = ("events", "ledger", ANSWERS, POLICIES)  # what only the robot itself writ
 
 Stand = Literal["applied", "failed", "refused", "rolled back", "expired", "pending", "own"]
 BAD: tuple[Stand, ...] = ("failed", "refused", "rolled back")
+NOT_TAKEN = {"failed", "refused"}  # the robot follows what it did before
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Robot:
     name: str
     key: str
     fails: str = ""  # the reason with which it answers "failed"
+    refuses: str = ""  # the reason with which it answers "refused"
     followed: list[Followed] = field(default_factory=list)
     done: set[str] = field(default_factory=set)
     issued_us: int = 0
@@ -47,6 +48,8 @@ class Robot:
                 continue
             self.done.add(order.id)
             state, reason = "failed" if self.fails else "applied", self.fails
+            if self.refuses:
+                state, reason = "refused", self.refuses
             envelope = decode(json.dumps(dict(order.body)))
             try:
                 check(envelope, [self.key], self.name, now_us, self.issued_us)

@@ -101,6 +101,42 @@ def test_rollback_shows_first_and_names_who_stays(site: Any) -> None:
     assert set(site.following().values()) == {"own"}
 
 
+def test_what_all_robots_refused_is_not_there_to_be_taken_back(site: Any) -> None:
+    """Status offers no rollback of it; a rollback undoes what the robots follow: the rollout before."""
+    assert answer(policy(site, "apply", str(site.policy()), "--now", "--yes", "--json"))["sent"]
+    asyncio.run(site.look(now()))
+    for robot in site.robots.values():
+        robot.refuses = "not signed by a key it knows"
+    assert answer(policy(site, "apply", str(site.policy("next")), "--now", "--yes", "--json"))["sent"]
+    asyncio.run(site.look(now()))
+    told = policy(site, "status")
+    assert "3 refused" in told.stdout
+    assert "mend the policy and apply it again" in told.stderr
+    assert "rollback" not in told.stderr
+    for robot in site.robots.values():
+        robot.refuses = ""
+    done = policy(site, "rollback", "--yes", "--json")
+    assert (answer(done)["stays"], done.return_value) == ({}, 0)
+    asyncio.run(site.look(now()))
+    assert set(site.following().values()) == {"own"}
+
+
+def test_a_robot_that_alone_refused_stays_when_the_others_return(site: Any) -> None:
+    """What the others took is taken back; the one that follows what was before it is not led further back."""
+    assert answer(policy(site, "apply", str(site.policy()), "--now", "--yes", "--json"))["sent"]
+    asyncio.run(site.look(now()))
+    one = sorted(site.robots)[0]
+    site.robots[one].refuses = "not signed by a key it knows"
+    assert answer(policy(site, "apply", str(site.policy("next")), "--now", "--yes", "--json"))["sent"]
+    asyncio.run(site.look(now()))
+    assert "or fleetbox policy rollback" in policy(site, "status").stderr
+    site.robots[one].refuses = ""
+    done = policy(site, "rollback", "--yes", "--json")
+    assert (list(answer(done)["stays"]), done.return_value) == ([one], 3)
+    asyncio.run(site.look(now()))
+    assert set(site.following().values()) == {"shift"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
