@@ -61,7 +61,7 @@ def test_a_drafted_map_exports_and_the_result_passes(
     assert found.features["observation.state"].sources == (names["joints"],)
     assert list(found.pictures) == ["observation.images.front", "observation.images.wrist"]
     out = tmp_path / "out"
-    done = run("--events", "grasp", "--map", str(path), "-o", str(out), "--json", *fleet)
+    done = run(robot, "--events", "grasp", "--map", str(path), "-o", str(out), "--json", *fleet)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["episodes"], said["frames"], said["complete"]) == (1, 30, True)
