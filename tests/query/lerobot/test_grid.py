@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from fleetbox_query.lerobot.grid import pick, runs_of, slot_offsets_ns, slots_along, slots_over
@@ -47,6 +47,7 @@ def test_a_lost_reference_frame_leaves_a_slot_without_one() -> None:
     assert np.flatnonzero(slots.reference < 0).tolist() == [10]
 
 
+@settings(deadline=None)  # other work shares these cores
 @given(times, some.integers(1, 120), some.integers(0, 500))
 def test_previous_never_looks_ahead_and_never_back_too_far(reference, fps: int, age_ms: int) -> None:  # type: ignore[no-untyped-def]
     """What stands for a moment is the newest record at or before it, or none."""
@@ -60,6 +61,7 @@ def test_previous_never_looks_ahead_and_never_back_too_far(reference, fps: int, 
     assert (np.diff(slots.now_ns) > 0).all()
 
 
+@settings(deadline=None)  # other work shares these cores
 @given(times, some.integers(0, 500))
 def test_nearest_is_nearest(records, age_ms: int) -> None:  # type: ignore[no-untyped-def]
     """The nearest record stands for a moment where it is young enough."""
