@@ -107,7 +107,7 @@ def _events(fleet: Fleet) -> list[Row]:
 
 async def _raw(server: StoreProcess) -> int:
     async with Store(server.url, server.token) as store:
-        when = {"&part": {"$eq": "7"}}
+        when = {"&part": {"$eq": 7}}  # the engine reads label texts as numbers
         return sum([1 async for _ in store.query(f"{ROBOT}--log", ("log",), when=when)])
 
 
