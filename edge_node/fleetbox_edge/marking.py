@@ -57,6 +57,12 @@ class Marked:
     arrived: Mapping[str, int]
     at: str  # the last place waited for
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether the window was closed with nothing in it, though it was to be shipped."""
+        event = self.event
+        return event.state == "labelled" and event.to != "robot" and not sum(event.labelled.values())
+
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
         event = self.event

@@ -44,6 +44,17 @@ def test_mark_and_wait(robot: Robot) -> None:
     assert all(record.labels["keep"] == "1" for record in robot.records("log", "log/app"))
 
 
+def test_waiting_for_a_window_with_nothing_in_it_is_not_a_success(robot: Robot) -> None:
+    """`mark --wait` exits 3 as `pull` does; an event that is to ship nothing is no failure."""
+    with Recorder(robot.file) as recorder:
+        recorder.log("log/app", "line")
+        recorder.flush(20)
+        words = ("mark", "near_miss", "--pre", "1s", "--post", "0s", "--streams", "cam/*", "--wait", "--json")
+        told = fleetbox(robot, *words)
+        assert (told.returncode, json.loads(told.stdout)["state"]) == (3, "labelled"), told.stderr
+        assert fleetbox(robot, *words, "--to", "robot").returncode == 0
+
+
 def test_a_window_older_than_the_ring(robot: Robot) -> None:
     """A mark that reaches back before the ring's beginning says per stream how much is left."""
     with Recorder(robot.file) as recorder:

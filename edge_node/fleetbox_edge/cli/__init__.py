@@ -12,6 +12,7 @@ from fleetbox.cli.output import emit, note, say
 from fleetbox.errors import InputError
 from fleetbox.time import GRAMMAR, show_duration, show_time
 
+PARTIAL = 3
 FINENESS = click.Choice(["original", "preview", "thumbnail"])
 REACH = click.Choice(["robot", "edge", "cloud"])
 robot_file = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -101,7 +102,10 @@ def ingest(
 @fleet_option
 @json_option
 def mark(fleet_path: Path | None, as_json: bool, labels: tuple[str, ...], **order: Any) -> int:
-    """Raise an event: keep what was recorded around a moment, and ship it."""
+    """Raise an event: keep what was recorded around a moment, and ship it.
+
+    Exits 3 when with --wait nothing of the window was left to ship.
+    """
     from fleetbox.settings import find_fleet
     from fleetbox_edge.marking import MarkOrder, cut_lines, mark
 
@@ -109,9 +113,10 @@ def mark(fleet_path: Path | None, as_json: bool, labels: tuple[str, ...], **orde
     event = done.event
     for text in cut_lines(event, done.cut_us):
         note(text)
+    code = PARTIAL if done.is_empty else 0
     if as_json:
         emit(done.as_dict())
-        return 0
+        return code
     window = (
         f"{show_duration(event.time_us - event.start_us)} before, {show_duration(event.stop_us - event.time_us)} after"
     )
@@ -120,4 +125,4 @@ def mark(fleet_path: Path | None, as_json: bool, labels: tuple[str, ...], **orde
     say(f"{event.id}  {event.kind} on {event.robot} at {show_time(event.time_us)}; keeps {window}{fine}{reach}")
     if event.state == "labelled":
         say(f"{sum(event.labelled.values())} records kept, {sum(done.arrived.values())} at {done.at}")
-    return 0
+    return code
