@@ -228,6 +228,7 @@ def _lttb(times: Array, values: Array, n: int) -> tuple[Array, Array]:
     from tsdownsample import LTTBDownsampler
 
     kept = LTTBDownsampler().downsample(  # type: ignore[no-untyped-call]
-        np.ascontiguousarray(times), np.ascontiguousarray(values), n_out=n)
+        np.ascontiguousarray(times), np.ascontiguousarray(values), n_out=n
+    )
     at = np.asarray(kept, np.int64)
     return times[at], values[at]
