@@ -13,10 +13,9 @@ from fleetbox.orders import writer_here
 from fleetbox.selectors import matches_glob
 from fleetbox.settings import FleetSettings, Policy
 from fleetbox.signing import Envelope, encode, sign
-from fleetbox_cloud.desk.asking import for_each
 from fleetbox_cloud.desk.changes import changes
 from fleetbox_cloud.desk.rollouts import STAGES, Rollout, turn_order
-from fleetbox_cloud.desk.standing import OFFLINE_US, Known, read_known
+from fleetbox_cloud.desk.standing import OFFLINE_US, Known, read_all
 from fleetbox_cloud.provision import robots_there
 
 ROBOTS_SHOWN = 5
@@ -59,7 +58,7 @@ async def robots_of_site(store: Store, fleet: FleetSettings, site: str, globs: C
 async def draft(store: Store, fleet: FleetSettings, robots: Sequence[str], wish: Wish, now_us: int) -> Drafted:
     """Return the rollout that a wish asks for, signed; raises AccessDenied or InputError without a usable key."""
     key = signing_key(fleet)
-    known = await for_each(robots, lambda robot: read_known(store, robot))
+    known = await read_all(store, robots, now_us)
     now_us = max(now_us, 1 + max(map(_issued_us, known.values())))  # whoever issued before us may have a clock ahead
     envelope = sign(Envelope(wish.text, wish.robots, now_us, wish.expires_us), key)
     before = {robot: _hash_of(one) for robot, one in known.items()}

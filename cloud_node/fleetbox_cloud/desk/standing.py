@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from fleetbox.blobs import EntryInfo, Store
-from fleetbox.errors import InputError, NotFound
+from fleetbox.errors import AccessDenied, InputError, NotFound
 from fleetbox.naming import site_bucket
 from fleetbox.orders import ANSWERS, POLICIES, Answer, Order, read_answers, read_orders
 from fleetbox.policies import Followed, followed_now
 from fleetbox_cloud.desk.asking import for_each
 from fleetbox_cloud.desk.rollouts import Rollout
+from fleetbox_cloud.tokens import tokens_of
 
-OFFLINE_US = 180_000_000  # a robot that records writes a ledger page a minute; two may be under way
+OFFLINE_US = 180_000_000  # a robot that records writes a ledger page a minute; two may be under way, a token's use one
 FETCHED_US = 30_000_000  # a robot fetches its order within 10 s while it is online
 OWN = ("events", "ledger", ANSWERS, POLICIES)  # what only the robot itself writes into its `meta`
 
@@ -98,10 +99,27 @@ async def standings(
 ) -> list[Standing]:
     """Return how robots stand at a site, in the order given; `since_us` leaves out older orders and answers."""
 
-    async def ask(robot: str) -> Standing:
-        return judge(await read_known(store, robot, since_us), rollouts, now_us)
+    known = await read_all(store, robots, now_us, since_us)
+    return [judge(one, rollouts, now_us) for one in known.values()]
 
-    return list((await for_each(robots, ask)).values())
+
+async def read_all(store: Store, robots: Collection[str], now_us: int, since_us: int = 0) -> dict[str, Known]:
+    """Read what a site knows of robots; one that records nothing is heard of by its token: it looks into its desk."""
+    known = await for_each(robots, lambda robot: read_known(store, robot, since_us))
+    quiet = [robot for robot, one in known.items() if now_us - one.heard_us > OFFLINE_US]
+    for robot, used_us in (await tokens_used(store, quiet) if quiet else {}).items():
+        known[robot] = replace(known[robot], heard_us=max(known[robot].heard_us, used_us))
+    return known
+
+
+async def tokens_used(store: Store, robots: Collection[str]) -> dict[str, int]:
+    """Return when robots last used their tokens of this store in µs, late by a minute or so; none who may not ask."""
+    try:
+        used = await store.tokens_used()
+    except AccessDenied:
+        return {}
+    last = {robot: max((used[token] for token in tokens_of(robot, used)), default=0) for robot in robots}
+    return {robot: used_us for robot, used_us in last.items() if used_us}
 
 
 async def read_known(store: Store, robot: str, since_us: int = 0) -> Known:

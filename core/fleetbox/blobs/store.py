@@ -296,6 +296,10 @@ class Store:
         """Return all tokens with what they may do, sorted by name."""
         return await tokens.infos(self._wire)
 
+    async def tokens_used(self) -> dict[str, int]:
+        """Return token -> when it was last used in µs, late by a minute or so; without those of which none is known."""
+        return await tokens.used(self._wire)
+
     async def ensure_token(self, spec: TokenSpec) -> str | None:
         """Create or replace a token and return its value; None if it is there with these permissions."""
         return await tokens.ensure(self._wire, spec)

@@ -31,6 +31,13 @@ async def infos(wire: Wire) -> list[TokenInfo]:
     return found
 
 
+async def used(wire: Wire) -> dict[str, int]:
+    """Return token -> when it was last used in µs; one request."""
+    with wire.translating("list tokens"):
+        found = {token.name: _us(token.last_access) for token in await wire.admin.get_token_list()}
+    return {name: used_us for name, used_us in found.items() if used_us}
+
+
 async def ensure(wire: Wire, wanted: TokenSpec) -> str | None:
     """Create a token and return its value, or return None if it is there with these permissions.
 
