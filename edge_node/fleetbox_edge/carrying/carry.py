@@ -39,7 +39,10 @@ class Bringing:
 
 @dataclass(slots=True)
 class Brought:
-    """Count what a carry brought; `gone` are records that the ring took meanwhile, `full` says that the stick is."""
+    """Count what a carry brought; `gone` are records that the ring took meanwhile, `full` says that the stick is.
+
+    `aside` names torn parts that others stand in for now.
+    """
 
     robot: str
     records: int = 0
@@ -47,6 +50,7 @@ class Brought:
     gone: int = 0
     full: bool = False
     manifest: Manifest | None = None
+    aside: list[str] = field(default_factory=list)
     left: Wanted = field(default_factory=lambda: Wanted(()))
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,6 +59,7 @@ class Brought:
         return {
             "robot": self.robot, "records": self.records, "bytes": self.bytes, "gone": self.gone, "full": self.full,
             "parts": len(manifest.parts) if manifest else None, "on_stick": manifest.records if manifest else None,
+            "set_aside": self.aside,
         }  # fmt: skip
 
 
@@ -122,6 +127,8 @@ async def _carry(bringing: Bringing, advance: Advance) -> Brought:
     finally:
         await asyncio.to_thread(stick.close)
         done.records, done.bytes = stick.added, stick.added_bytes
+    if not (done.full or done.gone):  # else a part may be all that is left of some records
+        done.aside = [path.name for path in await asyncio.to_thread(stick.set_aside)]
     done.manifest = await asyncio.to_thread(stick.seal, time.time_ns() // 1000)
     return done
 

@@ -2,6 +2,7 @@
 
 `DIR/fleetbox/<robot>/part-000001.fbx`, ...: written as `.part`, and named when all of it is on the stick.
 `manifest.json` names the parts, and says when the robot was carried; without it a carry was not finished.
+A part whose end was lost and that others stand in for is set aside as `.torn`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import IO
 
 from fleetbox.errors import FleetboxError, Incomplete, InputError
 from fleetbox.naming import Class, check_robot
-from fleetbox_edge.carrying.frames import MARK, WHERE, Attached, Carried, End, Torn, end_of, packed
+from fleetbox_edge.carrying.frames import MARK, WHERE, Attached, Carried, End, Torn, end_of, frames, packed
 
 FOLDER = "fleetbox"
 MANIFEST = "manifest.json"
-WHOLE, OPEN = ".fbx", ".part"
+WHOLE, OPEN, ASIDE = ".fbx", ".part", ".torn"
 PART_BYTES = 64_000_000  # what a stick that is pulled out costs at most: half a minute of a slow one
 SPARE_BYTES = 2_000_000  # left free: room for the end of a part, the manifest, and the file system's own
 INDEX_BYTES = 12  # that a record takes in the end of its part
@@ -128,6 +129,17 @@ class Stick:
             _sync(self.folder)
         return manifest
 
+    def set_aside(self) -> list[Path]:
+        """Rename the torn parts of which all that can be read is whole in others; return their new paths."""
+        aside = []
+        with self._explained():
+            for path in self.parts:
+                if _is_torn(path) and all(time_us in self.held.get(key, ()) for key, time_us in _readable(path)):
+                    aside.append(path.rename(path.with_suffix(ASIDE)))
+            _sync(self.folder)
+        self.parts = whole_parts(self.folder)
+        return aside
+
     def _finish(self) -> None:
         """Let the open part reach the stick, and give it its name."""
         part, self._part = self._part, None
@@ -156,7 +168,7 @@ class Stick:
         return part.room < 0
 
     def _next_path(self) -> Path:
-        last = max((int(path.stem.rpartition("-")[2]) for path in self.parts), default=0)
+        last = max((int(path.stem.rpartition("-")[2]) for path in self.folder.glob("part-*")), default=0)
         return self.folder / f"part-{last + 1:06d}{OPEN}"
 
     def _check_there(self) -> None:
@@ -216,6 +228,24 @@ def _times(path: Path) -> dict[tuple[Class, str], list[int]]:
             return end_of(file).times
     except Torn:
         return {}
+
+
+def _is_torn(path: Path) -> bool:
+    """Tell whether a part has no end."""
+    try:
+        with path.open("rb") as file:
+            end_of(file)
+    except Torn:
+        return True
+    return False
+
+
+def _readable(path: Path) -> Iterator[tuple[tuple[Class, str], int]]:
+    """Yield (class, stream) and time of the records that can be read of a torn part."""
+    with path.open("rb") as file, suppress(Torn):
+        for frame in frames(file):
+            if isinstance(frame, Carried):
+                yield (frame.cls, frame.stream), frame.time_us
 
 
 def _sync(folder: Path) -> None:

@@ -70,6 +70,8 @@ def _tell(done: Brought, folder: Path, as_json: bool) -> None:
     text = f"{done.robot}: {done.records:,} records, {size_text(done.bytes)} carried"
     if not as_json:
         say(f"{text}; next: fleetbox ingest {folder} at the site")
+    if done.aside:
+        note(f"{', '.join(done.aside)}: torn, and set aside: what could be read of it is whole in other parts")
     if done.gone:
         note(f"{done.gone:,} records left the robot's ring before they could be read")
     if done.full:

@@ -219,6 +219,39 @@ def test_what_is_spoilt_on_the_stick_is_named(pair: Pair, stick: Path) -> None:
     assert pair.landed() == pair.selected()
 
 
+def test_a_torn_part_is_set_aside_once_others_stand_in_for_it(pair: Pair, stick: Path) -> None:
+    """A carry that goes on brings its records again, and `ingest` has nothing left to complain of; so a second time."""
+    pair.fill()
+    for number in (1, 2):
+        bring(pair, stick)
+        (part,) = whole_parts(stick / "fleetbox" / ROBOT)
+        part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+        done = fleetbox(pair, "carry", str(stick), "--yes", "--json")
+        carried = json.loads(done.stdout)["carried"]
+        assert (carried["records"], carried["set_aside"]) == (COUNT, [f"part-00000{number}.torn"]), done.stderr
+        assert "set aside" in done.stderr
+    assert fleetbox(pair, "ingest", str(stick)).return_value == 0
+    assert pair.landed() == pair.selected()
+
+
+def test_a_torn_part_with_what_no_other_has_stays(pair: Pair, stick: Path) -> None:
+    """The ring took its records since: what can be read of it is still brought in, and told to be torn."""
+    pair.fill()
+    bring(pair, stick)
+    (part,) = whole_parts(stick / "fleetbox" / ROBOT)
+    part.write_bytes(part.read_bytes()[:-20])
+
+    async def forget() -> None:
+        async with Store(pair.robot.url, pair.robot.token) as store:
+            await store.remove_bucket("media")
+
+    asyncio.run(forget())
+    assert bring(pair, stick).aside == []
+    landed = bring_in(pair, stick)
+    assert (len(landed.torn), landed.complete) == (1, False)
+    assert Counter(key[0] for key in pair.landed())["media"] == 20
+
+
 def test_a_folder_that_is_not_there_is_refused(pair: Pair, tmp_path: Path) -> None:
     """A stick that is not plugged in is not written to the disk below, and one without records is no stick."""
     with pytest.raises(InputError, match="is no folder"):
