@@ -18,6 +18,7 @@ from fleetbox.time import parse_duration
 
 if TYPE_CHECKING:
     from fleetbox.settings import Place, Policy
+    from fleetbox_cloud.desk.linting import Finding
     from fleetbox_cloud.desk.rollouts import Rollout
 
 PARTIAL = 3
@@ -47,6 +48,7 @@ timeout_option = click.option("--timeout", default=TIMEOUT, show_default=True, h
 @click.option("--auto", metavar="DURATION", help="The site goes on by itself after a stage has held so long.")
 @click.option("--now", "at_once", is_flag=True, help="All robots at once, without stages.")
 @click.option("--expires", default=EXPIRES, show_default=True, help="Robots return to their own file after this.")
+@click.option("--force", is_flag=True, help="Even though the lint finds errors.")
 @wait_option
 @timeout_option
 @yes_option
@@ -55,16 +57,18 @@ timeout_option = click.option("--timeout", default=TIMEOUT, show_default=True, h
 @json_option
 def apply(
     file: Path, globs: tuple[str, ...], stages: str, auto: str | None, at_once: bool, expires: str, wait: bool,
-    timeout: str, yes: bool, fleet_path: Path | None, site: str | None, as_json: bool,
+    timeout: str, force: bool, yes: bool, fleet_path: Path | None, site: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Send a policy to robots over the air: signed, first to one of them, then to a tenth, then to all.
 
-    It is linted first, and shown is what it changes. Who goes on is a person (`fleetbox policy promote`), or with
-    --auto the site, when every robot of the stage applied it and none failed or rolled back.
+    It is linted first, also against the streams of the robots chosen, and shown is what it changes. Who goes on is a
+    person (`fleetbox policy promote`), or with --auto the site, when every robot of the stage applied it and none
+    failed or rolled back.
     """
     from fleetbox.settings import find_fleet
     from fleetbox_cloud.cli.policy_showing import drafted_dict, show_drafted
     from fleetbox_cloud.desk import applying
+    from fleetbox_cloud.desk.linting import lint
     from fleetbox_cloud.desk.planning import Wish, expiry
     from fleetbox_cloud.desk.rollouts import check_stages
 
@@ -73,11 +77,11 @@ def apply(
     fleet = find_fleet(fleet_path)
     place = applying.site_of(fleet, site)
     policy, text = _read(file)
-    _lint(policy, file, list(fleet.site))
     chosen = check_stages((100,) if at_once else _percents(stages))
     until_us = expiry(policy, applying.now_us() + parse_duration(expires))
     wish = Wish(policy, text, until_us, globs, chosen, parse_duration(auto) if auto else None)
     drafted = asyncio.run(applying.preview(fleet, place, wish))
+    _lint(lint(policy, fleet, place.name, drafted.rollout.robots), file, force)
     answer = {"site": place.name, **drafted_dict(drafted), "sent": False}
     show_drafted(drafted, place.name, note if as_json else say)
     if not _sure(yes, as_json):
@@ -194,15 +198,14 @@ def _read(file: Path) -> tuple[Policy, str]:
     return parse_policy(text, str(file)), text
 
 
-def _lint(policy: Policy, file: Path, sites: Sequence[str]) -> None:
-    from fleetbox_cloud.desk.linting import lint
-
-    found = lint(policy, sites)
+def _lint(found: Sequence[Finding], file: Path, force: bool) -> None:
+    """Show what the lint found; raise InputError for errors unless they are to be sent all the same."""
     for finding in found:
         note(str(finding))
     errors = [finding for finding in found if finding.level == "error"]
-    if errors:
-        raise InputError(f"{file} has {len(errors)} errors and is not sent", f"see: fleetbox policy lint {file}")
+    if errors and not force:
+        step = f"see: fleetbox policy lint {file}; --force sends it all the same"
+        raise InputError(f"{file} has {len(errors)} errors and is not sent", step)
 
 
 def _percents(text: str) -> tuple[int, ...]:

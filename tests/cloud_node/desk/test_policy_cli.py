@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fleetbox.cli.root import root
+from fleetbox.records import Draft
 
 
 def now() -> int:
@@ -159,3 +160,24 @@ def test_a_policy_with_errors_is_not_sent(site: Any) -> None:
     result = policy(site, "apply", str(file), "--yes")
     assert "errors and is not sent" in str(result.exception)
     assert answer(policy(site, "status", "--json"))["summary"] == {"own": 3}
+
+
+async def record(site: Any, robot: str, stream: str, fields: dict[str, Any]) -> None:
+    """Let a robot have recorded a stream that its site knows."""
+    async with site.store() as store:
+        draft = Draft(stream, now(), b"x", {"robot": robot, "type": "time_series"}, "application/octet-stream")
+        await store.write(f"{robot}--sensor", [draft])
+        await store.write_attachment(f"{robot}--sensor", stream, "schema", {"type": "time_series", "fields": fields})
+
+
+def test_a_policy_is_held_against_the_streams_of_the_robots_chosen(site: Any) -> None:
+    """A field that the stream does not have stops it, --force sends it; without robots that are known nothing does."""
+    file = str(site.policy("brake", '[trigger.brake]\non = "imu"\nwhen = "nosuch < -4.0"\ncooldown = "5s"\n'))
+    assert policy(site, "apply", file).exception is None
+    first, *_ = sorted(site.robots)
+    asyncio.run(record(site, first, "imu", {"ax": {"dtype": "float64"}}))
+    refused = policy(site, "apply", file, "--yes")
+    assert "errors and is not sent" in str(refused.exception)
+    assert "nosuch" in refused.stderr
+    assert answer(policy(site, "status", "--json"))["summary"] == {"own": 3}
+    assert answer(policy(site, "apply", file, "--robots", f"{first}*", "--force", "--yes", "--json"))["sent"]
