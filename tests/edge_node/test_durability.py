@@ -44,7 +44,8 @@ def test_always_is_on_the_disk_when_log_returns(robot: Robot) -> None:
 
 def test_one_word_is_for_all_and_a_table_for_some(robot: Robot) -> None:
     """What a table leaves out stays as it is by default; a wrong word is told with its key."""
-    assert robot.settings.spool.fsync == {"media": "never", "sensor": "never", "log": "never", "meta": "interval"}
+    never = dict.fromkeys(("media", "small", "sensor", "log"), "never")
+    assert robot.settings.spool.fsync == {**never, "meta": "interval"}
     robot.write('spool = { fsync = "always" }')
     assert set(robot.settings.spool.fsync.values()) == {"always"}
     robot.write('spool = { fsync = { media = "always" } }')

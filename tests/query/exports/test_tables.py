@@ -87,8 +87,8 @@ def test_one_parquet_file(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Pat
 def test_csv(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:
     """A file per day with time, time_us and the fields; pictures are left out and told."""
     times = _put(tiers, stream)
-    tiers.put("edge", "media", [blob("cam/front", times[0], b"\xff\xd8\xff0", robot=tiers.robot, kind="images")])
-    done = export(fleet.select(f"{tiers.robot}/**"), "csv", tmp_path / "out")
+    tiers.put("edge", "media", [blob(f"{stream}/cam", times[0], b"\xff\xd8\xff0", robot=tiers.robot, kind="images")])
+    done = export(fleet.select(f"{tiers.robot}/{stream}", f"{tiers.robot}/{stream}/**"), "csv", tmp_path / "out")
     lines = []
     for path in sorted((tmp_path / "out").rglob("*.csv")):
         lines += _lines(path)
