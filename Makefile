@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-JOBS   ?= 3  # tests wait for servers more than for the processor: three side by side keep two cores busy
+JOBS   ?= 2  # tests wait for servers more than for the processor; three side by side made some of them wait too long
 
 .DEFAULT_GOAL := help
 .PHONY: help venv servers servers-influx demo test test-faults soak lint bench bench-faults docs build clean

@@ -395,7 +395,7 @@ def test_an_hour_without_influxdb(
                 info = await store.task(task_name(rig.bucket))
             assert info.pending <= 2 * 100, "the engine's log was to run over"
             await asyncio.to_thread(start, own_influx)
-            await wait_until(lambda: rig.holds(before + away), 60.0)
+            await wait_until(lambda: rig.holds(before + away), 120.0)
             chunks = len(before + away)
             await wait_until(lambda: asyncio.sleep(0, rig.counts(loader).get("chunks") == chunks))
             assert rig.counts(loader) == {"chunks": chunks, "points": chunks * 10, "values": chunks * 20}

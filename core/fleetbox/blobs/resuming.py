@@ -9,11 +9,12 @@ from fleetbox.blobs.covering import is_cover
 from fleetbox.blobs.gaps import Watch
 from fleetbox.blobs.reading import Query, Reader
 from fleetbox.blobs.values import EntryInfo, Gap
-from fleetbox.errors import NotFound, Unreachable
+from fleetbox.errors import NotFound, StoreRefused, Unreachable
 from fleetbox.records import Head
 from fleetbox.retry import READING, retrying
 
 FRONT_US = 2_000_000  # entries this close behind the foremost share a query, which repeats at most so much of them
+TURNED = 500  # the ring removed the very block that the engine was about to read
 FRUITLESS = 5  # answers in a row that break off without one new record: the trouble is in the data
 
 Listing = Callable[[str], Awaitable[list[EntryInfo]]]
@@ -64,9 +65,9 @@ async def resumed(
         query_id = query_id or await _open(reader, parts[0], patient=bool(places) or fruitless > 0)
         try:
             items, last = await reader.fetch(parts[0], query_id)
-        except (Unreachable, NotFound):  # the store went, or the query with it
+        except (Unreachable, NotFound, StoreRefused) as error:  # the store went, or the query with it
             fruitless += 1
-            if fruitless > FRUITLESS:
+            if fruitless > FRUITLESS or (isinstance(error, StoreRefused) and error.status != TURNED):
                 raise
             parts, query_id = remaining(query, places, await _listed(listing, query.bucket)), None
             continue

@@ -48,10 +48,10 @@ def recorded(tiers: Tiers, names: dict[str, str], tmp_path: Path) -> Path:
 
 
 def test_a_drafted_map_exports_and_the_result_passes(
-    tiers: Tiers, names: dict[str, str], recorded: Path, tmp_path: Path
+    tiers: Tiers, stream: str, names: dict[str, str], recorded: Path, tmp_path: Path
 ) -> None:
     """--init names cameras, state and action; its map exports as it is; --check passes."""
-    robot, fleet = f"{tiers.robot}/**", ["--fleet", str(recorded)]
+    robot, fleet = f"{tiers.robot}/{stream}/**", ["--fleet", str(recorded)]
     drafted = run(robot, "--init", *fleet)
     assert drafted.returncode == 0, drafted.stderr
     path = tmp_path / "lerobot.toml"
@@ -72,9 +72,9 @@ def test_a_drafted_map_exports_and_the_result_passes(
     assert run("--check", str(out)).returncode == 1
 
 
-def test_times_and_a_task_on_the_command_line(tiers: Tiers, recorded: Path, tmp_path: Path) -> None:
+def test_times_and_a_task_on_the_command_line(tiers: Tiers, stream: str, recorded: Path, tmp_path: Path) -> None:
     """A stretch between two times is an episode of the task given; what is left out ends with 3."""
-    robot, fleet, path = f"{tiers.robot}/**", ["--fleet", str(recorded)], tmp_path / "lerobot.toml"
+    robot, fleet, path = f"{tiers.robot}/{stream}/**", ["--fleet", str(recorded)], tmp_path / "lerobot.toml"
     path.write_text(run(robot, "--init", *fleet).stdout)
     times = ["--start", str(T0), "--stop", str(T0 + SECOND), "--map", str(path)]
     refused = run(robot, *times, "-o", str(tmp_path / "out"), *fleet)
