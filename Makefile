@@ -35,7 +35,7 @@ test: servers-influx lint  ## everything: lint, types, import contracts, tests o
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-faults: servers-influx  ## the whole fault matrix on real servers, about half an hour
-	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest tests/faults tests/cloud_node/test_comparing.py tests/edge_node/pulling -m "not soak" $(ARGS)
 
 soak: servers-influx  ## the long ones: outages of millions, hundreds of kills; hours
 	@$(BIN)/python -m pytest tests -m soak $(ARGS)
