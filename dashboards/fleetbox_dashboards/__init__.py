@@ -1,0 +1,1 @@
+"""Shows the fleet in Grafana: boards and alert rules as reviewed code."""
