@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import structlog
 import xxhash
 
-from fleetbox.errors import NotFound, StoreRefused
+from fleetbox.appending import append
+from fleetbox.errors import NotFound
 from fleetbox.labels import Labels
 from fleetbox.ledger import Key
 from fleetbox.records import Draft
@@ -26,8 +27,6 @@ log = structlog.get_logger()
 STREAM = "carried"
 ENTRIES = f"{STREAM}/*"
 TYPE, CONTENT_TYPE = "json", "application/json"
-TAKEN = (409, 425)  # another note stands at that stamp
-TRIES = 100  # a taken stamp moves on by 1 µs
 FOR_EVER_US = 1 << 62
 
 
@@ -48,16 +47,8 @@ async def write_carried(store: Store, bucket: str, note: Carried) -> None:
     body = {"site": note.site, "robot": note.robot, "time_us": note.time_us, "by": note.by, "records": minutes}
     data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     labels: Labels = {"robot": note.robot, "type": TYPE, "xxh": xxhash.xxh3_64_hexdigest(data)}
-    for bump in range(TRIES):
-        draft = Draft(f"{STREAM}/{note.site}", note.time_us + bump, data, labels, CONTENT_TYPE)
-        report = await store.write(bucket, [draft])
-        if report.written:
-            return
-        if report.refused and report.refused[0][1] not in TAKEN:
-            _, status, message = report.refused[0]
-            text = f"what a stick brought of {note.robot} could not be noted in {bucket}: {status} {message}"
-            raise StoreRefused(text, status, "fleetbox doctor")
-    raise StoreRefused(f"no free stamp for a note in {bucket}", TAKEN[0], "ingest the stick again")
+    draft = Draft(f"{STREAM}/{note.site}", note.time_us, data, labels, CONTENT_TYPE)
+    await append(store, bucket, draft, f"the note of what a stick brought of {note.robot}", "ingest the stick again")
 
 
 async def read_carried(store: Store, bucket: str) -> list[Carried]:

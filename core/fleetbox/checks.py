@@ -16,6 +16,7 @@ from fleetbox.time import show_duration
 Verdict = Literal["PASS", "WARN", "FAIL"]
 ORDER: tuple[Verdict, ...] = ("FAIL", "WARN", "PASS")
 ANSWER_S = 5.0  # a healthy store answers in milliseconds, one over a bad link within two
+AT_ONCE = 8  # robots asked side by side
 LIMIT_S = 8.0  # for each part's checks, all at once: nobody stays on the phone for a hung store's every timeout
 
 
@@ -48,6 +49,20 @@ async def run_checks(fleet: FleetSettings, robot: str | None = None, limit_s: fl
     parts = entry_points(group="fleetbox.checks")
     found = await asyncio.gather(*(_run(entry, fleet, robot, limit_s) for entry in parts))
     return [check for checks in found for check in checks]
+
+
+async def each_robot(
+    fleet: FleetSettings, robot: str | None, check: Callable[[str], Awaitable[list[Check]]]
+) -> list[Check]:
+    """Run a check about one robot, or about each that is known, some side by side."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def checked(name: str) -> list[Check]:
+        async with turns:
+            return await check(name)
+
+    found = await asyncio.gather(*(checked(name) for name in ([robot] if robot else fleet.known_robots)))
+    return [one for checks in found for one in checks]
 
 
 async def places(fleet: FleetSettings, robot: str | None) -> list[Check]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 import xxhash
 
+from fleetbox.appending import append
 from fleetbox.errors import InputError, NotFound, StoreRefused
 from fleetbox.labels import Labels
 from fleetbox.naming import SMALL, check_robot
@@ -37,9 +38,7 @@ MAX_KIND_CHARS = 40
 MAX_NOTE_CHARS = 2_000
 LONGEST_US = 420_000_000  # µs; the longest window a policy may ask for, before and after
 CUT_US = 1_000_000  # µs; what came once a second reaches back to the start, though its first record lies within
-TAKEN = (409, 425)  # another record stands there, or is just being written there
 FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind any entry's newest record
-TRIES = 100  # a taken stamp moves on by 1 µs; a hundred marks within 100 µs is somebody's endless loop
 
 State = Literal["open", "labelled"]
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -171,18 +170,14 @@ async def write_event(store: Store, bucket: str, event: Event, now_us: int, site
 
     Raises StoreRefused when the store keeps refusing, Unreachable when it does not answer.
     """
-    for bump in range(TRIES):
-        revision = draft(event, now_us + bump, site)
-        report = await store.write(bucket, [revision])
-        if not report.refused:
-            return revision
-        _, status, message = report.refused[0]
-        if status not in TAKEN:
-            break
     step = f"fleetbox doctor {event.robot}"
-    if "exceeded" in message:  # the engine's word for a full bucket; no status of its own stands for it
+    try:
+        return await append(store, bucket, draft(event, now_us, site), f"event {event.id}", step)
+    except StoreRefused as error:
+        if "exceeded" not in error.message:  # the engine's word for a full bucket; no status of its own stands for it
+            raise
         step = f"raise or lift the quota of bucket {bucket} (an agent gives `meta` none), then mark again; {step}"
-    raise StoreRefused(f"event {event.id} could not be written to {bucket}: {status} {message}", status, step)
+        raise StoreRefused(error.message, error.status, step) from error
 
 
 async def read_events(

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import structlog
 import xxhash
 
-from fleetbox.errors import InputError, NotFound, StoreRefused
+from fleetbox.appending import append
+from fleetbox.errors import InputError, NotFound
 from fleetbox.labels import Labels
 from fleetbox.naming import check_robot, desk_bucket
 from fleetbox.records import Draft, Record
@@ -33,8 +34,6 @@ ANSWERS = "answers"
 POLICIES = "policies"  # stream of a robot's `meta`: every policy it ever applied, so that its hash has a meaning
 TYPE = "json"
 CONTENT_TYPE = "application/json"
-TAKEN = (409, 425)  # another record stands at that stamp
-TRIES = 100  # a taken stamp moves on by 1 µs
 FOR_EVER_US = 1 << 62
 
 Item = TypeVar("Item", "Order", "Answer")
@@ -150,14 +149,7 @@ async def _append(store: Store, bucket: str, entry: str, item: Order | Answer, t
     labels: Labels = {"robot": item.robot, "type": TYPE, "kind": item.kind, "xxh": xxhash.xxh3_64_hexdigest(data)}
     if isinstance(item, Answer):
         labels["state"] = item.state
-    for bump in range(TRIES):
-        report = await store.write(bucket, [Draft(entry, time_us + bump, data, labels, CONTENT_TYPE)])
-        if not report.refused:
-            return
-        _, status, message = report.refused[0]
-        if status not in TAKEN:
-            break
-    raise StoreRefused(f"{entry} could not be written to {bucket}: {status} {message}", status, "fleetbox doctor")
+    await append(store, bucket, Draft(entry, time_us, data, labels, CONTENT_TYPE), entry, "fleetbox doctor")
 
 
 async def _records(store: Store, bucket: str, entries: list[str], start_us: int) -> AsyncIterator[Record]:

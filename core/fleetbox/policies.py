@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import xxhash
 
+from fleetbox.appending import append
 from fleetbox.errors import FleetboxError, InputError, NotFound, StoreRefused
 from fleetbox.labels import Labels
-from fleetbox.orders import CONTENT_TYPE, FOR_EVER_US, POLICIES, TAKEN, TRIES, TYPE
+from fleetbox.orders import CONTENT_TYPE, FOR_EVER_US, POLICIES, TYPE
 from fleetbox.records import Draft, Record
 from fleetbox.settings import Policy, parse_policy
 from fleetbox.signing import Envelope
@@ -79,15 +80,8 @@ async def write_policy(store: Store, bucket: str, followed: Followed) -> None:
     """Put it into a robot's `meta`; robots write through their recorder instead. Raises StoreRefused, Unreachable."""
     data = encode(followed)
     labels: Labels = {"robot": followed.robot, "type": TYPE, "xxh": xxhash.xxh3_64_hexdigest(data)}
-    for bump in range(TRIES):
-        draft = Draft(POLICIES, followed.time_us + bump, data, {**labels, **labels_of(followed)}, CONTENT_TYPE)
-        report = await store.write(bucket, [draft])
-        if not report.refused:
-            return
-        _, status, message = report.refused[0]
-        if status not in TAKEN:
-            break
-    raise StoreRefused(f"a policy could not be written to {bucket}: {status} {message}", status, "fleetbox doctor")
+    draft = Draft(POLICIES, followed.time_us, data, {**labels, **labels_of(followed)}, CONTENT_TYPE)
+    await append(store, bucket, draft, "a policy", "fleetbox doctor")
 
 
 async def read_policies(store: Store, bucket: str, start_us: int = 0) -> AsyncIterator[Followed]:

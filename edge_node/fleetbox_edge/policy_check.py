@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from fleetbox.blobs import Store
-from fleetbox.checks import ANSWER_S, Check
+from fleetbox.checks import ANSWER_S, Check, each_robot
 from fleetbox.errors import FleetboxError
 from fleetbox.orders import Answer, Order, read_answers, read_orders
 from fleetbox.policies import Followed, followed_now
@@ -17,7 +17,6 @@ from fleetbox.time import show_duration
 
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 FETCHED_US = 30_000_000  # µs; a robot that is online takes an order within 10 s
-AT_ONCE = 8  # robots asked side by side
 BECAME = {
     "refused": "was refused", "failed": "could not be applied", "rolled back": "was rolled back",
     "expired": "has expired",
@@ -38,15 +37,12 @@ async def policy(
     fleet: FleetSettings, robot: str | None, now_us: Callable[[], int] = lambda: time.time_ns() // 1000
 ) -> list[Check]:
     """Check the policies of one robot or of all that can be asked; nothing is said of one that never told."""
-    turns = asyncio.Semaphore(AT_ONCE)
 
     async def checked(name: str) -> list[Check]:
-        async with turns:
-            known = await _ask(fleet.route(name), name, now_us())
+        known = await _ask(fleet.route(name), name, now_us())
         return [] if known is None else [judge(known, now_us())]
 
-    found = await asyncio.gather(*(checked(name) for name in ([robot] if robot else fleet.known_robots)))
-    return [check for checks in found for check in checks]
+    return await each_robot(fleet, robot, checked)
 
 
 def judge(known: Known, now_us: int) -> Check:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fleetbox.blobs import Store
-from fleetbox.checks import ANSWER_S, Check
+from fleetbox.checks import ANSWER_S, Check, each_robot
 from fleetbox.errors import FleetboxError
 from fleetbox.naming import RING_CLASSES
 from fleetbox.settings import FleetSettings, Place
@@ -18,7 +18,6 @@ from fleetbox_edge.health import EVERY_US, last_told
 from fleetbox_edge.horizon import Ring, mean_rate
 
 OLD_US = 2 * EVERY_US  # the agent tells it twice as often: older, it has stopped or the link is down
-AT_ONCE = 8  # robots asked side by side
 
 
 async def ring(
@@ -29,14 +28,7 @@ async def ring(
     A robot's own store says how full its rings are now; what waits in them is as its agent told last. Where that
     store is out of reach, its site has the agent's last word.
     """
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def checked(name: str) -> list[Check]:
-        async with turns:
-            return await _checked(fleet, name, now_us())
-
-    found = await asyncio.gather(*(checked(name) for name in ([robot] if robot else fleet.known_robots)))
-    return [check for checks in found for check in checks]
+    return await each_robot(fleet, robot, lambda name: _checked(fleet, name, now_us()))
 
 
 async def _checked(fleet: FleetSettings, robot: str, now_us: int) -> list[Check]:

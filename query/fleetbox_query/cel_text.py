@@ -17,6 +17,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_OPEN, _CLOSE = "([{", ")]}"
 _FLIPPED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 Literal = str | int | float | bool
@@ -86,33 +87,40 @@ def join(words: tuple[Token, ...]) -> str:
     return re.sub(r"(?:(?<=[=<>(\[,?:&|!] )|^)- (?=[\w.(])", "-", text)
 
 
-def _conjuncts(words: tuple[Token, ...]) -> list[tuple[Token, ...]]:
-    words = _unwrapped(words)
+def split(words: tuple[Token, ...], mark: str) -> list[tuple[Token, ...]]:
+    """Split tokens at a mark (or the word `in`) that stands outside all brackets."""
     depth, parts, start = 0, [], 0
     for at, word in enumerate(words):
-        if word.kind != "mark":
+        if word.kind == "text":
             continue
-        depth += (word.text in "([{") - (word.text in ")]}")
-        if depth == 0 and word.text in ("||", "?"):
-            return [words]
-        if depth == 0 and word.text == "&&":
+        depth += (word.text in _OPEN) - (word.text in _CLOSE)
+        if depth == 0 and word.text == mark:
             parts.append(words[start:at])
             start = at + 1
     parts.append(words[start:])
-    return parts if len(parts) == 1 else [inner for part in parts for inner in _conjuncts(part)]
+    return parts
 
 
-def _unwrapped(words: tuple[Token, ...]) -> tuple[Token, ...]:
+def unwrapped(words: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Return tokens without the parentheses that hold all of them."""
     while len(words) > 2 and words[0].text == "(" and _closes_at(words) == len(words) - 1:
         words = words[1:-1]
     return words
+
+
+def _conjuncts(words: tuple[Token, ...]) -> list[tuple[Token, ...]]:
+    words = unwrapped(words)
+    if any(len(split(words, mark)) > 1 for mark in ("||", "?")):
+        return [words]
+    parts = split(words, "&&")
+    return parts if len(parts) == 1 else [inner for part in parts for inner in _conjuncts(part)]
 
 
 def _closes_at(words: tuple[Token, ...]) -> int:
     depth = 0
     for at, word in enumerate(words):
         if word.kind == "mark":
-            depth += (word.text in "([{") - (word.text in ")]}")
+            depth += (word.text in _OPEN) - (word.text in _CLOSE)
             if depth == 0:
                 return at
     return -1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import structlog
 import xxhash
 
+from fleetbox.appending import append
 from fleetbox.blobs import Store
-from fleetbox.errors import InputError, NotFound, StoreRefused
+from fleetbox.errors import InputError, NotFound
 from fleetbox.naming import SITE_DESK
-from fleetbox.orders import CONTENT_TYPE, FOR_EVER_US, TAKEN, TRIES
+from fleetbox.orders import CONTENT_TYPE, FOR_EVER_US
 from fleetbox.records import Draft
 from fleetbox_cloud.desk.rollouts import Rollout, decode, encode, fold
 
@@ -23,15 +24,8 @@ async def write_rollout(store: Store, rollout: Rollout, writer: str, now_us: int
     labels = {
         "type": "json", "policy": rollout.policy, "state": rollout.state, "xxh": xxhash.xxh3_64_hexdigest(data),
     }  # fmt: skip
-    for bump in range(TRIES):
-        draft = Draft(f"{ROLLOUTS}/{writer}", now_us + bump, data, labels, CONTENT_TYPE)
-        report = await store.write(SITE_DESK, [draft])
-        if not report.refused:
-            return
-        _, status, message = report.refused[0]
-        if status not in TAKEN:
-            break
-    raise StoreRefused(f"rollout {rollout.id} could not be written to {store.name}: {status} {message}", status)
+    draft = Draft(f"{ROLLOUTS}/{writer}", now_us, data, labels, CONTENT_TYPE)
+    await append(store, SITE_DESK, draft, f"rollout {rollout.id} of {store.name}")
 
 
 async def read_rollouts(store: Store) -> list[Rollout]:

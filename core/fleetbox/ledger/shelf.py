@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from fleetbox.appending import append
 from fleetbox.errors import InputError, NotFound, StoreRefused
 from fleetbox.ledger.folding import Ledger
 from fleetbox.ledger.pages import ENTRIES, Page, decode, draft
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-TAKEN = (409, 425)  # another page stands there, or is just being written there
 FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind an entry's newest record
-TRIES = 100  # two recorders that write in the same microsecond move apart at once
 
 
 async def write_page(store: Store, bucket: str, page: Page) -> Draft:
@@ -27,19 +26,8 @@ async def write_page(store: Store, bucket: str, page: Page) -> Draft:
 
     Raises StoreRefused when the store keeps refusing, Unreachable when it does not answer.
     """
-    for bump in range(TRIES):
-        record = draft(page, page.written_us + bump)
-        report = await store.write(bucket, [record])
-        if not report.refused:
-            return record
-        _, status, message = report.refused[0]
-        if status not in TAKEN:
-            break
-    raise StoreRefused(
-        f"a ledger page about {page.robot} could not be written to {bucket}: {status} {message}",
-        status,
-        f"fleetbox doctor {page.robot}",
-    )
+    what = f"a ledger page about {page.robot}"
+    return await append(store, bucket, draft(page, page.written_us), what, f"fleetbox doctor {page.robot}")
 
 
 async def read_pages(

@@ -12,6 +12,7 @@ from fleetbox_edge.linting.names import Scope, lint_labels, lint_names, paths
 from fleetbox_edge.linting.solving import Kind, always, never
 from fleetbox_edge.linting.terms import Junction, Test, read_term
 from fleetbox_edge.linting.trial import lint_types
+from fleetbox_edge.triggers.expressions import compile_expression
 from fleetbox_edge.triggers.readings import LEVELS
 from fleetbox_query.cel_text import tokens
 
@@ -25,7 +26,7 @@ _OPERATOR = re.compile(r"\W|_.*_|@.*")
 def lint_expression(text: str, key: str, scope: Scope) -> list[Finding]:
     """Return what is wrong with an expression; `key` is its place in the file."""
     try:
-        program = _compiled(text)
+        program = compile_expression(text)
         words = tokens(text)
     except InputError as error:
         return [Finding("error", key, error.message, error.next_step or "write it as CEL")]
@@ -43,7 +44,7 @@ def lint_expression(text: str, key: str, scope: Scope) -> list[Finding]:
 def names_in(text: str) -> frozenset[str]:
     """Return the first parts of all names that an expression reads; none where it does not compile."""
     try:
-        return frozenset(_compiled(text).variables())
+        return frozenset(compile_expression(text).variables())
     except InputError:
         return frozenset()
 
@@ -83,21 +84,10 @@ def _lint_levels(term: Any, key: str) -> Iterator[Finding]:
             yield Finding("error", key, message, f"write level {term.op} {told!r}: debug, info, warning, error, fatal")
 
 
-def _compiled(text: str) -> Any:
-    import cel
-
-    try:
-        return cel.compile(text)
-    except ValueError as error:
-        line = str(error).splitlines()[0]
-        reason = line.partition("ERROR: ")[2] or line
-        raise InputError(f"{text!r} is not CEL: {reason}", 'write it like "ax < -4.0 && bat.percent < 20"') from None
-
-
 def _evaluate(text: str) -> Any:
     """Return the value of a part that reads no names; raise LookupError where it reads some or has no value."""
     try:
-        program = _compiled(text)
+        program = compile_expression(text)
         if program.variables():
             raise LookupError(text)
         return program.execute({})
@@ -110,7 +100,7 @@ def _is_known(function: str) -> bool:
     missing = f"'{function}'"
     for probe in _PROBES:
         try:
-            _compiled(probe.format(function)).execute({})
+            compile_expression(probe.format(function)).execute({})
         except RuntimeError as error:
             if "Undefined" not in str(error) or missing not in str(error):
                 return True

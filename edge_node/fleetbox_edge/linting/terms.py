@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fleetbox_query.cel_text import Token, join, tokens
+from fleetbox_query.cel_text import Token, join, split, tokens, unwrapped
 
 FLIPPED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_OPEN, _CLOSE = "([{", ")]}"
 
 Term = "Test | Junction | Fixed"
 
@@ -63,31 +62,31 @@ def negated(term: Any) -> Any:
 
 
 def _read(words: tuple[Token, ...], evaluate: Callable[[str], Any]) -> Any:
-    words = _unwrapped(words)
-    if _split(words, "?")[1:]:
+    words = unwrapped(words)
+    if split(words, "?")[1:]:
         return _whole(words, evaluate)
     for mark, every in (("||", False), ("&&", True)):
-        parts = _split(words, mark)
+        parts = split(words, mark)
         if len(parts) > 1:
             return Junction(every, tuple(_read(part, evaluate) for part in parts))
-    if words and words[0].text == "!" and not any(_split(words, op)[1:] for op in (*FLIPPED, "in")):
+    if words and words[0].text == "!" and not any(split(words, op)[1:] for op in (*FLIPPED, "in")):
         return negated(_read(words[1:], evaluate))
     return _test(words, evaluate)
 
 
 def _test(words: tuple[Token, ...], evaluate: Callable[[str], Any]) -> Any:
     for op in ("==", "!=", "<=", ">=", "<", ">"):
-        sides = _split(words, op)
+        sides = split(words, op)
         if len(sides) == 2:
             return _compared(sides[0], op, sides[1], words, evaluate)
-    sides = _split(words, "in")
+    sides = split(words, "in")
     if len(sides) == 2:
         try:
             items = evaluate(join(sides[1]))
         except LookupError:
             return _whole(words, evaluate)
         if isinstance(items, list) and all(isinstance(item, str | int | float) for item in items):
-            return Junction(False, tuple(Test(join(_unwrapped(sides[0])), "==", item) for item in items))
+            return Junction(False, tuple(Test(join(unwrapped(sides[0])), "==", item) for item in items))
     return _whole(words, evaluate)
 
 
@@ -103,8 +102,8 @@ def _compared(
             evaluate(join(subject))
         except LookupError:
             if isinstance(literal, str | int | float):
-                return Test(join(_unwrapped(subject)), seen, literal)
-    same = join(_unwrapped(left)) == join(_unwrapped(right))
+                return Test(join(unwrapped(subject)), seen, literal)
+    same = join(unwrapped(left)) == join(unwrapped(right))
     return Fixed(op in ("==", "<=", ">="), join(words)) if same else _whole(words, evaluate)
 
 
@@ -115,33 +114,3 @@ def _whole(words: tuple[Token, ...], evaluate: Callable[[str], Any]) -> Any:
     except LookupError:
         return Test(text, "==", True)
     return Fixed(value is True, text)
-
-
-def _split(words: tuple[Token, ...], mark: str) -> list[tuple[Token, ...]]:
-    """Split at a mark (or the word `in`) that stands outside all brackets."""
-    depth, parts, start = 0, [], 0
-    for at, word in enumerate(words):
-        if word.kind == "text":
-            continue
-        depth += (word.text in _OPEN) - (word.text in _CLOSE)
-        if depth == 0 and word.text == mark:
-            parts.append(words[start:at])
-            start = at + 1
-    parts.append(words[start:])
-    return parts
-
-
-def _unwrapped(words: tuple[Token, ...]) -> tuple[Token, ...]:
-    while len(words) > 2 and words[0].text == "(" and _closes_at(words) == len(words) - 1:
-        words = words[1:-1]
-    return words
-
-
-def _closes_at(words: tuple[Token, ...]) -> int:
-    depth = 0
-    for at, word in enumerate(words):
-        if word.kind == "mark":
-            depth += (word.text in _OPEN) - (word.text in _CLOSE)
-            if depth == 0:
-                return at
-    return -1

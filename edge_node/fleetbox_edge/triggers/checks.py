@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fleetbox.blobs import Store
-from fleetbox.checks import ANSWER_S, Check
+from fleetbox.checks import ANSWER_S, Check, each_robot
 from fleetbox.errors import FleetboxError
 from fleetbox.settings import FleetSettings, load_robot
 from fleetbox.time import show_duration, show_time
@@ -18,7 +18,6 @@ from fleetbox_edge.triggers.report import last_told
 from fleetbox_edge.triggers.voice import Counts
 
 NAMED = 5  # rules in one line; more are counted
-AT_ONCE = 8  # robots asked side by side
 PATIENCE_US = 600_000_000  # a stream that has not come after ten minutes is worth a word
 
 
@@ -29,14 +28,7 @@ async def triggers(
 
     Where robot.toml is on this machine its state folder tells, else what the robot told its stores last.
     """
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def checked(name: str) -> list[Check]:
-        async with turns:
-            return await _checked(fleet, name, now_us())
-
-    found = await asyncio.gather(*(checked(name) for name in ([robot] if robot else fleet.known_robots)))
-    return [check for checks in found for check in checks]
+    return await each_robot(fleet, robot, lambda name: _checked(fleet, name, now_us()))
 
 
 async def _checked(fleet: FleetSettings, robot: str, now_us: int) -> list[Check]:
