@@ -10,6 +10,8 @@ ROLLUPS = ("min", "mean", "max", "last", "count")  # field `ax` becomes `ax.min`
 
 HOST_STREAM = "fleetbox/host"  # logged by each robot's agent; comes as a stream, so by its roll-ups: `cpu.mean`
 AGENT_STREAM = "fleetbox/agent"  # the same: ring, spool and uplink
+HEALTH_STREAMS = frozenset({HOST_STREAM, AGENT_STREAM})  # always ship; globs mean them when they name `fleetbox`
+HEALTH_GLOB = "fleetbox/"  # how a glob begins that means them
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +117,8 @@ LOGS = Measurement("logs", ("robot", "site"), {"stream": "text", "level": "text"
 
 OWN = (ROBOTS, STREAMS, EVENTS, BOOKS, DEAD_LETTERS, RELAY, SITES, LOGS)
 RESERVED = frozenset(one.name for one in OWN)  # a stream of such a name would mix with ours
+
+
+def measurement_of(stream: str) -> str:
+    """Return the measurement that holds a stream's numbers: its own name, with "_" behind it where that is ours."""
+    return f"{stream}_" if stream in RESERVED else stream

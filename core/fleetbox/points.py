@@ -9,6 +9,7 @@ from typing import Any
 
 from fleetbox.errors import FleetboxError
 from fleetbox.ledger import MINUTE_US
+from fleetbox.measurements import measurement_of
 from fleetbox.tallies import NAME, NAN, Minutes, Tally, total
 
 _KEY = re.compile(r"([,= ])")  # what line protocol wants escaped in tags and field names
@@ -66,20 +67,11 @@ def lines(points: Points) -> Lines:
     Arrow formats the shortest text that reads back equal.
     """
     pa, pc = _arrow()
-    missing, cells, counting = pa.scalar(None, pa.float64()), dict[str, Any](), _Counting(len(points.time_us))
-    for name, column in points.fields.items():
-        numbers = column if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, pa.float64())
-        finite = pc.fill_null(pc.is_finite(numbers), False)
-        if name == TIME_FIELD:
-            counting.leave_out(NAME, finite)
-            continue
-        found = counting.take(finite)
-        if found == len(numbers):  # nearly always: nothing to leave out
-            cells[name] = numbers
-        else:
-            counting.leave_out(NAN, pc.and_not(numbers.is_valid(), finite))
-            if found:
-                cells[name] = pc.if_else(finite, numbers, missing)
+    missing, counting = pa.scalar(None, pa.float64()), _Counting(len(points.time_us))
+    cells = {
+        name: numbers if finite is None else pc.if_else(finite, numbers, missing)
+        for name, numbers, finite in _finite(points, counting)
+    }
     times_us = pa.array(points.time_us, pa.int64())
     minutes, kept = counting.by_minute(times_us), counting.kept
     if not cells:
@@ -91,9 +83,35 @@ def lines(points: Points) -> Lines:
     return Lines(pc.binary_join_element_wise(_head(points), body, times, " ").to_pylist(), minutes)
 
 
+def counted(points: Points) -> Minutes:
+    """Return per minute what `lines` would make of the points, without making any."""
+    counting = _Counting(len(points.time_us))
+    for _ in _finite(points, counting):
+        pass
+    return counting.by_minute(_arrow()[0].array(points.time_us, _arrow()[0].int64()))
+
+
 def clean(name: str) -> str:
     """Return a name as InfluxDB gets it: control characters and backslashes become underscores."""
     return _UNFIT.sub("_", name)
+
+
+def _finite(points: Points, counting: _Counting) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the fields that have a value: name, column, which of it are numbers (None: all); count the others."""
+    pa, pc = _arrow()
+    for name, column in points.fields.items():
+        numbers = column if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, pa.float64())
+        finite = pc.fill_null(pc.is_finite(numbers), False)
+        if name == TIME_FIELD:
+            counting.leave_out(NAME, finite)
+            continue
+        found = counting.take(finite)
+        if found == len(numbers):  # nearly always: nothing to leave out
+            yield name, numbers, None
+        else:
+            counting.leave_out(NAN, pc.and_not(numbers.is_valid(), finite))
+            if found:
+                yield name, numbers, finite
 
 
 class _Counting:
@@ -150,7 +168,7 @@ def _cell(name: str, column: Any) -> Any:
 
 def _head(points: Points) -> str:
     robot, site = _escape(_KEY, points.robot), _escape(_KEY, points.site)
-    return f"{_escape(_MEASUREMENT, points.stream)},robot={robot},site={site}"
+    return f"{_escape(_MEASUREMENT, measurement_of(points.stream))},robot={robot},site={site}"
 
 
 def _escape(what: re.Pattern[str], text: str) -> str:

@@ -25,6 +25,7 @@ from fleetbox.errors import FleetboxError, Incomplete
 from fleetbox.settings import RobotSettings, load_robot
 from fleetbox_edge.agent import Agent
 from fleetbox_edge.counts import Stats
+from fleetbox_edge.duties import Duties
 from fleetbox_edge.forking import leave_to_parent
 from fleetbox_edge.live_policy import live_policy
 from fleetbox_edge.marks import Moment, Span, around, encode, event_of
@@ -206,6 +207,16 @@ class Recorder:
                 self._last_error(), agent.duties is not None and agent.duties.held.is_set(),
                 circling=session.circling(),
             )  # fmt: skip
+
+    @property
+    def duties(self) -> Duties | None:
+        """Return the robot's duties while this process holds them."""
+        duties = self._running.duties
+        return duties if duties is not None and duties.held.is_set() else None
+
+    def oldest_waiting_us(self) -> int | None:
+        """Return the oldest stamp in µs that the store does not have yet of what was logged here; None for none."""
+        return self._session.oldest_us()
 
     def close(self, timeout: float = CLOSE_S) -> None:
         """Send what waits, for at most `timeout` seconds, and stop; the rest stays in the spool for the next start."""

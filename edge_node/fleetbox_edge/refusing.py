@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetbox import events, orders, types
 from fleetbox.errors import InputError
+from fleetbox.measurements import HEALTH_STREAMS
 from fleetbox.naming import check_stream
 
 OURS = frozenset({events.STREAM, orders.ANSWERS, orders.POLICIES, "fleetbox"})  # streams of `meta` that are ours alone
@@ -13,7 +14,7 @@ def check_name(stream: str, kind: types.Type) -> str:
     """Return the name of a stream that a program may log to; raises InputError for any other."""
     if not isinstance(stream, str):
         raise InputError(f"stream name {stream!r} is a {type(stream).__name__}", "use text, such as cam/front")
-    if kind.cls != "meta" and stream.split("/", 1)[0] in OURS:
+    if kind.cls != "meta" and stream.split("/", 1)[0] in OURS and stream not in HEALTH_STREAMS:
         first = stream.split("/", 1)[0]
         raise InputError(
             f"stream {stream!r} cannot be logged to: {first!r} and what is below it is fleetbox's own",

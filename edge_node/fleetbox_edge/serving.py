@@ -10,6 +10,7 @@ from types import FrameType
 import structlog
 
 from fleetbox_edge.recorder import Recorder
+from fleetbox_edge.vitals import Vitals
 
 LOOK_S = 1.0  # how soon a failure of the background work ends the process
 
@@ -25,7 +26,12 @@ def serve(config: Path) -> int:
     log = structlog.get_logger()
     with Recorder(config) as recorder:
         log.info("agent runs", robot=recorder.settings.robot, store=recorder.settings.store)
-        while not stop.wait(LOOK_S):
-            recorder.check()
+        vitals = Vitals(recorder)
+        try:
+            while not stop.wait(LOOK_S):
+                recorder.check()
+                vitals.tick()
+        finally:
+            vitals.close()
     log.info("agent stopped", robot=recorder.settings.robot)
     return 0

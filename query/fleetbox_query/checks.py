@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from fleetbox.checks import Check
 from fleetbox.errors import FleetboxError
+from fleetbox.measurements import HEALTH_STREAMS
 from fleetbox.naming import RING_CLASSES, SMALL, parent_of
 from fleetbox.policies import policy_in_force
 from fleetbox.selectors import Selector
@@ -28,7 +29,7 @@ async def streams(
         inventory = await take_inventory(stores, places_for(fleet, selectors, None, None), selectors)
         by_robot: dict[str, list[Holding]] = {}
         for holding in inventory.holdings:
-            if holding.cls in RING_CLASSES:
+            if holding.cls in RING_CLASSES and holding.stream not in HEALTH_STREAMS:
                 by_robot.setdefault(holding.robot, []).append(holding)
         policies = {name: await _in_force(stores, name, found) or fleet.policy for name, found in by_robot.items()}
     finally:

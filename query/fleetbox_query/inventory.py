@@ -11,7 +11,7 @@ from fleetbox.errors import AccessDenied, FleetboxError, NotFound, Unreachable
 from fleetbox.naming import CLASSES, split_bucket
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import Place
-from fleetbox_query.question import wants
+from fleetbox_query.question import means_health, wants
 from fleetbox_query.stores import Stores
 
 REACH_S = 6.0  # a place that has not listed its buckets by then counts as unreachable: people wait for the others
@@ -105,7 +105,7 @@ class _Wanted:
 
     def stream(self, robot: str, cls: str, stream: str) -> bool:
         if self.meta:
-            return any(selector.matches(robot, stream) for selector in self.selectors)
+            return any(one.matches(robot, stream) and means_health(one, stream) for one in self.selectors)
         return any(wants(selector, robot, cls, stream) for selector in self.selectors)
 
 

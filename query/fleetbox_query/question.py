@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fleetbox.errors import InputError
 from fleetbox.labels import Labels
+from fleetbox.measurements import HEALTH_GLOB, HEALTH_STREAMS
 from fleetbox.selectors import Selector, is_glob
 from fleetbox.settings import Tier
 from fleetbox_query.event_search import Search
@@ -17,18 +18,24 @@ Moment = int | str | None  # µs since the epoch, an `event:` time still to be r
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Choose streams within [start_us, stop_us); None leaves an end open."""
+    """Choose streams within [start_us, stop_us); None leaves an end open.
+
+    computed: fields to make from a stream's own, each (stream, name, expression).
+    """
 
     selector: Selector
     start_us: int | None = None
     stop_us: int | None = None
+    computed: tuple[tuple[str, str, str], ...] = ()
 
     def within(self, start_us: int | None, stop_us: int | None) -> Span | None:
         """Return the part of this span that lies in the given bounds, or None."""
         starts = [at for at in (self.start_us, start_us) if at is not None]
         stops = [at for at in (self.stop_us, stop_us) if at is not None]
         start, stop = max(starts, default=None), min(stops, default=None)
-        return None if start is not None and stop is not None and start >= stop else Span(self.selector, start, stop)
+        if start is not None and stop is not None and start >= stop:
+            return None
+        return replace(self, start_us=start, stop_us=stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +52,32 @@ class EventQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class EpisodeQuestion:
+    """Choose episodes: by name (a glob), id or note, each with `@VERSION`; by CEL, labels, robots and success."""
+
+    names: tuple[str, ...] = ()
+    robots: tuple[str, ...] = ("*",)
+    when: str = ""
+    labels: Labels = field(default_factory=dict)
+    success: bool | None = None
+    start: Moment = None  # those that begin in [start, stop)
+    stop: Moment = None
+    dropped: bool = False  # those that were dropped instead
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Hold a whole question; it is a plain value, so that asking it twice asks the same.
 
-    `events` replaces start and stop: the selectors' streams are taken around each event of its robot.
+    `events` replaces start and stop: the selectors' streams are taken around each event of its robot. With `episodes`
+    those of each episode are taken, in its intervals, as far as they lie within start and stop.
     """
 
     selectors: tuple[Selector, ...]
     start: Moment = None
     stop: Moment = None
     events: EventQuestion | None = None
+    episodes: EpisodeQuestion | None = None
     labels: Labels = field(default_factory=dict)
     when: str = ""
     tier: Tier | None = None
@@ -73,6 +96,13 @@ def parse_selectors(texts: tuple[str, ...]) -> tuple[Selector, ...]:
 
 def wants(selector: Selector, robot: str, cls: str, stream: str) -> bool:
     """Tell whether a selector chooses a stream; `meta` (events, later the books) only when named, not by a glob."""
+    if not means_health(selector, stream):
+        return False
     if cls == "meta" and is_glob(selector.stream.partition("/")[0]):
         return False
     return selector.matches(robot, stream)
+
+
+def means_health(selector: Selector, stream: str) -> bool:
+    """Tell whether a selector means a stream, where that is the agent's own: a glob does when it names `fleetbox`."""
+    return stream not in HEALTH_STREAMS or selector.stream.startswith(HEALTH_GLOB)

@@ -11,6 +11,7 @@ from fleetbox.blobs import Store
 from fleetbox.checks import Check
 from fleetbox.errors import FleetboxError
 from fleetbox.ledger import MINUTE_US, STREAM, Folded, Ledger, read_pages
+from fleetbox.measurements import HEALTH_STREAMS
 from fleetbox.naming import RING_CLASSES, split_bucket
 from fleetbox.selectors import is_glob
 from fleetbox.settings import FleetSettings, Place, Policy
@@ -66,7 +67,8 @@ def judge(robot: str, found: Deliveries) -> Check:
 
 def deliveries(ledger: Ledger, policy: Policy, by: str) -> Deliveries | None:
     """Return what a robot told of its last minutes, or None when it told of none."""
-    lines = {key: item for key, item in ledger.of(ledger.robot).items() if key[0] in RING_CLASSES}
+    told = ledger.of(ledger.robot).items()
+    lines = {key: item for key, item in told if key[0] in RING_CLASSES and key[1] not in HEALTH_STREAMS}
     if not lines:
         return None
     since_us = max(key[2] for key in lines) - (MINUTES - 1) * MINUTE_US

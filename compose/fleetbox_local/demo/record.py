@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fleetbox.cli.output import progress, size_text
 from fleetbox.errors import FleetboxError
 from fleetbox.events import Event, read_events
+from fleetbox.measurements import HEALTH_STREAMS
 from fleetbox.naming import RING_CLASSES
 from fleetbox_local.child import Child, Command
 from fleetbox_local.demo.stage import FAULTY, HERO, KIND, ROBOTS, Stage
@@ -103,9 +104,10 @@ async def _count(stage: Stage, robot: str, share: Share) -> None:
     place = stage.fleet.robot_place(robot)
     assert place is not None, "the demo writes its own fleet.toml, with every robot's store in it"
     streams = set()
+    own = ("**", f"!{FAULTY}", *(f"!{stream}" for stream in HEALTH_STREAMS))
     async with stage.store(place) as store:
         for cls in RING_CLASSES:
-            async for head in store.query(place.bucket(robot, cls), ("**", f"!{FAULTY}"), head=True):
+            async for head in store.query(place.bucket(robot, cls), own, head=True):
                 streams.add(head.entry)
                 share.records += 1
                 share.total_bytes += head.size

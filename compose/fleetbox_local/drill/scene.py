@@ -239,7 +239,10 @@ async def until(done: Any, what: str, timeout_s: float = STEP_S) -> None:
 
 
 def _changed(config: str, site_url: str, ring: str) -> str:
-    """Return a robot.toml whose site is behind the link, with the drill's ring and chunk length."""
+    """Return a robot.toml whose site is behind the link, with the drill's ring and chunk length.
+
+    The agent measures nothing of itself: at the end nothing more may be written, so that places can be compared.
+    """
     config = re.sub(r"(?m)^site  .*$", f'site        = "{site_url}"', config)
     config = re.sub(r"(?m)^ring .*$", f"ring        = {{ {ring} }}", config)
-    return f'{config}chunk       = "{CHUNK}"\n'
+    return f'{config}chunk       = "{CHUNK}"\nagent       = {{ health = "off" }}\n'

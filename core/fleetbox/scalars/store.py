@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fleetbox.errors import StoreRefused
+from fleetbox.measurements import measurement_of
 from fleetbox.points import Points
 from fleetbox.scalars import buckets
 from fleetbox.scalars.report import ScalarReport
@@ -76,7 +77,7 @@ class ScalarStore:
         Minutes without any are left out. InfluxDB counts about 17 million values a second.
         """
         text = (
-            f"SELECT count(*) FROM {_quote(stream)} WHERE robot::tag = $robot AND site::tag = $site "
+            f"SELECT count(*) FROM {_quote(measurement_of(stream))} WHERE robot::tag = $robot AND site::tag = $site "
             f"AND time >= {int(start_us)}u AND time < {int(stop_us)}u GROUP BY time(1m) fill(none)"
         )
         found = await self.query(text, {"robot": robot, "site": site})
@@ -119,7 +120,7 @@ class ScalarStore:
 
     async def _aggregate(self, what: str, stream: str, name: str, robot: str, start_us: int, stop_us: int) -> Any:
         text = (
-            f"SELECT {what}({_quote(name)}) FROM {_quote(stream)} "
+            f"SELECT {what}({_quote(name)}) FROM {_quote(measurement_of(stream))} "
             f"WHERE robot::tag = $robot AND time >= {int(start_us)}u AND time < {int(stop_us)}u"
         )
         found = await self.query(text, {"robot": robot})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from fleetbox.errors import Fault, SettingsError
+from fleetbox.errors import Fault, InputError, SettingsError
 from fleetbox.naming import check_robot, check_site
 from fleetbox.settings.files import expand, machine_variables, read_toml, validate
 from fleetbox.settings.places import Place
@@ -16,6 +17,7 @@ from fleetbox.settings.policy import Policy, load_policy
 from fleetbox.settings.uplink import Uplink
 from fleetbox.settings.values import Bytes, DurationUs, FilePath, SecretRef, Table, Url, checked
 from fleetbox.signing import check_public
+from fleetbox.time import parse_duration
 
 PublicKeyText = Annotated[str, checked(check_public)]
 Spooled = Literal["media", "small", "sensor", "log", "meta"]
@@ -24,6 +26,8 @@ Fsync = Literal["never", "interval", "always"]
 # Page cache is safe from kill -9, and most of the spool never needs the disk: a power cut costs about 30 s of it. Marks
 # are few and worth most: a second, at no cost while there are none.
 FSYNC: dict[str, str] = {"media": "never", "small": "never", "sensor": "never", "log": "never", "meta": "interval"}
+
+LEAST_HEALTH_US = 1_000_000  # µs; each row costs a chunk
 
 
 def _per_class(value: Any) -> Any:
@@ -56,6 +60,27 @@ class Spool(Table):
     fsync_every: DurationUs = 1_000_000  # µs, with "interval": the power-cut window
 
 
+def _health(value: Any) -> int | None:
+    """Return µs between two rows of a robot's health, None for none of them."""
+    if value is None or value == "off":
+        return None
+    every_us = value if isinstance(value, int) else 0
+    with suppress(InputError):
+        every_us = parse_duration(value.replace(" ", "")) if isinstance(value, str) else every_us
+    if every_us < LEAST_HEALTH_US:
+        raise ValueError("write how often, such as '15 s', at most once a second, or 'off'")
+    return every_us
+
+
+class AgentTable(Table):
+    """Say what `fleetbox agent run` does beside its duties; a program's own Recorder does none of it.
+
+    health: µs between two rows of the streams `fleetbox/host` and `fleetbox/agent`, None for no such streams.
+    """
+
+    health: Annotated[int | None, BeforeValidator(_health)] = 15_000_000  # µs; four a minute make a curve
+
+
 class RobotSettings(Table):
     """Hold what the agent on one robot needs to know."""
 
@@ -72,6 +97,7 @@ class RobotSettings(Table):
     ring: Ring = Ring()
     spool: Spool = Spool()
     uplink: Uplink = Uplink()
+    agent: AgentTable = AgentTable()
     chunk: DurationUs = Field(default=5_000_000, ge=100_000, le=60_000_000)  # µs; bench/reading.py chose it
     policy_file: FilePath | None = Field(default=None, alias="policy")
     policy: Policy = Field(default=Policy(), alias="policy_value")

@@ -37,7 +37,10 @@ stop_option = click.option("--stop", metavar="T", help="Up to then, excluded.")
 @fleet_option
 @json_option
 def ls(selector: str, tier: str | None, site: str | None, fleet_path: Path | None, as_json: bool) -> int:
-    """List the streams that SELECTOR (ROBOT/STREAM, globs) chooses, and where they are held."""
+    """List the streams that SELECTOR (ROBOT/STREAM, globs) chooses, and where they are held.
+
+    What agents measure of themselves is listed when it is named: 'ROBOT/fleetbox/*'.
+    """
     with _connected(fleet_path) as fleet:
         streams, now_us = fleet.streams(selector, tier=tier, site=site), fleet.session.now_us()
     if as_json:

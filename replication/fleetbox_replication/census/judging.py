@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fleetbox.ledger import MINUTE_US, minute_of
+from fleetbox.measurements import HEALTH_STREAMS
 from fleetbox.naming import RING_CLASSES
 from fleetbox.settings import Expect
 from fleetbox_replication.census.listing import Stream
@@ -31,8 +32,12 @@ class Judged:
 
 
 def go_on(old: Judged | None, streams: Mapping[Stream, Watched], now_us: int) -> Judged:
-    """Return where judging stands after one more look; a new stretch begins with its first full minute."""
-    latest_us = {key: item.last.latest_us for key, item in streams.items() if key[0] in RING_CLASSES}
+    """Return where judging stands after one more look; a new stretch begins with its first full minute.
+
+    What the agent measures of itself is no recording: it goes on while the robot is parked.
+    """
+    recorded = {key: item for key, item in streams.items() if key[0] in RING_CLASSES and key[1] not in HEALTH_STREAMS}
+    latest_us = {key: item.last.latest_us for key, item in recorded.items()}
     stretch = went_on(old.stretch if old else None, newest_of(latest_us, now_us))
     if old is not None and old.stretch.since_us == stretch.since_us:
         return Judged(stretch, old.next_us)

@@ -11,6 +11,7 @@ import xxhash
 from pydantic import Field, field_validator
 
 from fleetbox.errors import Fault, SettingsError
+from fleetbox.measurements import HEALTH_GLOB, HEALTH_STREAMS
 from fleetbox.naming import PREVIEW, SMALL, THUMBNAIL, parent_of
 from fleetbox.selectors import is_glob, matches_glob
 from fleetbox.settings.files import read_toml, validate
@@ -91,6 +92,9 @@ class Policy(Table):
         return self.hop.get(site) or HopRule()
 
     def _match(self, stream: str) -> StreamRule:
+        if stream in HEALTH_STREAMS:  # `ship = "never"` for `**` must not make a robot look dead
+            rules = ((glob, rule) for glob, rule in self.stream.items() if glob.startswith(HEALTH_GLOB))
+            return next((rule for glob, rule in rules if matches_glob(glob, stream)), StreamRule(ship="always"))
         return next((rule for glob, rule in self.stream.items() if matches_glob(glob, stream)), StreamRule())
 
 
