@@ -8,11 +8,12 @@ from fleetbox.errors import FleetboxError
 
 EXTRAS = {
     "robot": ("aiofiles", "av", "cv2", "mcap", "mcap_ros2", "numpy", "psutil", "pyarrow"),
-    "site": ("numpy", "pyarrow"),
+    "site": ("numpy", "psutil", "pyarrow"),
     "query": ("av", "cv2", "numpy", "pandas", "pyarrow", "tsdownsample"),
     "sql": ("duckdb", "polars"),
     "lake": ("deltalake", "numpy", "pyarrow"),
     "export": ("av", "cv2", "foxglove", "h5py", "mcap", "numpy", "pandas", "pyarrow"),
+    "view": ("aiomqtt", "av", "cv2", "foxglove", "numpy", "pandas", "pyarrow", "rerun"),
 }
 
 
@@ -20,7 +21,7 @@ def missing_extra(error: ModuleNotFoundError) -> FleetboxError | None:
     """Say which extra to install for a missing library, or None when it is none of ours."""
     library = (error.name or "").partition(".")[0]
     # The smaller one first; whatever `site` needs, `query` has too.
-    for extra in ("query", "robot", "sql", "lake", "export"):
+    for extra in ("query", "robot", "sql", "lake", "export", "view"):
         if library in EXTRAS[extra]:
             return FleetboxError(f"this needs {library}, which is not installed", _install(extra))
     return None

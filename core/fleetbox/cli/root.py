@@ -12,7 +12,7 @@ from fleetbox.errors import FleetboxError
 from fleetbox.extras import missing_extra
 
 SECTIONS = {
-    "Look": ("status", "doctor", "ls", "query", "get", "export", "event", "audit", "whoami"),
+    "Look": ("status", "doctor", "ls", "query", "get", "view", "live", "replay", "export", "event", "audit", "whoami"),
     "Record": ("agent", "simulate", "mark", "pull", "carry", "ingest"),
     "Decide": ("policy",),
     "Run": ("demo", "up", "down", "servers", "site", "replicate", "tokens", "drill", "config", "lake"),
