@@ -9,10 +9,11 @@ from typing import Any
 
 from fleetbox import chunks
 from fleetbox.errors import FleetboxError, NotFound
-from fleetbox_query.expressions import Expression, has_label
+from fleetbox_query.expressions import Expression
 from fleetbox_query.items import BLOB, chosen_fields, is_chunk
 from fleetbox_query.plan import FAR_US, Run, Source, fetches
 from fleetbox_query.schemas import CHUNKED
+from fleetbox_query.store_filters import has_label
 from fleetbox_query.stores import Stores
 
 OPENED = 8  # chunks opened at once to see what they hold
@@ -24,10 +25,13 @@ async def check_fields(stores: Stores, sources: Sequence[Source]) -> None:
 
     What schemas state is believed; before a refusal the newest chunks are opened, since a schema follows its chunks.
     """
-    asked = dict.fromkeys(glob for source in sources for glob in source.fields or () if glob not in chunks.CLOCKS)
+    asked = dict.fromkeys(
+        glob for source in sources for glob in source.fields or () if glob not in chunks.CLOCKS and glob[0] != "!"
+    )
     for glob in asked:
         asking = [source for source in sources if glob in (source.fields or ())]
-        if not any(_chosen(_stated(source), glob) for source in asking):
+        made = any(glob == name for source in asking for name, _ in source.computed)
+        if not made and not any(_chosen(_stated(source), glob) for source in asking):
             await _look(stores, asking, glob)
 
 

@@ -19,12 +19,8 @@ from typing import Any
 from fleetbox.errors import InputError
 from fleetbox.labels import Labels
 from fleetbox_query.cel_text import Comparison, Has, Literal, Token, conditions, join, tokens
+from fleetbox_query.store_filters import NUMBER, filter_parts, is_decided
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_SAFE_TEXT = re.compile(r"[A-Za-z_/.][\x20-\x7e]*")  # a first digit or sign may be a number or a duration to the engine
-_ENGINE_WORDS = frozenset({"true", "false", "nan", "inf", "infinity"})
-_ENGINE_OPS = {"==": "$eq", "!=": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
-_I64 = 2**63  # a larger integer in a filter stops the whole server (1.21.4: an unwrap on a u64)
 _WHOLE = "it"  # the map behind has(name), where a bare name is no CEL
 
 LabelTest = Comparison | Has
@@ -42,9 +38,14 @@ class Expression:
     @property
     def engine_when(self) -> dict[str, Any] | None:
         """Return the store's filter: never narrower than the label tests, or None when there is nothing to say."""
-        parts = [part for test in self.label_tests for part in _engine_parts(test)]
+        parts = [part for test in self.label_tests for part in filter_parts(test)]
         unique = [part for at, part in enumerate(parts) if part not in parts[:at]]
         return {"$and": unique} if unique else None
+
+    @property
+    def is_thinned(self) -> bool:
+        """Tell whether the store itself judges a test on labels by value, so that it sends little else."""
+        return any(is_decided(test) for test in self.label_tests)
 
     def labels_match(self, labels: Mapping[str, str]) -> bool:
         """Tell whether a record's labels pass every test on labels alone."""
@@ -108,28 +109,8 @@ def both(expressions: Iterable[Expression]) -> Expression:
     )
 
 
-def has_label(name: str) -> dict[str, Any]:
-    """Return the store's filter for records that have a label."""
-    return {"$has": [name]}
-
-
 def _on_label(test: LabelTest, is_field: Callable[[str], bool]) -> bool:
     return test.on_label or not (test.name in ("stream", "time_us") or is_field(test.name))
-
-
-def _engine_parts(test: LabelTest) -> list[dict[str, Any]]:
-    has = has_label(test.name)  # first: a reference to a label the record lacks is an error to the engine
-    if isinstance(test, Has) or not _engine_agrees(test.op, test.literal):
-        return [has]
-    return [has, {f"&{test.name}": {_ENGINE_OPS[test.op]: test.literal}}]
-
-
-def _engine_agrees(op: str, literal: Literal) -> bool:
-    if isinstance(literal, bool):
-        return False
-    if isinstance(literal, str):
-        return op in ("==", "!=") and bool(_SAFE_TEXT.fullmatch(literal)) and literal.lower() not in _ENGINE_WORDS
-    return op != "!=" and abs(literal) < _I64
 
 
 def _holds(test: LabelTest, labels: Mapping[str, str]) -> bool:
@@ -140,7 +121,7 @@ def _holds(test: LabelTest, labels: Mapping[str, str]) -> bool:
         return _compare(text, test.op, "true" if test.literal else "false")
     if isinstance(test.literal, str):
         return _compare(text, test.op, test.literal)
-    if not _NUMBER.fullmatch(text):
+    if not NUMBER.fullmatch(text):
         return test.op == "!="
     return _compare(_as_number(text), test.op, test.literal)
 
@@ -197,7 +178,7 @@ def _context(
 def _typed(text: str) -> Literal:
     if text in ("true", "false"):
         return text == "true"
-    return _as_number(text) if _NUMBER.fullmatch(text) else text
+    return _as_number(text) if NUMBER.fullmatch(text) else text
 
 
 def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class _State:
 
     cap_bytes: int | None
     taken_bytes: int = 0
-    taken_from: dict[str, tuple[Place, int]] = field(default_factory=dict)
+    taken_from: dict[str, tuple[Place, int, int]] = field(default_factory=dict)  # records and bytes by place
     pieces: list[Piece] = field(default_factory=list)
     reached: dict[int, int] = field(default_factory=dict)
 
@@ -134,8 +134,10 @@ class Reading:
         return _once(pieces), reached
 
     def _note_speeds(self, state: _State, seconds: float) -> None:
-        for place, size_bytes in state.taken_from.values():
-            self._stores.note_speed(place, size_bytes, seconds)
+        if self._prepared.expression.label_tests:  # most of that time went into what did not pass
+            return
+        for place, records, size_bytes in state.taken_from.values():
+            self._stores.note_speed(place, records, size_bytes, seconds)
 
     async def _take(self, at: int, fetch: Fetch, state: _State) -> None:
         state.reached[at] = fetch.runs[0].start_us
@@ -170,7 +172,8 @@ class Reading:
             state.pieces.append(Piece(source, record))
             place = fetch.holding.place
             self._read[place.name] += 1
-            state.taken_from[place.url] = (place, state.taken_from.get(place.url, (place, 0))[1] + record.size)
+            _, records, size_bytes = state.taken_from.get(place.url, (place, 0, 0))
+            state.taken_from[place.url] = (place, records + 1, size_bytes + record.size)
 
     async def _runs(self, window: Window) -> list[Run]:
         """Say what to read from where; where several places hold a stream, list their heads first."""

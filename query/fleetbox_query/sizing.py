@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fleetbox.cli.output import size_text
@@ -17,8 +18,10 @@ from fleetbox_query.reading import Prepared, Reading
 from fleetbox_query.stores import Stores
 
 LISTED_MOST = 200_000  # records; their heads are listed within 6 s, beyond that the stores' own totals must do
-LISTING_S = 30e-6  # s a record: what the engine takes to list a head, and to look at the labels of one it does not send
+LISTING_S = 30e-6  # s a record: what the engine takes to list a head
+SCAN_S = 6e-6  # s a record: to look at the labels of one it does not send
 LONG_S = 10.0  # a scan that takes longer is announced before it begins
+RECORD_S = 60e-6  # s a record read, however small it is: 16,000 a second, until a reading told
 # Bytes a second until something was read from there: a fair mobile link, a gigabit in the hall, an office line.
 ASSUMED = {"robot": 1_250_000.0, "edge": 50e6, "cloud": 6e6}
 
@@ -48,7 +51,8 @@ class Size:
 
     exact: false where it was taken from the stores' totals, in proportion to time; rows of a chunk that reaches over
     the window's end count in proportion too. rows is None where nothing but reading tells. `scan` is how many
-    records a filter looks at first, `scan_s` how long that takes.
+    records a filter looks at first, `scan_s` how long that takes: as it took just now, where it was exact. A filter
+    that was not put to the records makes the rest of it an upper bound.
     """
 
     records: int
@@ -62,7 +66,7 @@ class Size:
     provenance: Provenance = field(default_factory=Provenance)
 
     def __str__(self) -> str:
-        about = "" if self.exact else "about "
+        about = "" if self.exact else "at most " if self.scan else "about "
         rows = "" if self.rows is None else f"{self.rows:,} rows in "
         shares = ", ".join(f"{name} {size_text(one.size_bytes)}" for name, one in self.places.items()) or "nowhere"
         text = f"{about}{rows}{self.records:,} records, {size_text(self.size_bytes)}, {self.seconds:.3g} s ({shares})"
@@ -87,17 +91,18 @@ class Part:
     size_bytes: float
 
 
-async def size(stores: Stores, prepared: Prepared) -> Size:
+async def size(stores: Stores, prepared: Prepared, monotonic_s: Callable[[], float] = time.monotonic) -> Size:
     """Return the size of a question: from heads, or from the stores' totals where listing would take long."""
     parts = share_parts(prepared.sources)
-    looked = sum(part.records for part in parts)
-    if looked > LISTED_MOST:
+    if _listing_s(prepared, sum(part.records for part in parts)) > LISTED_MOST * LISTING_S:
         return _estimated(stores, prepared, parts)
     reading = Reading(stores, prepared)
+    begun_s = monotonic_s()
     heads = await reading.heads()
+    scan_s = monotonic_s() - begun_s if prepared.expression.label_tests else 0.0
     held = _by_place((run.holding.place, 1, head.size) for run, head in heads)
     rows = None if prepared.expression.needs_rows else round(sum(_rows(run, head) for run, head in heads))
-    return _summed(stores, held, rows, scan(prepared), reading.provenance, exact=True)
+    return _summed(stores, held, rows, (scan(prepared), scan_s), reading.provenance, exact=True)
 
 
 def scan(prepared: Prepared) -> int:
@@ -110,10 +115,10 @@ def scan(prepared: Prepared) -> int:
 def scan_text(prepared: Prepared) -> str:
     """Return what a long scan costs, in a line; "" where it is short or there is none."""
     looked = scan(prepared)
-    if looked * LISTING_S < LONG_S:
+    seconds = _listing_s(prepared, looked)
+    if seconds < LONG_S:
         return ""
     tests = ", ".join(sorted({test.name for test in prepared.expression.label_tests}))
-    seconds = looked * LISTING_S
     return f"filtering by {tests} looks at about {looked:,} records, {seconds:.0f} s; a shorter time costs less"
 
 
@@ -137,6 +142,11 @@ def without(window: Window, taken: Iterable[Window]) -> list[Window]:
     return left
 
 
+def _listing_s(prepared: Prepared, looked: float) -> float:
+    """Return how long it takes to list what passes: a store that can judge a filter sends little."""
+    return looked * (SCAN_S if prepared.expression.is_thinned else LISTING_S)
+
+
 def _parts(source: Source) -> list[Part]:
     parts: list[Part] = []
     taken: list[Window] = []
@@ -154,7 +164,8 @@ def _parts(source: Source) -> list[Part]:
 def _estimated(stores: Stores, prepared: Prepared, parts: Sequence[Part]) -> Size:
     held = _by_place((part.holding.place, round(part.records), round(part.size_bytes)) for part in parts)
     provenance = Provenance({}, prepared.inventory.unreached)
-    return _summed(stores, held, None, scan(prepared), provenance, exact=False)
+    looked = scan(prepared)
+    return _summed(stores, held, None, (looked, _listing_s(prepared, looked)), provenance, exact=False)
 
 
 def _by_place(parts: Iterable[tuple[Place, int, int]]) -> list[tuple[Place, int, int]]:
@@ -169,19 +180,23 @@ def _summed(
     stores: Stores,
     held: Iterable[tuple[Place, int, int]],
     rows: int | None,
-    looked: int,
+    scanned: tuple[int, float],
     provenance: Provenance,
     *,
     exact: bool,
 ) -> Size:
     shares = {}
     for place, records, size_bytes in held:
-        speed = stores.speed(place)
-        rate = ASSUMED[place.tier] if speed is None else speed
-        shares[place.name] = Share(place.tier, records, size_bytes, size_bytes / rate, speed is not None)
+        speed, record_s = stores.speed(place), stores.record_s(place)
+        rate, each_s = speed or ASSUMED[place.tier], record_s or RECORD_S
+        small = records * each_s > size_bytes / rate  # where records are small, their number decides
+        measured = (record_s if small else speed) is not None
+        shares[place.name] = Share(
+            place.tier, records, size_bytes, records * each_s if small else size_bytes / rate, measured
+        )
     seconds = max((one.seconds for one in shares.values()), default=0.0)  # places are read side by side
     records, total = sum(one.records for one in shares.values()), sum(one.size_bytes for one in shares.values())
-    wait_s = looked * LISTING_S
+    looked, wait_s = scanned
     return Size(records, rows, total, seconds + wait_s, shares, exact, looked, wait_s, provenance)
 
 

@@ -12,6 +12,8 @@ from fleetbox.selectors import Selector, is_glob, matches_glob
 from fleetbox.settings import FleetSettings, Place, Tier
 
 TELLING_BYTES = 500_000  # less than this says how long a question takes, not how fast a link is
+TELLING_RECORDS = 1_000  # the same, where records are small
+SMALL_BYTES = 16_000  # below this on average, a record takes its time and not that of its bytes
 TIMEOUT_S = 30.0  # per request: a batch is 8 MB, which a 5 Mbit/s uplink moves in 13 s
 
 
@@ -24,6 +26,7 @@ class Stores:
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
         self._speeds: dict[str, float] = {}
+        self._record_s: dict[str, float] = {}
 
     async def at(self, place: Place) -> Store:
         """Return the store of a place."""
@@ -37,9 +40,18 @@ class Stores:
         """Return the bytes a second that the last large reading from a place came at, None before one."""
         return self._speeds.get(place.url)
 
-    def note_speed(self, place: Place, size_bytes: int, seconds: float) -> None:
+    def record_s(self, place: Place) -> float | None:
+        """Return the seconds a record took in the last reading of many small ones from a place, None before one."""
+        return self._record_s.get(place.url)
+
+    def note_speed(self, place: Place, records: int, size_bytes: int, seconds: float) -> None:
         """Remember how fast a place gave what was read from it."""
-        if size_bytes >= TELLING_BYTES and seconds > 0:
+        if seconds <= 0 or not records:
+            return
+        if size_bytes < records * SMALL_BYTES:
+            if records >= TELLING_RECORDS:
+                self._record_s[place.url] = seconds / records
+        elif size_bytes >= TELLING_BYTES:
             self._speeds[place.url] = size_bytes / seconds
 
     async def close(self) -> None:

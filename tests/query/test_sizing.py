@@ -31,7 +31,7 @@ def test_size_is_that_of_what_would_come(tiers: Tiers, fleet: Fleet, stream: str
     assert (size.records, size.rows, size.size_bytes, size.exact) == (10, 100, total, True)
     assert size.places["edge-1"].records == 10
     assert not size.places["edge-1"].measured
-    assert size.seconds == pytest.approx(total / sizing.ASSUMED["edge"])
+    assert size.seconds == pytest.approx(max(total / sizing.ASSUMED["edge"], 10 * sizing.RECORD_S))
     assert "100 rows in 10 records" in str(size)
     assert size.as_dict()["places"]["edge-1"]["size_bytes"] == total  # type: ignore[index]
 
@@ -85,10 +85,23 @@ def test_a_filter_says_what_it_costs(tiers: Tiers, fleet: Fleet, stream: str, mo
     assert (selection.size().records, selection.size().scan) == (0, 10)
     assert "looks at 10 records" in str(selection.size())
     assert list(selection.records()) == []
+    size = selection.size()
+    assert size.seconds == size.scan_s > 10 * sizing.SCAN_S  # as it took, a request at least: nothing else would come
     monkeypatch.setattr(sizing, "LONG_S", 1e-6)
     for verb in (selection.records, selection.arrow, selection.count):
         with pytest.warns(LongScan, match="filtering by run looks at about 10 records"):
             verb()
+
+
+def test_a_filter_that_was_not_asked_makes_an_upper_bound(
+    tiers: Tiers, fleet: Fleet, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where listing what passes would take long, the size is at most that of all records, and says so."""
+    put(tiers, stream, run="a")
+    monkeypatch.setattr(sizing, "LISTED_MOST", 1)
+    size = fleet.select(f"{tiers.robot}/{stream}").where(run="b").size()
+    assert (size.exact, size.records, size.scan) == (False, 10, 10)
+    assert str(size).startswith("at most 10 records")
 
 
 def test_what_is_left_of_a_window() -> None:
