@@ -13,7 +13,7 @@ from pydantic import Field
 from fleetbox.errors import Fault, InputError, NotFound, SettingsError
 from fleetbox.naming import check_robot, check_site
 from fleetbox.selectors import is_glob, matches_glob
-from fleetbox.settings.files import expand, read_toml, validate
+from fleetbox.settings.files import expand, machine_variables, read_toml, validate
 from fleetbox.settings.places import Influx, Place, Tier
 from fleetbox.settings.policy import Policy, load_policy
 from fleetbox.settings.robot import RobotSettings, load_robot
@@ -145,9 +145,12 @@ class FleetSettings(Table):
 
 
 def load_fleet(path: Path | str) -> FleetSettings:
-    """Read fleet.toml and the policy it names; raise SettingsError with every fault of both."""
+    """Read fleet.toml and the policy it names; raise SettingsError with every fault of both.
+
+    ${hostname} and ${NAME} from the environment are filled in; ${robot} stays, it is filled in for each robot.
+    """
     path = Path(path)
-    tables = read_toml(path)
+    tables = expand(read_toml(path), {**machine_variables(), "robot": "${robot}"})
     fleet, faults = validate(FleetSettings, {**tables, "source": path}, path)
     faults += _broken_hops(path, tables)
     policy = None
