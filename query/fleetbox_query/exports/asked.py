@@ -19,6 +19,8 @@ def as_plain(question: Question, said: Mapping[str, Any]) -> dict[str, Any]:
         "start": question.start,
         "stop": question.stop,
         "events": asdict(question.events) if question.events else None,
+        "episodes": asdict(question.episodes) if question.episodes else None,
+        "computed": list(question.computed) or None,
         "labels": dict(question.labels),
         "when": question.when,
         "tier": question.tier,

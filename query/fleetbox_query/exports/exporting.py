@@ -72,7 +72,7 @@ def export(
 
 def _same_windows(job: Job) -> None:
     """Begin anew where the question now means other stretches of time: events came since that an attempt lacks."""
-    if job.selection.question.events is None:
+    if job.selection.question.events is None and job.selection.question.episodes is None:
         return
     session = job.selection.session
     prepared = session.run(session.prepare(fixed(job.selection.question, job.window)))

@@ -92,6 +92,11 @@ class Job:
         if (kept := self.out.checkpoint) is not None:
             self.tally, self.next_us, self.state = Tally.of(kept["tally"]), kept["next_us"], kept["state"]
 
+    def begin_anew(self) -> None:
+        """Forget how far an earlier attempt came."""
+        self.out.begin_anew()
+        self.tally, self.next_us, self.state = Tally(), 0, {}
+
     def prepared(self, *, films: bool = False, fields: Mapping[str, tuple[str, ...]] | None = None) -> Prepared:
         """Return the question made ready, from where the export stopped; `fields` replaces those chosen of a stream."""
         session = self.selection.session

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from fleetbox.errors import FleetboxError, InputError
+from fleetbox_query.exports.growing import Growing
 from fleetbox_query.exports.journal import Finished, Journal
 from fleetbox_query.exports.swapping import put_in_place, remove_empty, restore
 from fleetbox_query.exports.syncing import sync_and_hash, sync_folder, write_synced
@@ -140,6 +141,30 @@ class Output:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    @contextmanager
+    def grown(self, name: str, size_bytes: int) -> Iterator[Growing]:
+        """Yield a file that grows over several checkpoints, for one too large to be made twice; finished at the end.
+
+        size_bytes: how much of it the last checkpoint counts; ask `grown_bytes` whether so much is there.
+        """
+        with self._explained():
+            path = self._partial / "growing"
+            growing = Growing(path, size_bytes)
+            try:
+                yield growing
+                growing.sync()
+                self._journal.append([asdict(made := Finished(name, growing.size_bytes, growing.hash))])
+                path.replace(self.path_of(name))
+                sync_folder(self._files)
+                self._finished[name] = made
+            finally:
+                growing.close()
+
+    @property
+    def grown_bytes(self) -> int:
+        """Return how large the growing file is on the disk; -1 without one."""
+        return _size(self._partial / "growing")
+
     @property
     def checkpoint(self) -> Any:
         """Return what `reached` said last, in an earlier attempt or this one; None before."""
@@ -151,11 +176,12 @@ class Output:
             self._journal.append([{"checkpoint": checkpoint}])
         self._checkpoint = checkpoint
 
-    def begin_anew(self, notes: Mapping[str, Any]) -> None:
-        """Forget what is finished, and remember these notes: what was asked has come to mean something else."""
+    def begin_anew(self, notes: Mapping[str, Any] | None = None) -> None:
+        """Forget what is finished, and remember these notes instead of those there are (None keeps them)."""
+        kept = self._notes if notes is None else json.loads(json.dumps(dict(notes)))
         with self._explained():
             self._begin()
-            self._notes = json.loads(json.dumps(dict(notes)))
+            self._notes = kept
             self._write_asked()
 
     def drop(self, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ class Stretches(Iterator[Stretch]):
         self._reading = reading
         self._unreadable: list[str] = []
         self._ahead: Future[tuple[list[Piece], int] | None] | None = loop.start(reading.next())
-        self._later: dict[str, list[pa.Table]] = {}  # rows of chunks that reach beyond what has been read
+        self._later = Later()
 
     @property
     def provenance(self) -> Provenance:
@@ -47,12 +47,11 @@ class Stretches(Iterator[Stretch]):
         read = self._ahead.result()
         if read is None:
             self._ahead = None
-            return self._until(FAR_US)
+            return Stretch(FAR_US, self._later.until(FAR_US))
         self._ahead = self._loop.start(self._reading.next())
         pieces, reached_us = read
-        for name, table in tables_of(pieces, self._reading.prepared.expression, self._unreadable).items():
-            self._later.setdefault(name, []).append(table)
-        return self._until(reached_us)
+        self._later.take(tables_of(pieces, self._reading.prepared.expression, self._unreadable))
+        return Stretch(reached_us, self._later.until(reached_us))
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -60,18 +59,31 @@ class Stretches(Iterator[Stretch]):
             self._ahead.cancel()
             self._ahead = None
 
-    def _until(self, reached_us: int) -> Stretch:
+
+class Later:
+    """Hold rows of chunks that reach beyond what has been read, until it has been."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, list[pa.Table]] = {}
+
+    def take(self, tables: Mapping[str, pa.Table]) -> None:
+        """Add tables by stream, each in order of time."""
+        for name, table in tables.items():
+            self._tables.setdefault(name, []).append(table)
+
+    def until(self, reached_us: int) -> dict[str, list[pa.Table]]:
+        """Hand out the rows before a time: tables by stream, each of one schema."""
         given: dict[str, list[pa.Table]] = {}
         later: dict[str, list[pa.Table]] = {}
-        for name, tables in self._later.items():
+        for name, tables in self._tables.items():
             for table in _joined(tables):
                 at = _rows_before(table, reached_us)
                 if at:
                     given.setdefault(name, []).append(table.slice(0, at))
                 if at < table.num_rows:
                     later.setdefault(name, []).append(table.slice(at))
-        self._later = later
-        return Stretch(reached_us, given)
+        self._tables = later
+        return given
 
 
 def _joined(tables: list[pa.Table]) -> list[pa.Table]:

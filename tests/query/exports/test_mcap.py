@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xxhash
 from car_truth import car_or_skip, read_truth
 from mcap.reader import make_reader
 
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox_edge.ingest.file import ingest_file
+from fleetbox_query import reading
 from fleetbox_query.exports.exporting import export
 from fleetbox_query.exports.job import Options
-from fleetbox_query.exports.mcap import writing
+from fleetbox_query.exports.mcap import rows, writing
 from fleetbox_query.fleet import Fleet
 
 from ..conftest import Tiers, blob, chunk
@@ -35,10 +37,14 @@ def _summary(path: Path) -> Any:
         return make_reader(file).get_summary()
 
 
-def _put(tiers: Tiers, stream: str, count: int = 20) -> list[int]:
+def _put(tiers: Tiers, stream: str, count: int = 20, first: int = 0) -> list[int]:
     """Record rows, pictures, a log and a file at the edge."""
-    times = [START_US + at * 10_000 for at in range(count)]
-    columns = {"acc.x": [float(at) for at in range(count)], "ok": [True] * count, "v": [[1.0, 2.0]] * count}
+    times = [START_US + at * 10_000 for at in range(first, first + count)]
+    columns = {
+        "acc.x": [float(at) for at in range(first, first + count)],
+        "ok": [True] * count,
+        "v": [[1.0, 2.0]] * count,
+    }
     media = [blob(f"{stream}/cam", at, JPEG, robot=tiers.robot, kind="images") for at in times[:3]]
     log = [blob(f"{stream}/log", times[1] + 1, b"too hot", robot=tiers.robot, kind="log", level="warning")]
     files = [blob(f"{stream}/file", times[2] + 1, b"\0\1", robot=tiers.robot, name="a.bin")]
@@ -83,8 +89,7 @@ def test_parts_are_joined(
     _put(tiers, stream, 500)
     asked = fleet.select(f"{tiers.robot}/{stream}/**")
     export(asked, "mcap", tmp_path / "one.mcap")
-    monkeypatch.setattr(writing, "PART_BYTES", 1000)
-    monkeypatch.setattr(writing, "CHUNK_BYTES", 500)
+    _in_small_steps(monkeypatch)
     export(asked, "mcap", tmp_path / "many.mcap", Options(compression="zstd"))
     one, many = (
         [(channel.topic, message.log_time, message.data) for _, channel, message in _messages(tmp_path / name)]
@@ -106,10 +111,10 @@ def test_goes_on_after_an_interruption(
     tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted after some parts, the same export makes only the rest, and each message is there once."""
-    _put(tiers, stream, 500)
+    for first in range(0, 500, 20):
+        _put(tiers, stream, 20, first)
     asked = fleet.select(f"{tiers.robot}/{stream}/**").between(START_US, START_US + 10_000_000)
-    monkeypatch.setattr(writing, "PART_BYTES", 1000)
-    monkeypatch.setattr(writing, "SHOW_EVERY", 10)
+    _in_small_steps(monkeypatch)
     calls = []
 
     def interrupt(_done: float, _text: str) -> None:
@@ -119,24 +124,28 @@ def test_goes_on_after_an_interruption(
 
     with pytest.raises(KeyboardInterrupt):
         export(asked, "mcap", tmp_path / "x.mcap", advance=interrupt)
-    kept = sorted((tmp_path / "x.mcap.partial" / "files").glob("part-*"))
-    made = {path.name: path.stat().st_mtime_ns for path in kept}
-    monkeypatch.setattr(writing, "join", _checked_join(made))
+    growing = tmp_path / "x.mcap.partial" / "growing"
+    with growing.open("ab") as file:
+        file.write(b"what a kill left behind")
+    kept = (tmp_path / "x.mcap.partial" / "files" / "index-00002.mcap").stat().st_mtime_ns
+    half = growing.read_bytes()[:1000]
     done = export(asked, "mcap", tmp_path / "x.mcap")
+    data = (tmp_path / "x.mcap").read_bytes()
     times = [message.log_time for _, channel, message in _messages(tmp_path / "x.mcap") if "imu" in channel.topic]
-    assert len(made) > 2
+    assert data.startswith(half)
+    assert kept < (tmp_path / "x.mcap").stat().st_mtime_ns
     assert sorted(times) == [(START_US + at * 10_000) * 1000 for at in range(500)]
-    assert done.tally.total == 505
+    assert done.tally.total == 500 + 25 * 5
+    said = json.loads((tmp_path / "x.mcap.manifest.json").read_text())["files"][0]
+    assert (said["xxh3"], said["size_bytes"]) == (xxhash.xxh3_64_hexdigest(data), len(data))
 
 
-def _checked_join(made: dict[str, int]) -> Any:
-    real = writing.join
-
-    def join(parts: list[Path], whole: Path) -> None:
-        assert {path.name: path.stat().st_mtime_ns for path in parts if path.name in made} == made
-        real(parts, whole)
-
-    return join
+def _in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make many chunks and parts of little data."""
+    monkeypatch.setattr(writing, "PART_BYTES", 1000)
+    monkeypatch.setattr(writing, "CHUNK_BYTES", 500)
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(reading, "CAP_BYTES", 2000)
 
 
 def test_messages_that_came_in_go_out_byte_for_byte(tiers: Tiers, fleet: Fleet, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def is_folder(target: Path) -> bool:
 
 
 def write(job: Job) -> str | None:
-    """Write parts of a few hundred megabytes, each whole by itself, then join them without unpacking."""
-    from fleetbox_query.exports.mcap.writing import write_parts
+    """Write one file that grows by parts of a few hundred megabytes, each on the disk before it counts."""
+    from fleetbox_query.exports.mcap.writing import write_whole
 
-    return write_parts(job)
+    return write_whole(job)

@@ -6,18 +6,23 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fleetbox import chunks
 from fleetbox.errors import InputError
 from fleetbox_query.exports.mcap.movies import AnnexB
+from fleetbox_query.exports.mcap.row_texts import HIDDEN, nested
 from fleetbox_query.exports.mcap.stamps import stamp
 from fleetbox_query.items import Item
 from fleetbox_query.plain import plain_value
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Encode = Callable[[Item], Iterable[tuple[int, bytes]]]  # (ns after the item's own time, a message's bytes)
 LEVELS = {"debug": "Debug", "info": "Info", "warn": "Warning", "warning": "Warning", "error": "Error",
           "critical": "Fatal", "fatal": "Fatal"}  # fmt: skip
+PACKED = ("images", "video")  # compressed already: to try again costs time and gains nothing
 _JSON_TYPES = {"bool": "boolean", "string": "string", "binary": "string"}
 
 
@@ -59,6 +64,15 @@ def topic_of(name: str, item: Item, said: Mapping[str, Any], alone: bool) -> Top
     fields = said.get("fields") or {}
     text = json.dumps(_json_schema(item, fields)).encode()
     return Topic(topic, "json", f"fleetbox.{item.type}", "jsonschema", base64.b64encode(text).decode())
+
+
+def topic_of_rows(name: str, table: pa.Table, said: Mapping[str, Any], alone: bool) -> Topic:
+    """Return the channel of a stream of rows."""
+    robot, _, stream = name.partition("/")
+    first = {column: table[column][0].as_py() for column in table.column_names if column != chunks.TIME}
+    kind = str(said.get("type") or "time_series")
+    item = Item(robot, stream, 0, kind, {}, chunks.CONTENT_TYPE, fields=first)
+    return topic_of(name, item, said, alone)
 
 
 def encoder_of(item: Item, topic: Topic) -> Encode:
@@ -138,33 +152,16 @@ def _json(item: Item) -> Iterable[tuple[int, bytes]]:
     if item.data is not None:
         value = json.loads(item.data)
         return ((0, item.data if isinstance(value, dict) else json.dumps({"value": value}).encode()),)
-    hidden = (chunks.CDR, *chunks.CLOCKS)
-    fields = {name: plain_value(value) for name, value in (item.fields or {}).items() if name not in hidden}
-    return ((0, json.dumps(_nested(fields), allow_nan=False).encode()),)
-
-
-def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted names into objects, which Foxglove plots by path; a name beside its own parent stays dotted."""
-    out: dict[str, Any] = {}
-    for name, value in fields.items():
-        *parents, last = name.split(".")
-        at: Any = out
-        for parent in parents:
-            at = at.setdefault(parent, {}) if isinstance(at, dict) else None
-        if isinstance(at, dict) and last not in at:
-            at[last] = value
-        else:
-            out[name] = value
-    return out
+    fields = {name: plain_value(value) for name, value in (item.fields or {}).items() if name not in HIDDEN}
+    return ((0, json.dumps(nested(fields), allow_nan=False).encode()),)
 
 
 def _json_schema(item: Item, fields: Mapping[str, Any]) -> dict[str, Any]:
     if item.data is not None:
         return {"type": "object"}
-    hidden = (chunks.CDR, *chunks.CLOCKS)
-    shown = {name: value for name, value in (item.fields or {}).items() if name not in hidden}
+    shown = {name: value for name, value in (item.fields or {}).items() if name not in HIDDEN}
     kinds = {name: _json_kind(fields.get(name, {}), value) for name, value in shown.items()}
-    return {"type": "object", "properties": _schema_of(_nested(kinds))}
+    return {"type": "object", "properties": _schema_of(nested(kinds))}
 
 
 def _schema_of(nested: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,54 +1,75 @@
-"""Write the items of an export into MCAP parts, and say after each how far it is."""
+"""Write the items of an export into one MCAP file, part by part, and say after each how far it is."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from mcap.records import Attachment, Channel, Header, Schema
 
 from fleetbox import chunks
 from fleetbox.errors import InputError
 from fleetbox.time import iso_time
-from fleetbox_query.exports.ahead import Ahead
+from fleetbox_query.exports.growing import Growing
 from fleetbox_query.exports.job import Job
-from fleetbox_query.exports.mcap.joining import join
+from fleetbox_query.exports.mcap.indexing import MAGIC, Summary, record
+from fleetbox_query.exports.mcap.mixing import Mixed, Mixing
+from fleetbox_query.exports.mcap.rows import Rows, as_json, as_they_came
+from fleetbox_query.exports.mcap.sections import Chunk, Section
 from fleetbox_query.exports.mcap.stamps import times_ns
-from fleetbox_query.exports.mcap.topics import Encode, Topic, encoder_of, has_own_messages, is_attachment, topic_of
+from fleetbox_query.exports.mcap.topics import (
+    PACKED,
+    Encode,
+    Topic,
+    encoder_of,
+    has_own_messages,
+    is_attachment,
+    topic_of,
+    topic_of_rows,
+)
 from fleetbox_query.getting import extension
 from fleetbox_query.items import Item
 from fleetbox_query.plan import FAR_US
+from fleetbox_query.reading import Reading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PART_BYTES = 256_000_000  # what a killed export makes again at most
 CHUNK_BYTES = 1 << 20  # Foxglove's own choice: small enough to seek, large enough to pack
+CUT_ROWS = 8_192  # rows of all streams between two cuts: streams lie beside one another in the file, not one by one
 SHOW_EVERY = 1024  # items
 ATTACHMENTS, METADATA = "mcap/attachments", "mcap/metadata"  # where ingest keeps what a file had besides messages
+WHOLE = "whole.mcap"
 
 
-def write_parts(job: Job) -> str:
-    """Write everything, part by part, and return the whole file's name."""
-    writing = _Writing(job)
-    writing.run()
-    parts = [name for name in job.out.finished if name.startswith("part-")]
-    if len(parts) == 1:
-        return parts[0]
-    with job.out.part("whole.mcap") as path:
-        join([job.out.path_of(name) for name in parts], path)
-    return "whole.mcap"
+def write_whole(job: Job) -> str:
+    """Write everything, going on from the last part that was finished, and return the file's name."""
+    if job.out.grown_bytes < int(job.state.get("size_bytes", 0)):  # somebody removed it
+        job.begin_anew()
+    compress = _compressor(job.options.compression)
+    with job.out.grown(WHOLE, int(job.state.get("size_bytes", 0))) as file:
+        section = Section(file, compress, job.options.compression)
+        try:
+            _Writing(job, file, section).run()
+        finally:
+            section.close()
+    return WHOLE
 
 
 class _Writing:
-    """Carry items from the reader to the parts."""
+    """Carry rows and items from the reader to the file."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        # Channels have the same numbers in every part, so that joined parts need not be rewritten.
-        self._topics = {name: Topic(**said) for name, said in job.state.setdefault("topics", {}).items()}
+    def __init__(self, job: Job, file: Growing, section: Section) -> None:
+        self._job, self._file, self._section = job, file, section
+        self._channels = Channels(section, job.state.setdefault("topics", {}))
         self._encoders: dict[str, Encode] = {}
         self._told: dict[str, dict[str, Any]] = {}
         self._alone = True
+        self._plain, self._packed = Chunk(packed=False), Chunk(packed=True)
+        self._part_bytes = self._items = 0
 
     def run(self) -> None:
         """Write until nothing is left."""
@@ -56,118 +77,196 @@ class _Writing:
         whole = job.prepared_whole().sources
         self._told = job.descriptions(whole)
         self._alone = len({source.robot for source in whole}) == 1
+        if not self._file.size_bytes:
+            self._begin()
         own = {name: (chunks.CDR,) for name, said in self._told.items() if _as_rows(said)}
         chosen = {source.name for source in whole if source.fields is not None}
         prepared = job.prepared(films=True, fields={name: one for name, one in own.items() if name not in chosen})
-        records = job.records(prepared)
+        session = job.selection.session
+        mixing = Mixing(session.loop, Reading(session.stores, prepared))
         try:
-            items = Ahead(records)
-            while not items.ended or not any(name.startswith("part-") for name in job.out.finished):
-                self._part(items)
-                job.tally.read(records.provenance)
-                job.state["topics"] = {name: asdict(topic) for name, topic in self._topics.items()}
-                job.reached(FAR_US if items.ended else items.next_us)
+            while (mixed := mixing.next_stretch()) is not None:
+                self._stretch(mixed)
+                if self._part_bytes >= PART_BYTES or mixed.reached_us == FAR_US:
+                    job.tally.read(mixing.provenance)
+                    self._end_part(mixed.reached_us)
         finally:
-            records.close()
+            mixing.close()
+        self._end()
 
-    def _part(self, items: Ahead) -> None:
-        job = self._job
-        number = sum(name.startswith("part-") for name in job.out.finished)
-        with job.out.part(f"part-{number:05d}.mcap") as path, _opened(path, job.options.compression) as writer:
-            part = _Part(writer, self._topics)
-            if not number:
-                writer.add_metadata("fleetbox", {"query": json.dumps(job.out.asked), "window_us": str(job.window)})
-            last_us, count = -1, 0
-            while not items.ended and (part.size_bytes < PART_BYTES or items.next_us == last_us):
-                item = items.take()
-                last_us, count = item.time_us, count + 1
-                self._write(part, item)
-                if not count % SHOW_EVERY:
-                    job.show(item.time_us)
+    def _begin(self) -> None:
+        said = {"query": json.dumps(self._job.out.asked), "window_us": str(self._job.window)}
+        self._section.raw(MAGIC + record(Header(profile="", library="fleetbox")))
+        self._section.note("fleetbox", said)
 
-    def _write(self, part: _Part, item: Item) -> None:
+    def _stretch(self, mixed: Mixed) -> None:
+        """Write rows and items side by side: both up to a cut, then up to the next."""
+        rows = [self._rows(name, table) for name, tables in mixed.tables.items() for table in tables]
+        cuts = _cuts([one for _, one, _ in rows], mixed.reached_us)
+        item = next(mixed.items, None)
+        for cut_us in cuts:
+            while item is not None and item.time_us < cut_us:
+                self._item(item)
+                item = next(mixed.items, None)
+                if self._packed.size_bytes >= CHUNK_BYTES:
+                    self._flush(self._packed)
+                    self._rows_before(rows, cut_us if item is None else min(cut_us, item.time_us))
+            self._rows_before(rows, cut_us)
+            self._job.show(cut_us if cut_us < FAR_US else self._job.window[1])
+
+    def _rows(self, name: str, table: pa.Table) -> tuple[str, Rows, int]:
+        said = self._told.get(name, {})
+        payload = as_json
+        if chunks.CDR in table.column_names and has_own_messages(said):
+            payload, lost = as_they_came, table[chunks.CDR].null_count
+            if lost:
+                self._job.tally.skip(f"{name}: rows without the message they came in as", lost)
+                table = table.filter(table[chunks.CDR].is_valid())
+        key = f"{name} time_series" if has_own_messages(said) else name
+        channel = self._channels.of(key, lambda: topic_of_rows(name, table, said, self._alone))
+        self._job.tally.count(name, table.num_rows, table.nbytes)
+        return name, Rows(table, channel, payload), channel
+
+    def _rows_before(self, rows: list[tuple[str, Rows, int]], time_us: int) -> None:
+        for _, one, channel in rows:
+            for messages in one.before(time_us):
+                self._plain.add_rows(channel, messages)
+                self._part_bytes += len(messages.data)
+                if self._plain.size_bytes >= CHUNK_BYTES:
+                    self._flush(self._plain)
+
+    def _item(self, item: Item) -> None:
         name = f"{item.robot}/{item.stream}"
         said = self._told.get(name, {})
         try:
             if item.stream == METADATA:
                 said_there = json.loads(item.data or b"{}")
-                part.writer.add_metadata(said_there["name"], said_there["metadata"])
+                self._section.note(said_there["name"], said_there["metadata"])
             elif is_attachment(item, said):
-                self._attach(part, item)
+                self._section.attach(_attachment(item))
             else:
-                self._messages(part, name, item, said)
+                self._messages(name, item, said)
         except (InputError, ValueError, KeyError) as error:
             self._job.tally.skip(f"{name} at {iso_time(item.time_us)}: {error}")
             return
-        self._job.tally.count(name, 1, len(item.data or b"") or 8 * len(item.fields or ()))
+        self._part_bytes += len(item.data or b"")
+        self._job.tally.count(name, 1, len(item.data or b""))
+        self._items += 1
+        if not self._items % SHOW_EVERY:
+            self._job.show(item.time_us)
 
-    def _messages(self, part: _Part, name: str, item: Item, said: dict[str, Any]) -> None:
+    def _messages(self, name: str, item: Item, said: dict[str, Any]) -> None:
         key = name if not has_own_messages(said) else f"{name} {item.type}"  # what did not decode came in as a file
-        if key not in self._topics:
-            self._topics[key] = topic_of(name, item, said, self._alone)
+        channel = self._channels.of(key, lambda: topic_of(name, item, said, self._alone))
         if key not in self._encoders:
-            self._encoders[key] = encoder_of(item, self._topics[key])
+            self._encoders[key] = encoder_of(item, self._channels.topics[key])
+        chunk = self._packed if item.type in PACKED else self._plain
         log_ns, publish_ns = times_ns(item)
         sequence = item.labels.get("sequence", "")
         for offset_ns, data in self._encoders[key](item):
             times = (log_ns + offset_ns, publish_ns + offset_ns)
-            part.add(key, *times, data, int(sequence) if sequence.isdecimal() else 0)
+            chunk.add(channel, times, data, int(sequence) if sequence.isdecimal() else 0)
+        if chunk is self._plain and chunk.size_bytes >= CHUNK_BYTES:
+            self._flush(chunk)
 
-    def _attach(self, part: _Part, item: Item) -> None:
-        log_ns, _ = times_ns(item)
-        own = f"{item.stream}/{iso_time(item.time_us)}{extension(item.content_type)}"
-        part.writer.add_attachment(
-            create_time=int(item.labels.get("create_ns", log_ns)),
-            log_time=log_ns,
-            name=item.labels.get("name", own),
-            media_type=item.content_type,
-            data=item.data or b"",
-        )
-        part.size_bytes += len(item.data or b"")
+    def _flush(self, chunk: Chunk) -> None:
+        if chunk.pieces:
+            self._section.chunk(chunk)
+        if chunk.packed:
+            self._packed = Chunk(packed=True)
+        else:
+            self._plain = Chunk(packed=False)
+
+    def _end_part(self, reached_us: int) -> None:
+        job = self._job
+        self._flush(self._packed)
+        self._flush(self._plain)
+        summary = self._section.settle()
+        number = sum(name.startswith("index-") for name in job.out.finished)
+        with job.out.part(f"index-{number:05d}.mcap") as path:
+            summary.save(path)
+        job.state["topics"] = {name: asdict(topic) for name, topic in self._channels.topics.items()}
+        job.state["size_bytes"] = self._file.size_bytes
+        job.reached(reached_us)
+        self._part_bytes = 0
+
+    def _end(self) -> None:
+        summary = Summary()
+        for name in [name for name in self._job.out.finished if name.startswith("index-")]:
+            summary.take(self._job.out.path_of(name))
+        summary.schemas, summary.channels = self._channels.schemas, self._channels.channels
+        self._section.raw(summary.end_at(self._file.size_bytes))
+        self._section.settle()
 
 
-class _Part:
-    """Hold one part's writer and its channels' numbers."""
+class Channels:
+    """Number the channels; a later attempt gives them the same numbers, so that what it wrote stands."""
 
-    def __init__(self, writer: Any, topics: dict[str, Topic]) -> None:
-        self.writer = writer
-        self.size_bytes = 0
-        self._topics = topics
-        self._channels: dict[str, int] = {}
-        self._schemas: dict[tuple[str, str, str], int] = {}
-        for name in topics:
-            self._register(name)
+    def __init__(self, section: Section, kept: dict[str, Any]) -> None:
+        self.topics: dict[str, Topic] = {}
+        self.schemas: dict[int, Schema] = {}
+        self.channels: dict[int, Channel] = {}
+        self._section = section
+        self._numbers: dict[str, int] = {}
+        self._schema_numbers: dict[tuple[str, str, str], int] = {}
+        for name, said in kept.items():
+            self._register(name, Topic(**said))
 
-    def add(self, name: str, log_ns: int, publish_ns: int, data: bytes, sequence: int) -> None:
-        """Add a message to a stream's channel."""
-        if name not in self._channels:
-            self._register(name)
-        self.writer.add_message(self._channels[name], log_ns, data, publish_ns, sequence)
-        self.size_bytes += len(data)
+    def of(self, name: str, topic: Callable[[], Topic]) -> int:
+        """Return a channel's number; one that is new is written before its first message."""
+        if name not in self._numbers:
+            for one in self._register(name, topic()):
+                self._section.raw(record(one))
+        return self._numbers[name]
 
-    def _register(self, name: str) -> None:
-        topic = self._topics[name]
+    def _register(self, name: str, topic: Topic) -> list[Any]:
+        made: list[Any] = []
         key = (topic.schema_name, topic.schema_encoding, topic.schema_data)
-        if key not in self._schemas:
-            self._schemas[key] = self.writer.register_schema(topic.schema_name, topic.schema_encoding, topic.schema)
-        self._channels[name] = self.writer.register_channel(
-            topic.topic, topic.encoding, self._schemas[key], dict(topic.metadata)
-        )
+        if key not in self._schema_numbers:
+            number = self._schema_numbers[key] = len(self.schemas) + 1
+            self.schemas[number] = Schema(number, topic.schema, topic.schema_encoding, topic.schema_name)
+            made.append(self.schemas[number])
+        number = self._numbers[name] = len(self.channels) + 1
+        schema = self._schema_numbers[key]
+        self.channels[number] = Channel(number, topic.topic, topic.encoding, dict(topic.metadata), schema)
+        self.topics[name] = topic
+        return [*made, self.channels[number]]
+
+
+def _cuts(rows: list[Rows], reached_us: int) -> list[int]:
+    import numpy as np
+
+    if not rows:
+        return [reached_us]
+    times = np.sort(np.concatenate([one.times_us for one in rows]))
+    return [*np.unique(times[CUT_ROWS::CUT_ROWS]).tolist(), reached_us]
+
+
+def _attachment(item: Item) -> Attachment:
+    log_ns, _ = times_ns(item)
+    own = f"{item.stream}/{iso_time(item.time_us)}{extension(item.content_type)}"
+    return Attachment(
+        create_time=int(item.labels.get("create_ns", log_ns)),
+        log_time=log_ns,
+        name=item.labels.get("name", own),
+        media_type=item.content_type,
+        data=item.data or b"",
+    )
 
 
 def _as_rows(said: dict[str, Any]) -> bool:
     return has_own_messages(said) and said.get("type") == "time_series"
 
 
-@contextmanager
-def _opened(path: Path, compression: str) -> Iterator[Any]:
-    from mcap.writer import CompressionType, Writer
+def _compressor(name: str) -> Callable[[bytes], bytes] | None:
+    import lz4.frame  # type: ignore[import-untyped]
+    import zstandard
 
-    known = {"lz4": CompressionType.LZ4, "zstd": CompressionType.ZSTD, "none": CompressionType.NONE}
-    if compression not in known:
-        raise InputError(f"compression {compression!r} is not known", f"use one of {', '.join(known)}")
-    with path.open("wb") as file:
-        writer: Any = Writer(file, chunk_size=CHUNK_BYTES, compression=known[compression])
-        writer.start(library="fleetbox")
-        yield writer
-        writer.finish()
+    known: dict[str, Callable[[bytes], bytes] | None] = {
+        "lz4": lz4.frame.compress,
+        "zstd": zstandard.compress,
+        "none": None,
+    }
+    if name not in known:
+        raise InputError(f"compression {name!r} is not known", f"use one of {', '.join(known)}")
+    return known[name]
