@@ -204,12 +204,15 @@ class Answer:
     body: str = ""
 
 
-def ask(port: int, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
-    """Ask a local server something small, past any proxy of the environment."""
+def ask(
+    port: int, method: str, path: str, body: Mapping[str, object] | None = None, token: str | None = None
+) -> Answer:
+    """Ask a local server something small, past any proxy of the environment; `token` is an InfluxDB one."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Token {token}"} if token else {})
     connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
     with contextlib.closing(connection):
         try:
-            connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+            connection.request(method, path, json.dumps(body) if body else None, headers)
             answer = connection.getresponse()
             return Answer(answer.status, answer.read().decode("utf-8", "replace"))
         except (OSError, http.client.HTTPException):

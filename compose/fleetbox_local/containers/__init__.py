@@ -1,0 +1,1 @@
+"""What containers do besides fleetbox's own verbs: first start, handing out tokens, health."""
