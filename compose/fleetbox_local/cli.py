@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleetbox.cli import output
-from fleetbox.cli.options import json_option
+from fleetbox.cli.options import fleet_option, json_option
 from fleetbox.errors import MissingServer
 
 if TYPE_CHECKING:
@@ -120,15 +120,23 @@ def down(directory: Path, as_json: bool) -> None:
 @_folder_option(DEMO_HERE, "Where the demo's fleet and files are kept.")
 @click.option("--seconds", type=click.FloatRange(min=5), default=DEMO_S, show_default=True, help="How long to record.")
 @click.option("--influx/--no-influx", default=None, help="With InfluxDB.  [default: when one is found]")
+@click.option("--running", is_flag=True, help="Play on the fleet that runs already, here or in containers.")
+@fleet_option
 @json_option
-def demo(directory: Path, seconds: float, influx: bool | None, as_json: bool) -> int:
+def demo(
+    directory: Path, seconds: float, influx: bool | None, running: bool, fleet_path: Path | None, as_json: bool
+) -> int:
     """Show the main job on real servers: record, keep the moment around a brake, ask the cloud for it."""
     from fleetbox.extras import require
 
     require("robot", "site", "query")
-    from fleetbox_local.demo import run
+    from fleetbox_local.demo import run, run_on
 
-    return run(directory.absolute(), seconds, as_json, influx)
+    if not running:
+        return run(directory.absolute(), seconds, as_json, influx)
+    from fleetbox.settings import find_fleet
+
+    return run_on(find_fleet(fleet_path).source, seconds, as_json)
 
 
 def _row(program: Program) -> dict[str, str | None]:
