@@ -15,12 +15,14 @@ _ALLOWED = re.compile(r"[A-Za-z0-9_*?.\[\]/-]+")
 class Selector:
     """Choose robots, their streams and the fields in them; each part is a glob.
 
-    `*` stays within one segment, `**` spans any number of segments.
+    `*` stays within one segment, `**` spans any number of segments. A field "!ax" is all but that one; streams that a
+    glob of `without` matches are not chosen.
     """
 
     robot: str = "*"
     stream: str = "**"
     field: str | None = None
+    without: tuple[str, ...] = ()
 
     @staticmethod
     def parse(text: str) -> Selector:
@@ -39,6 +41,8 @@ class Selector:
 
     def matches(self, robot: str, stream: str) -> bool:
         """Tell whether a robot's stream is chosen."""
+        if self.without and any(matches_glob(glob, stream) for glob in self.without):
+            return False
         return matches_glob(self.robot, robot) and matches_glob(self.stream, stream)
 
     def __str__(self) -> str:

@@ -114,7 +114,11 @@ class Aligned:
     def _foreign(self, name: str) -> Times:
         """Return the times of a stream that the selection does not choose; pictures are listed, not read."""
         question = self.selection.question
-        around = Selector("*", name) if question.events is not None else Selector.parse(name)
+        around = (
+            Selector("*", name)
+            if question.events is not None or question.episodes is not None
+            else Selector.parse(name)
+        )
         other = replace(self.selection, question=replace(question, selectors=(around,), labels={}, when=""))
         found = sorted({source.name for source in other.prepared(films=True).sources})
         if len(found) > 1:

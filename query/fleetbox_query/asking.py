@@ -8,6 +8,7 @@ from dataclasses import replace
 from fleetbox.errors import InputError, NotFound
 from fleetbox.settings import FleetSettings
 from fleetbox_query.absent import check_fields
+from fleetbox_query.episodes.finding import spans_of_episodes
 from fleetbox_query.events import Where, find_events, resolve, spans_around
 from fleetbox_query.expressions import Expression, both, compile_expression, from_labels
 from fleetbox_query.films import film_sources, film_spans
@@ -62,16 +63,28 @@ async def spans_of(
     stores: Stores, fleet: FleetSettings, question: Question, where: Where
 ) -> tuple[tuple[Span, ...], tuple[Unreached, ...]]:
     """Return which streams are asked for in which time, its events looked up, and places that could not be asked."""
+    if question.episodes is not None:
+        return await _of_episodes(stores, fleet, question, where)
     if question.events is None:
         start = await resolve(stores, fleet, where, question.start)
         stop = await resolve(stores, fleet, where, question.stop)
         if start is not None and stop is not None and start >= stop:
             raise InputError("the time asked for ends before it starts", "exchange --start and --stop")
-        return tuple(Span(selector, start, stop) for selector in question.selectors), ()
+        return tuple(Span(selector, start, stop, question.computed) for selector in question.selectors), ()
     events = question.events
     times = (await resolve(stores, fleet, where, events.start), await resolve(stores, fleet, where, events.stop))
     found = await find_events(stores, fleet, events, where, times)
     return spans_around(found.events, question.selectors, events), found.inventory.unreached
+
+
+async def _of_episodes(
+    stores: Stores, fleet: FleetSettings, question: Question, where: Where
+) -> tuple[tuple[Span, ...], tuple[Unreached, ...]]:
+    assert question.episodes is not None
+    start = None if question.start is None else await resolve(stores, fleet, where, question.start)
+    stop = None if question.stop is None else await resolve(stores, fleet, where, question.stop)
+    spans, unreached = await spans_of_episodes(stores, fleet, question.episodes, where, question.selectors)
+    return tuple(part for span in spans if (part := span.within(start, stop)) is not None), unreached
 
 
 def _each_once(unreached: tuple[Unreached, ...]) -> tuple[Unreached, ...]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 from fleetbox.clock import Clock
+from fleetbox.episodes import Episode
 from fleetbox.errors import InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, find_fleet
+from fleetbox_query.episodes.chosen import Episodes
+from fleetbox_query.episodes.making import from_events, make_episodes
 from fleetbox_query.event_search import SEVERITY, Box, Circle, Search, checked_box, checked_circle, metres
 from fleetbox_query.events import Found, Where, find_event, find_events, resolve
 from fleetbox_query.inventory import take_inventory
 from fleetbox_query.means import Mean, scalar_mean
 from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.provenance import Provenance
-from fleetbox_query.question import EventQuestion, Question, parse_selectors
+from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question, parse_selectors
 from fleetbox_query.selection import Selection
 from fleetbox_query.selection import label_text as _text
 from fleetbox_query.session import Session
@@ -88,6 +91,66 @@ class Fleet:
         """Return one event by its id, or by a beginning only it has; raises NotFound."""
         where = Where(tier, site)  # type: ignore[arg-type]
         return self._session.run(find_event(self._session.stores, self.settings, where, name))
+
+    def episodes(self, *names: str) -> Episodes:
+        """Choose episodes by name (a glob), id or note, each with @VERSION for how it was; nothing is read yet.
+
+        Example:
+            fleet.episodes("pick cup").where("success").select("imu").frames()
+        """
+        for name in names:
+            if not isinstance(name, str):
+                raise InputError(f"an episode's name is text, not {name!r}", 'name one, such as episodes("picks/*")')
+        return Episodes(self._session, EpisodeQuestion(names))
+
+    def episode(self, name: str, *, tier: str | None = None, site: str | None = None) -> Episode:
+        """Return one episode by its name, id, or note; raises NotFound, InputError where several have it.
+
+        Example:
+            fleet.episode("pick cup").intervals
+        """
+        found = self.episodes(name).at(tier=tier, site=site).list()
+        if len(found) == 1:
+            return found[0]
+        shown = ", ".join(one.id for one in found[-5:])
+        raise InputError(f"{len(found)} episodes are meant by {name!r}", f"name one: {shown}" if shown else None)
+
+    def new_episode(
+        self,
+        name: str,
+        robot: str,
+        start: TimeLike,
+        stop: TimeLike,
+        *,
+        streams: Sequence[str] = ("**",),
+        note: str = "",
+        success: bool | None = None,
+        labels: Mapping[str, object] | None = None,
+        fps: float | None = None,
+        robot_type: str = "",
+    ) -> Episode:
+        """Make an episode of what a robot recorded in [start, stop), and return it; no record is read or copied.
+
+        streams: STREAM[:FIELD] globs. note: the task in words. Raises InputError where one has that name.
+
+        Example:
+            fleet.new_episode("picks/a", "r1", "-10s", "now", streams=["imu", "cam/*"], note="pick cup", success=True)
+        """
+        given = {key: _text(key, value) for key, value in (labels or {}).items()}
+        bounds = [self._session.run(self._session.resolve(self._session.moment(at), Where())) for at in (start, stop)]
+        wish = Episode(
+            "",
+            name,
+            robot,
+            ((bounds[0], bounds[1]),),
+            tuple(streams),
+            note,
+            success,
+            given,
+            fps=fps,
+            robot_type=robot_type,
+        )
+        return make_episodes(self._session, [wish])[0]
 
     def scalar_mean(self, selector: str, start: TimeLike, stop: TimeLike) -> Mean:
         """Return (mean, "influx" or "chunks") of one scalar such as "r1/imu:ax" over [start, stop).
@@ -218,6 +281,17 @@ class Events:
     def find(self) -> Found:
         """Return the events with the inventory that says which places were asked."""
         return self.session.run(self._find())
+
+    def episodes(self, name: str, *streams: str, note: str | None = None) -> Episodes:
+        """Make an episode NAME/000000 on of each event, in order of time, and return them; no record is copied.
+
+        Its interval and robot are the event's, its labels too; note: the task, by default the event's note or kind.
+
+        Example:
+            fleet.events("*brake*").last("1h").episodes("brakes", "imu", "cam/front")
+        """
+        make_episodes(self.session, from_events(name, self.list(), streams, note), self.places)
+        return Episodes(self.session, EpisodeQuestion((f"{name}/*",)), self.places)
 
     async def _find(self) -> Found:
         session = self.session

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fleetbox import chunks
 from fleetbox.errors import InputError
+from fleetbox_query.episodes.computing import with_computed
 from fleetbox_query.expressions import Expression
 from fleetbox_query.films import pictures_of
 from fleetbox_query.items import BLOB, chosen_fields, has_chosen, is_chunk
@@ -195,7 +196,10 @@ def times_of(table: pa.Table) -> Any:
 def _table(piece: Piece) -> pa.Table:
     if piece.source.film:
         return _film_table(piece)
-    return chunks.table(piece.record.data) if is_chunk(piece.record) else _blob_table(piece)
+    if not is_chunk(piece.record):
+        return _blob_table(piece)
+    table = chunks.table(piece.record.data)
+    return with_computed(table, piece.source.computed) if piece.source.computed else table
 
 
 def _film_table(piece: Piece) -> pa.Table:

@@ -12,6 +12,7 @@ from fleetbox.errors import InputError
 from fleetbox.records import Head
 from fleetbox.selectors import matches_glob
 from fleetbox.time import iso_time
+from fleetbox_query.episodes.computing import add_columns
 from fleetbox_query.expressions import Expression
 from fleetbox_query.films import JPEG, pictures_of
 from fleetbox_query.plan import Source
@@ -89,10 +90,14 @@ def is_chunk(record: Head) -> bool:
 def chosen_fields(names: Iterable[str], globs: tuple[str, ...] | None) -> list[str]:
     """Return the fields that globs choose, in order; `a.*` and plain `a` both choose what lies below a.
 
-    The messages' own bytes (`cdr`) only when asked for by name.
+    The messages' own bytes (`cdr`) only when asked for by name. "!ax" is all but that one.
     """
     if globs is None:
         return [name for name in names if name != chunks.CDR]
+    if refused := tuple(glob[1:] for glob in globs if glob[0] == "!"):
+        taken = tuple(glob for glob in globs if glob[0] != "!") or None
+        left = set(chosen_fields(names := list(names), refused))
+        return [name for name in chosen_fields(names, taken) if name not in left]
     return [
         name
         for name in names
@@ -109,6 +114,8 @@ def has_chosen(names: Iterable[str], source: Source) -> bool:
 def _rows(piece: Piece, expression: Expression, notes: Notes) -> list[Item]:
     source, columns = piece.source, chunks.columns(piece.record.data)
     times = columns.pop(chunks.TIME)
+    if source.computed:
+        add_columns(columns, source.computed)
     fields = [name for name in columns if name not in chunks.CLOCKS]
     if not has_chosen(columns, source):
         return []

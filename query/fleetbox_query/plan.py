@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleetbox.naming import parent_of
 from fleetbox_query.inventory import Holding
@@ -28,6 +28,7 @@ class Source:
     fields: tuple[str, ...] | None = None
     schema: Schema = UNSAID
     film: bool = False  # videos, read as the pictures they were made of
+    computed: tuple[tuple[str, str], ...] = ()  # fields made of the stream's own: name, expression
 
     @property
     def robot(self) -> str:
@@ -161,9 +162,10 @@ def _source(
     schema = _schema(near, schemas)
     globs = [span.selector.field for span in chosen]
     fields = None if None in globs else tuple(dict.fromkeys(glob for glob in globs if glob))
-    source = Source(near, windows, fields, schema)
+    computed = dict.fromkeys(made[1:] for span in chosen for made in span.computed if made[0] == first.stream)
+    source = Source(near, windows, fields, schema, computed=tuple(computed))
     held = tuple(holding for holding in near if _reaches(source, holding))
-    return Source(held, windows, fields, schema) if held else None
+    return replace(source, holdings=held) if held else None
 
 
 def _reaches(source: Source, holding: Holding) -> bool:

@@ -82,6 +82,7 @@ class Question:
     when: str = ""
     tier: Tier | None = None
     site: str | None = None
+    computed: tuple[tuple[str, str, str], ...] = ()  # fields to make of a stream's own: stream, name, expression
 
 
 def parse_selectors(texts: tuple[str, ...]) -> tuple[Selector, ...]:
