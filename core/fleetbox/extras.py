@@ -14,6 +14,7 @@ EXTRAS = {
     "lake": ("deltalake", "numpy", "pyarrow"),
     "export": ("av", "cv2", "foxglove", "h5py", "mcap", "numpy", "pandas", "pyarrow"),
     "view": ("aiomqtt", "av", "cv2", "foxglove", "numpy", "pandas", "pyarrow", "rerun"),
+    "dashboards": ("grafana_client", "grafana_foundation_sdk"),
 }
 
 
@@ -21,7 +22,7 @@ def missing_extra(error: ModuleNotFoundError) -> FleetboxError | None:
     """Say which extra to install for a missing library, or None when it is none of ours."""
     library = (error.name or "").partition(".")[0]
     # The smaller one first; whatever `site` needs, `query` has too.
-    for extra in ("query", "robot", "sql", "lake", "export", "view"):
+    for extra in ("query", "robot", "sql", "lake", "export", "view", "dashboards"):
         if library in EXTRAS[extra]:
             return FleetboxError(f"this needs {library}, which is not installed", _install(extra))
     return None

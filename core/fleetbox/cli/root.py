@@ -15,7 +15,7 @@ SECTIONS = {
     "Look": ("status", "doctor", "ls", "query", "get", "view", "live", "replay", "export", "event", "audit", "whoami"),
     "Record": ("agent", "simulate", "mark", "pull", "carry", "ingest"),
     "Decide": ("policy",),
-    "Run": ("demo", "up", "down", "servers", "site", "replicate", "tokens", "drill", "config", "lake"),
+    "Run": ("demo", "up", "down", "servers", "site", "replicate", "tokens", "drill", "config", "lake", "dashboards"),
 }
 INTERRUPTED = 130
 SUMMARY_CHARS = 160  # a whole first sentence; click cuts at 45
