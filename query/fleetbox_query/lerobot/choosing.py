@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from fleetbox.errors import InputError
 from fleetbox.settings import Tier
+from fleetbox_query.episodes.finding import PREFIX as EPISODE
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.lerobot.intervals import Interval
 from fleetbox_query.moments import duration_us
@@ -46,10 +47,16 @@ class Choice:
 
 
 def chosen(fleet: Fleet, choice: Choice) -> tuple[Question, tuple[Interval, ...] | None]:
-    """Return the question, and the intervals where events were named one by one.
+    """Return the question, and the intervals where events were named one by one; `episode:NAME` names episodes.
 
     Raises InputError for words that do not go together, NotFound for an unknown event.
     """
+    names = tuple(text.removeprefix(EPISODE) for text in choice.selectors if text.startswith(EPISODE))
+    if names:
+        if len(names) < len(choice.selectors) or choice.event or choice.kind or choice.pre or choice.post:
+            raise InputError("episodes beside events or selectors", "name episodes alone: an episode has its own times")
+        found = fleet.episodes(*names).at(tier=choice.tier, site=choice.site).select().question
+        return _timed(fleet, replace(found, labels=dict(choice.labels)), choice), None
     around = bool(choice.pre or choice.post)
     if around and not (choice.ids or choice.kind):
         raise InputError(
@@ -61,6 +68,10 @@ def chosen(fleet: Fleet, choice: Choice) -> tuple[Question, tuple[Interval, ...]
         intervals = tuple(_interval(fleet, name, choice) for name in choice.ids)
         return _question(fleet, replace(choice, selectors=())), intervals
     return _question(fleet, choice), None
+
+
+def _timed(fleet: Fleet, question: Question, choice: Choice) -> Question:
+    return replace(question, start=fleet.session.moment(choice.start), stop=fleet.session.moment(choice.stop))
 
 
 def _question(fleet: Fleet, choice: Choice) -> Question:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fleetbox.errors import InputError
 from fleetbox.settings.lerobot import VideoRule
-from fleetbox_query.lerobot.filming import Film, decode, even_size, levels_of
+from fleetbox_query.lerobot.filming import Decoder, Film, even_size, levels_of
 from fleetbox_query.lerobot.statistics import LEVELS
 from fleetbox_query.lerobot.tracks import Unfit
 
@@ -39,6 +39,7 @@ class Crew:
         self.counted = [0] * count
         self._episodes, self._every = episodes, every
         self._path, self._fps, self._rule = path, fps, rule
+        self._decode = Decoder()
         self._queue: queue.Queue[Any] = queue.Queue(AHEAD)
         self._error: BaseException | None = None
         self._stopped = threading.Event()
@@ -101,7 +102,7 @@ class Crew:
         try:
             if data is None:
                 raise InputError("the picture is gone")
-            self._last = (data, decode(data), None)
+            self._last = (data, self._decode(data), None)
         except InputError:
             self.missing += 1
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from fleetbox.episodes import Episode
 from fleetbox.errors import InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.selectors import Selector, matches_glob
+from fleetbox_query.episodes.finding import computed_of, find_episodes
 from fleetbox_query.events import find_events
 from fleetbox_query.inventory import Inventory, Unreached, take_inventory
-from fleetbox_query.question import EventQuestion, Question
+from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question
 from fleetbox_query.session import Session
 from fleetbox_query.stores import places_for
 
@@ -25,11 +27,13 @@ class Interval:
     stop_us: int
     note: str = ""
     kind: str = ""
-    source: str = ""  # "event:ID", or the times as they were asked for
+    source: str = ""  # "event:ID", "episode:NAME@VERSION", or the times as they were asked for
+    computed: tuple[tuple[str, str, str], ...] = ()  # fields to make of a stream's own: stream, name, expression
+    labels: tuple[tuple[str, str], ...] = ()  # of the episode
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value or name not in ("computed", "labels")}
 
     def __str__(self) -> str:
         return self.source or f"{self.robot} [{self.start_us}, {self.stop_us}) µs"
@@ -49,6 +53,8 @@ def intervals_of(session: Session, question: Question, streams: Sequence[Selecto
     Events: each its own interval, or what `pre` and `post` say around its moment. Else the times asked for, of every
     robot that holds one of `streams`, as far as its records reach.
     """
+    if question.episodes is not None:
+        return session.run(_of_episodes(session, question.episodes, question))
     if question.events is not None:
         return session.run(_of_events(session, question.events, question))
     return session.run(_of_robots(session, question, streams))
@@ -61,6 +67,28 @@ def cut(interval: Interval, longest_us: int) -> Iterator[Interval]:
         stop = min(start + longest_us, interval.stop_us)
         yield replace(interval, start_us=start, stop_us=stop)
         start = stop
+
+
+def of_episodes(episodes: Sequence[Episode], now_us: int) -> Iterator[Interval]:
+    """Yield each interval of each episode, in the order given; the episode's note is its task."""
+    for one in episodes:
+        computed = computed_of(one)
+        for start, stop in one.until(now_us).intervals:
+            source, labels = f"episode:{one.name}@{one.version}", tuple(sorted(one.labels.items()))
+            yield Interval(one.robot, start, stop, one.note, "", source, computed, labels)
+
+
+async def _of_episodes(session: Session, episodes: EpisodeQuestion, question: Question) -> Intervals:
+    where = session.where(question)
+    found = await find_episodes(session.stores, session.fleet, episodes, where)
+    start = 0 if question.start is None else await session.resolve(question.start, where)
+    stop = await session.resolve(question.stop, where)
+    all_of = of_episodes(found.episodes, session.now_us())
+    cut_to = (replace(one, start_us=max(one.start_us, start), stop_us=min(one.stop_us, stop)) for one in all_of)
+    chosen = tuple(one for one in cut_to if one.start_us < one.stop_us)
+    if not chosen:
+        raise NotFound("there are no such episodes", "`fleetbox episode ls` shows them")
+    return Intervals(chosen, found.unreached)
 
 
 async def _of_events(session: Session, events: EventQuestion, question: Question) -> Intervals:

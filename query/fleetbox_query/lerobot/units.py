@@ -36,7 +36,7 @@ class Job:
         """Return the question for an interval's streams, with so much before and after it."""
         selectors = tuple(replace(one, robot=interval.robot) for one in streams)
         start, stop = max(0, interval.start_us - margin_us), interval.stop_us + margin_us
-        return replace(self.question, selectors=selectors, start=start, stop=stop, events=None)
+        return replace(self.question, selectors=selectors, start=start, stop=stop, events=None, episodes=None, computed=interval.computed)
 
     def records(self, question: Question) -> Records:
         """Return rows and blobs in order of time, pictures from the videos made of them too."""
@@ -173,6 +173,8 @@ def task_of(job: Job, interval: Interval, sources: Sources) -> str:
     kind, _, label = said.partition(".")
     if kind != "label":
         return said
+    if label in (own := dict(interval.labels)):
+        return own[label]
     camera = job.map.reference or next(iter(job.map.features.values())).selectors[0].stream
     shots = sources.shots.get(camera)
     found = shots.labels if shots else _labels(job, interval, camera)
