@@ -107,7 +107,7 @@ def _sink(out: Path | None) -> Iterator[tuple[Entities, Callable[[], int]]]:
     """Yield what logs, and a call that empties what was logged into its place and returns how many bytes it wrote."""
     import rerun as rr
 
-    recording = rr.RecordingStream(APPLICATION)
+    recording: Any = rr.RecordingStream(APPLICATION)
     recording.set_log_tick_enabled(False)
     recording.set_log_time_enabled(False)
     if out is None:
