@@ -27,16 +27,27 @@ class Staged:
         """Yield tables of the one schema; each lies in memory alone."""
         import pyarrow as pa
 
+        for batch in self._read():
+            yield fitted(pa.Table.from_batches([batch]), self.schema)
+
+    def column(self, name: str) -> Iterator[pa.ChunkedArray]:
+        """Yield one column's values, piece by piece."""
+        import pyarrow as pa
+
+        only = pa.schema([self.schema.field(name)])
+        for batch in self._read():
+            held = [name] if name in batch.schema.names else []
+            table = pa.Table.from_batches([batch.select(held)]) if held else None
+            yield fitted(table, only)[name] if table else pa.chunked_array([pa.nulls(batch.num_rows, only[0].type)])
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
         for path in self.paths:
             with pa.memory_map(str(path)) as file:
                 reader = pa.ipc.open_file(file)
                 for at in range(reader.num_record_batches):
-                    yield fitted(pa.Table.from_batches([reader.get_batch(at)]), self.schema)
-
-    def column(self, name: str) -> Iterator[pa.ChunkedArray]:
-        """Yield one column's values, piece by piece."""
-        for table in self.batches():
-            yield table[name]
+                    yield reader.get_batch(at)
 
 
 def stage(job: Job) -> list[Staged]:
