@@ -20,6 +20,7 @@ from fleetbox.scalars import BATCH_LINES, ScalarStore
 from fleetbox.settings import FleetSettings, Influx
 from fleetbox_cloud.books_memory import DAY_US, Memory
 from fleetbox_cloud.books_points import View, lines, open_keys, untold
+from fleetbox_cloud.feeds.watch import RobotWatch, Sight
 from fleetbox_replication.audit.hops import Hop, hops_of
 
 log = structlog.get_logger()
@@ -52,8 +53,9 @@ class BooksFeed:
         connect: Callable[[], Store],
         state: Path,
         rhythm: Rhythm | None = None,
+        watch: RobotWatch | None = None,
     ) -> None:
-        self._fleet, self._site, self._connect = fleet, site, connect
+        self._fleet, self._site, self._connect, self._watch = fleet, site, connect, watch
         self._path, self._rhythm = state / FILE, rhythm or Rhythm()
         self._robots: dict[str, Memory] = {}
         self._again_s: dict[str, float] = {}
@@ -88,12 +90,15 @@ class BooksFeed:
         memory.untold |= fresh
         keys = changed | memory.open | fresh.keys()
         text = [line for hop in hops for line in lines(memory.ledger, hop, keys, memory.untold, view)]
+        number = len(text)
+        if self._watch is not None:  # it sees every robot's pages with us, and its points go with ours or not at all
+            text += self._watch.saw(Sight(memory.ledger, hops, changed, keys, view.range, memory.untold))
         for at in range(0, len(text), BATCH_LINES):
             report = await scalars.write_lines(text[at : at + BATCH_LINES])
             if report.refused:  # minutes older than the bucket's retention, mostly
                 log.info("InfluxDB refused points of the books", site=self._site, **report.refused)
         memory.forget(open_keys(memory.ledger, hops, view), now_us - self._rhythm.known_us)
-        return len(text)
+        return number
 
     def _ships_whole(self, stream: str) -> bool:
         return self._fleet.policy.rule_for(stream).ship == "always"

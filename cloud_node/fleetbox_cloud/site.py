@@ -18,6 +18,7 @@ from fleetbox_cloud.books_feed import BooksFeed
 from fleetbox_cloud.desk.mirroring import mirror
 from fleetbox_cloud.desk.pressing import press
 from fleetbox_cloud.door import open_door
+from fleetbox_cloud.feeds import Feeds, Sources
 from fleetbox_cloud.loading import Loading
 from fleetbox_cloud.parts import Parts, Run
 from fleetbox_cloud.provision import Provisioned, make_missing, provision, wanted_here
@@ -48,7 +49,10 @@ class Site:
         self._onward: Onward | None = None
         self._robots: set[str] = set()  # seen at the store while this process runs
         self._loading = self._make_loading()
-        self._books = BooksFeed(fleet, place.name, self._connect, self._state)
+        sources = Sources(lambda: self._onward, lambda: self._loading.report() if self._loading else {})
+        self._feeds = Feeds(fleet, place.name, self._connect, self._state, sources) if place.influx else None
+        watch = self._feeds.watch if self._feeds else None
+        self._books = BooksFeed(fleet, place.name, self._connect, self._state, watch=watch)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; parts that fail are started again."""
@@ -83,6 +87,9 @@ class Site:
         if (loading := self._loading) is not None:
             runs["loader"] = lambda: loading.run(url)
             runs["books"] = self._books.run
+        if (feeds := self._feeds) is not None:
+            runs["boards"] = feeds.run_robots
+            runs["events"] = feeds.run_arrivals
         return runs
 
     def _connect(self) -> Store:

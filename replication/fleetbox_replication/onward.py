@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbox.blobs import Store
 from fleetbox.errors import AccessDenied
+from fleetbox.naming import CLASSES, site_bucket
 from fleetbox.settings import Place, Uplink
 from fleetbox_replication.dead_letters import FILE, DeadLetters
 from fleetbox_replication.reconcile import Options, Reconciler, Route
@@ -20,6 +23,20 @@ from fleetbox_replication.wire import Part
 DENIED_S = 90.0  # the relay runs on meanwhile, as tasks do not need this token; a new one is noticed within 2 s anyway
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Say what passed for one robot since the hop began, and how it stands: bytes, records, records brought by hand.
+
+    `held`: the destination refuses a bucket of it right now. `missing` records are not known to be there.
+    """
+
+    sent_bytes: int = 0
+    sent: int = 0
+    copied: int = 0
+    missing: int = 0
+    held: bool = False
+
+
 class Onward:
     """Run one hop's sending side at `place`; `ahead` is the next site as this place may use it.
 
@@ -29,6 +46,8 @@ class Onward:
     def __init__(self, place: Place, ahead: Place, source: Callable[[], Store], state: Path, uplink: Uplink) -> None:
         self._place, self._ahead, self._source, self._state = place, ahead, source, state
         self.pace = Pace(uplink.max, uplink.order)
+        self._passed: dict[str, list[int]] = {}  # by the destination's bucket: bytes and records
+        self._relay: Relay | None = None
         self._reconciler: Reconciler | None = None
 
     async def run(self) -> None:
@@ -47,10 +66,12 @@ class Onward:
             self._source, lambda: Store.at(self._ahead), relay, route, Options(letters=letters)
         )
         await relay.start()
+        self._relay = relay
         try:
             await while_secret(token, secret, self._reconcile(self._reconciler))
         finally:
             self._reconciler = None  # it has closed its state: who asks now is told nothing
+            self._relay = None
             await relay.stop()
             letters.close()
 
@@ -81,6 +102,24 @@ class Onward:
         if self._reconciler is not None:
             yield from self._reconciler.unproven()
 
+    def flows(self) -> dict[str, Flow]:
+        """Return how each robot's records fare on this hop, of robots that anything is known of."""
+        reconciler, relay = self._reconciler, self._relay
+        missing = reconciler.missing() if reconciler is not None else Counter[str]()
+        copied = reconciler.brought() if reconciler is not None else Counter[str]()
+        passed = {bucket.rpartition("--")[0] for bucket in self._passed}
+        found: dict[str, Flow] = {}
+        for robot in {*missing, *copied, *passed}:
+            buckets = [site_bucket(robot, cls) for cls in CLASSES]
+            sums = [self._passed[bucket] for bucket in buckets if bucket in self._passed]
+            held = relay is not None and any(relay.refusing(bucket) is not None for bucket in buckets)
+            size, records = (sum(one[at] for one in sums) for at in range(2))
+            found[robot] = Flow(size, records, copied[robot], missing[robot], held)
+        return found
+
     def _vouched(self, bucket: str, entry: str, parts: Sequence[Part]) -> None:
+        passed = self._passed.setdefault(bucket, [0, 0])
+        passed[0] += sum(part.size for part in parts)
+        passed[1] += len(parts)
         if self._reconciler is not None:
             self._reconciler.vouched(bucket, entry, parts)

@@ -129,6 +129,7 @@ class Checker:
     def _tell(self, hop: Hop, mended: Mended) -> None:
         counts = self.means.counts
         counts.update(brought=mended.brought, mended=mended.mended, relabelled=mended.relabelled)
+        self.means.brought[hop.robot] += mended.brought
         if mended.brought or mended.mended:
             self.means.relay.brought(mended.brought + mended.mended)
             log.warning(

@@ -75,6 +75,7 @@ class Means:
     state: State
     proofs: Proofs = field(default_factory=Proofs)
     counts: Counter[str] = field(default_factory=Counter)
+    brought: Counter[str] = field(default_factory=Counter)  # by robot: records that a task had not brought
     _far: Store | None = None
 
     @property

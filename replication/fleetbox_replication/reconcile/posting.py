@@ -61,6 +61,7 @@ async def _try(
     went = {(head.entry, head.time_us) for head in done.gone}
     refused = {(head.entry, head.time_us) for head, _, _ in done.refused}
     means.counts["brought"] += done.brought
+    means.brought[hop.robot] += done.brought
     if done.brought:
         means.relay.brought(done.brought)
     for head in found:

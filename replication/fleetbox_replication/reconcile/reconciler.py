@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -94,6 +94,17 @@ class Reconciler:
     def unproven(self) -> Iterator[Minute]:
         """Yield the open minutes, the oldest first."""
         yield from self._means.state.open()
+
+    def missing(self) -> Counter[str]:
+        """Return per robot how many records the destination is not known to hold."""
+        found: Counter[str] = Counter()
+        for minute in self._means.state.open():
+            found[minute.robot] += max(0, minute.told.records - (minute.there.records if minute.there else 0))
+        return found
+
+    def brought(self) -> Counter[str]:
+        """Return per robot how many records were brought that their tasks had not, since the start."""
+        return self._means.brought.copy()
 
     def report(self) -> dict[str, Any]:
         """Return what is open and what was done, as plain values."""

@@ -118,6 +118,7 @@ class Tender:
 
     def _tell(self, hop: Hop, swept: Swept) -> None:
         self._means.counts["brought"] += swept.brought
+        self._means.brought[hop.robot] += swept.brought
         if swept.brought:
             self._means.relay.brought(swept.brought)
             log.warning("brought records that their task had forgotten", task=hop.spec.name, records=swept.brought)

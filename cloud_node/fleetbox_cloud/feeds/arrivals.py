@@ -1,0 +1,77 @@
+"""Find the records that have arrived in a site's store since the last look, late ones too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+from fleetbox.blobs import EntryInfo, Store
+from fleetbox.errors import NotFound
+from fleetbox.records import Head
+from fleetbox_cloud.feeds.sent import Looked, Sent
+
+FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind an entry's newest record
+OVERLAP_US = 10_000_000  # µs; writers stamp a record and send it a moment later, in any order
+AT_ONCE = 5_000  # heads in memory: 5 MB
+
+
+class Arrivals:
+    """Look through entries of one store; `sent` holds what was seen, `since_us` bounds the very first look.
+
+    What is newer than all that was seen is listed from there. When the entry has grown by more than that, something
+    came late: then it is listed whole, which costs the store 30 µs a record. In a ring that turns meanwhile the
+    numbers may not show it: whoever has to be sure asks for a `sweep`.
+    """
+
+    def __init__(self, store: Store, sent: Sent, since_us: int) -> None:
+        self._store, self._sent, self._since_us = store, sent, since_us
+
+    async def look(
+        self, bucket: str, wants: Callable[[str], bool], *, sweep: bool = False
+    ) -> AsyncGenerator[tuple[str, list[Head]], None]:
+        """Yield (entry, heads) of records not seen yet, some at a time, in order of time within an entry.
+
+        They count as seen once the caller has said so to `sent`; whoever stops taking gets the rest at the next look. A
+        bucket that does not exist has none.
+        """
+        try:
+            infos = await self._store.entries(bucket)
+        except NotFound:
+            return
+        for info in infos:
+            if not info.records or not wants(info.name):
+                continue
+            seen = Looked(info.records, info.latest_us, info.oldest_us)
+            before = self._sent.looked(bucket, info.name)
+            if before == seen and not sweep:
+                continue
+            found = 0
+            async for heads in self._fresh(bucket, info, self._start(bucket, info, before, sweep)):
+                found += len(heads)
+                yield info.name, heads
+            if before is not None and not sweep and info.records - before.records > found:
+                async for heads in self._fresh(bucket, info, self._since_us):
+                    yield info.name, heads
+            if sweep:
+                self._sent.forget(bucket, info.name, info.oldest_us)
+            self._sent.look(bucket, info.name, seen)
+
+    def _start(self, bucket: str, info: EntryInfo, before: Looked | None, sweep: bool) -> int:
+        if sweep or before is None:
+            return self._since_us
+        return max(self._since_us, (self._sent.latest_us(bucket, info.name) or 0) - OVERLAP_US)
+
+    async def _fresh(self, bucket: str, info: EntryInfo, start_us: int) -> AsyncIterator[list[Head]]:
+        heads: list[Head] = []
+        query = self._store.query(bucket, (info.name,), start_us=max(0, start_us), stop_us=FOR_EVER_US, head=True)
+        async for head in query:
+            heads.append(head)
+            if len(heads) >= AT_ONCE:
+                if fresh := self._unseen(bucket, info.name, heads):
+                    yield fresh
+                heads = []
+        if fresh := self._unseen(bucket, info.name, heads):
+            yield fresh
+
+    def _unseen(self, bucket: str, entry: str, heads: list[Head]) -> list[Head]:
+        missing = self._sent.missing(bucket, entry, [head.time_us for head in heads])
+        return [head for head in heads if head.time_us in missing]
