@@ -13,6 +13,7 @@ from fleetbox.measurements import measurement_of
 from fleetbox.points import Points
 from fleetbox.scalars import buckets
 from fleetbox.scalars.report import ScalarReport
+from fleetbox.scalars.rolled import RolledAsk, quote
 from fleetbox.scalars.wire import Wire
 from fleetbox.scalars.writing import Writer
 from fleetbox.settings import Influx
@@ -71,17 +72,9 @@ class ScalarStore:
         """Return how many values a field has from start to stop (excluded)."""
         return int(await self._aggregate("count", stream, name, robot, start_us, stop_us) or 0)
 
-    async def values_by_minute(self, stream: str, robot: str, site: str, start_us: int, stop_us: int) -> dict[int, int]:
-        """Return how many values, of all fields together, each minute from start to stop (excluded) holds.
-
-        Minutes without any are left out. InfluxDB counts about 17 million values a second.
-        """
-        text = (
-            f"SELECT count(*) FROM {_quote(measurement_of(stream))} WHERE robot::tag = $robot AND site::tag = $site "
-            f"AND time >= {int(start_us)}u AND time < {int(stop_us)}u GROUP BY time(1m) fill(none)"
-        )
-        found = await self.query(text, {"robot": robot, "site": site})
-        return {int(time_us): sum(n or 0 for n in counts) for one in found for time_us, *counts in one.rows}
+    def rolled(self, stream: str, robot: str, start_us: int, stop_us: int, site: str | None = None) -> RolledAsk:
+        """Return what asks about the roll-ups of a stream from start to stop (excluded), as one site wrote them."""
+        return RolledAsk(self.query, stream, robot, site, (start_us, stop_us))
 
     async def query(self, influxql: str, params: Mapping[str, Any] | None = None) -> list[Series]:
         """Ask in InfluxQL, which panels use and InfluxDB 3 still answers; `$name` in the text takes `params`."""
@@ -120,13 +113,8 @@ class ScalarStore:
 
     async def _aggregate(self, what: str, stream: str, name: str, robot: str, start_us: int, stop_us: int) -> Any:
         text = (
-            f"SELECT {what}({_quote(name)}) FROM {_quote(measurement_of(stream))} "
+            f"SELECT {what}({quote(name)}) FROM {quote(measurement_of(stream))} "
             f"WHERE robot::tag = $robot AND time >= {int(start_us)}u AND time < {int(stop_us)}u"
         )
         found = await self.query(text, {"robot": robot})
         return found[0].rows[0][1] if found else None
-
-
-def _quote(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

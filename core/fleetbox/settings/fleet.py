@@ -18,7 +18,7 @@ from fleetbox.settings.places import Influx, Place, Tier
 from fleetbox.settings.policy import Policy, load_policy
 from fleetbox.settings.robot import RobotSettings, load_robot
 from fleetbox.settings.uplink import Uplink
-from fleetbox.settings.values import Bytes, FilePath, SecretRef, Table, Url, checked
+from fleetbox.settings.values import Bytes, FilePath, SecretRef, StreamsRef, Table, Url, checked
 
 ROBOT_FILE = Path("/etc/fleetbox/robot.toml")
 
@@ -41,6 +41,7 @@ class InfluxTable(Table):
     token: SecretRef
     org: str = "fleetbox"
     bucket: str = "fleetbox"
+    raw: tuple[StreamsRef, ...] = ()  # streams that it gets row by row too, beside their roll-ups of a second
 
 
 class SiteTable(Table):
@@ -97,7 +98,8 @@ class FleetSettings(Table):
             raise NotFound(f"site {name!r} is not in {self.source}", f"known: {', '.join(self.site) or 'none'}")
         influx = None
         if site.influx:
-            influx = Influx(site.influx.url, "", site.influx.org, site.influx.bucket, site.influx.token)
+            table = site.influx
+            influx = Influx(table.url, "", table.org, table.bucket, table.token, table.raw)
         tier: Tier = site.tier or ("edge" if site.next else "cloud")
         return Place(name, tier, site.store, "", site.relay, site.next, influx, site.quota, site.token)
 

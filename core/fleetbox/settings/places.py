@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fleetbox.selectors import Selector
 from fleetbox.settings.secrets import Secret
 
 Tier = Literal["robot", "edge", "cloud"]
@@ -14,13 +15,14 @@ TIERS: tuple[Tier, ...] = ("robot", "edge", "cloud")
 
 @dataclass(frozen=True, slots=True)
 class Influx:
-    """Say where an InfluxDB 2 is and which bucket takes the scalars."""
+    """Say where an InfluxDB 2 is and which bucket takes the scalars; `raw` chooses streams that it gets row by row."""
 
     url: str
     token: str
     org: str
     bucket: str
     secret: Secret | None = None
+    raw: tuple[Selector, ...] = ()
 
     def current_token(self) -> str:
         """Return the token as it stands now; raise AccessDenied when it is not where the settings say."""

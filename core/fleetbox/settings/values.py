@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 from fleetbox.errors import InputError
+from fleetbox.selectors import Selector
 from fleetbox.settings.secrets import Secret
 from fleetbox.time import parse_duration
 
@@ -87,6 +88,15 @@ def _explained(check: Any, value: Any) -> Any:
         raise ValueError(f"{error.message}; {error.next_step}" if error.next_step else error.message) from None
 
 
+def _streams(value: Any) -> Selector:
+    if isinstance(value, Selector):
+        return value
+    found = _explained(Selector.parse, value) if isinstance(value, str) else None
+    if not isinstance(found, Selector) or found.field is not None:
+        raise ValueError("write streams like 'r1/imu' or 'wh1-*/joints/*'; all fields of a row go together")
+    return found
+
+
 def _url(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", value):
         raise ValueError("write a URL like 'https://edge-1.local:8383'")
@@ -103,5 +113,6 @@ Bytes = Annotated[int, BeforeValidator(parse_size)]
 Rate = Annotated[int, BeforeValidator(parse_rate)]
 DurationUs = Annotated[int, BeforeValidator(_duration_us)]
 SecretRef = Annotated[Secret, BeforeValidator(_secret)]
+StreamsRef = Annotated[Selector, BeforeValidator(_streams)]
 Url = Annotated[str, BeforeValidator(_url)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
