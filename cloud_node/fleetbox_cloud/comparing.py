@@ -11,8 +11,9 @@ from fleetbox.ledger import MINUTE_US
 from fleetbox.scalars import ScalarStore
 from fleetbox_cloud.comparison import ASKED, MENDED, NO_CHUNK, UNEXPLAINED, Stretch, short_of, stretches, wanted_of
 from fleetbox_cloud.cursor import Short
-from fleetbox_cloud.loader import Loader, buckets_of
+from fleetbox_cloud.loader import Loader
 from fleetbox_cloud.mending import mend
+from fleetbox_cloud.sources import buckets_of
 
 REST = 9.0  # times as long as an answer took: a comparison leaves InfluxDB nine tenths of its time
 REMEMBERED_US = 30 * 86_400_000_000  # a month: what cannot be mended is shown for as long
@@ -85,9 +86,7 @@ class Comparer:
     async def _held(self, robot: str, stream: str, stretch: Stretch) -> dict[int, int]:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        held = await self._loader.scalars.values_by_minute(
-            stream, robot, self._loader.site, stretch.start_us, stretch.stop_us
-        )
+        held = await self._loader.held(robot, stream, stretch.start_us, stretch.stop_us)
         await self._rest(REST * (loop.time() - began_s))
         return held
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetbox.ledger import MINUTE_US
 from fleetbox.points import TIME_FIELD, Points, clean
+from fleetbox.rollups import rolled
 from fleetbox.tallies import Minutes
 
 DAY_US = 86_400_000_000
@@ -22,7 +24,7 @@ class Budget:
     span_us: int
 
 
-ASKED = Budget(20_000_000, DAY_US)  # InfluxDB counts 17 M values a second: an answer takes a second
+ASKED = Budget(20_000_000, DAY_US)  # at a value a second InfluxDB adds up some million counts a second: 20 s at worst
 MENDED = Budget(2_000_000, 600_000_000)  # rows opened at a time: 16 MB of numbers, three times that as lines
 
 
@@ -72,22 +74,28 @@ def wanted_of(given: Minutes, keeps_from_us: int | None) -> dict[int, int]:
     }
 
 
-def distinct(points: Iterable[Points], refused_us: Iterable[int]) -> dict[int, int]:
-    """Return by minute how many different values points make: equal times of two chunks are one value in InfluxDB.
+def distinct(points: Sequence[Points], *, raw: bool = False) -> dict[int, int]:
+    """Return by minute how many values points make in InfluxDB: those of a time that two chunks have count once.
 
-    Rows at the times in `refused_us` are not counted.
+    In roll-ups values of equal times count if one chunk holds them; as `raw` points they are one.
     """
     import numpy as np
 
+    if not raw:
+        found: dict[int, int] = {}
+        for steps in rolled(points, MINUTE_US, overlapping=True).values():
+            for minute_us, n in zip(steps.at_us.tolist(), steps.count.tolist(), strict=True):
+                found[minute_us] = found.get(minute_us, 0) + int(n)
+        return found
     times: dict[str, list[object]] = {}
     for part in points:
         rows_us = np.asarray(part.time_us, np.int64)
         for name, column in part.fields.items():
             if name != TIME_FIELD:
                 times.setdefault(clean(name), []).append(rows_us[np.isfinite(np.asarray(column, np.float64))])
-    turned, found = np.fromiter(refused_us, np.int64), dict[int, int]()
+    counts = Counter[int]()
     for stamps in times.values():
-        own = np.setdiff1d(np.concatenate(stamps), turned)  # type: ignore[arg-type]
+        own = np.unique(np.concatenate(stamps))  # type: ignore[arg-type]
         for minute, n in zip(*np.unique(own // MINUTE_US, return_counts=True), strict=True):
-            found[int(minute) * MINUTE_US] = found.get(int(minute) * MINUTE_US, 0) + int(n)
-    return found
+            counts[int(minute) * MINUTE_US] += int(n)
+    return dict(counts)

@@ -13,7 +13,8 @@ from fleetbox.tallies import Tally
 from fleetbox_cloud.comparing import keeps_from_us
 from fleetbox_cloud.comparison import ASKED, short_of, stretches, wanted_of
 from fleetbox_cloud.cursor import Cursor
-from fleetbox_cloud.loader import LOADED_CLASSES, Loader, buckets_of
+from fleetbox_cloud.loader import Loader
+from fleetbox_cloud.sources import LOADED_CLASSES, buckets_of
 
 EXPIRED = "expired"  # InfluxDB took it and has kept it for as long as its bucket says
 TO_MEND = "to mend"  # found just now: the next comparison writes it again
@@ -32,9 +33,10 @@ _STEPS = {
 class ScalarRow:
     """Say of one robot's stream, in a window of its rows' times, what became of the rows.
 
-    rows = points + empty + refused (all but `nan` and `name`, which count values left out of a point).
-    `values` are in those points; `held` is how many of them InfluxDB holds, None when it was not asked; `short` are
-    those known to be missing there, by reason. `chunks` is what the site's ledger tells of, `loaded` what was loaded.
+    rows = points + empty + refused (all but `nan` and `name`, which count values left out of a point). `points` are
+    rows that became part of a roll-up. `values` are in those rows; `held` is how many of them InfluxDB holds, None when
+    it was not asked; `short` are those known to be missing there, by reason. `chunks` is what the site's ledger tells
+    of, `loaded` what was loaded.
     """
 
     robot: str
@@ -117,9 +119,7 @@ async def _asked(
     known = {one.minute_us: one.reason for one in loader.cursor.shorts(row.robot, row.stream)}
     short = Counter[str]()
     for stretch in stretches(wanted_of(given, None), ASKED):
-        held = await loader.scalars.values_by_minute(
-            row.stream, row.robot, loader.site, stretch.start_us, stretch.stop_us
-        )
+        held = await loader.held(row.robot, row.stream, stretch.start_us, stretch.stop_us)
         for minute_us, n in short_of(stretch.wanted, held).items():
             expired = from_us is not None and minute_us < from_us
             short[EXPIRED if expired else known.get(minute_us, TO_MEND)] += n

@@ -15,11 +15,11 @@ from fleetbox.tallies import Minutes, Tally, total
 from fleetbox_cloud import given
 from fleetbox_cloud.given import Given, Refused
 
-VERSION = 1  # of the tables; another one begins from the first chunk, which changes nothing in InfluxDB
+VERSION = 2  # of the tables and of what becomes of a chunk; another one begins from the first chunk: no harm
 FOR_EVER_US = 1 << 62
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY, bucket TEXT, entry TEXT, longest_us INTEGER DEFAULT 0, UNIQUE (bucket, entry)
+    id INTEGER PRIMARY KEY, bucket TEXT, entry TEXT, longest_us INTEGER DEFAULT 0, raw INTEGER, UNIQUE (bucket, entry)
 );
 CREATE TABLE IF NOT EXISTS loaded (entry INTEGER, time_us INTEGER, PRIMARY KEY (entry, time_us)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counts (robot TEXT, what TEXT, n INTEGER, PRIMARY KEY (robot, what)) WITHOUT ROWID;
@@ -38,6 +38,7 @@ class Loaded:
     minutes: Mapping[int, Tally] = field(default_factory=dict)
     longest_us: int = 0
     words: Mapping[str, str] = field(default_factory=dict)
+    raw: bool = False  # its rows became points too
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,11 @@ class Cursor:
         row = self._db.execute("SELECT longest_us FROM entries WHERE id = ?", (self._id(bucket, entry),)).fetchone()
         return int(row[0])
 
+    def newest_us(self, bucket: str, entry: str) -> int | None:
+        """Return the time of the newest chunk that is loaded, None if none is."""
+        row = self._db.execute("SELECT max(time_us) FROM loaded WHERE entry = ?", (self._id(bucket, entry),)).fetchone()
+        return None if row[0] is None else int(row[0])
+
     def add(self, bucket: str, entry: str, loaded: Loaded) -> None:
         """Note chunks as loaded, together with what they add to the books."""
         number = self._id(bucket, entry)
@@ -100,7 +106,8 @@ class Cursor:
             times = [(number, time_us) for time_us in loaded.times_us]
             self._db.executemany("INSERT OR IGNORE INTO loaded VALUES (?, ?)", times)
             self._db.execute(
-                "UPDATE entries SET longest_us = max(longest_us, ?) WHERE id = ?", (loaded.longest_us, number)
+                "UPDATE entries SET longest_us = max(longest_us, ?), raw = ifnull(raw, ?) WHERE id = ?",
+                (loaded.longest_us, loaded.raw, number),
             )
             self._given.add(number, loaded.minutes, loaded.words)
             self._count(bucket, Counter(chunks=len(times)) + _counts(total(loaded.minutes.values())))
@@ -111,6 +118,26 @@ class Cursor:
             number = self._id(bucket, entry)
             self._db.execute("DELETE FROM loaded WHERE entry = ? AND time_us < ?", (number, time_us))
             self._given.remove(number, -FOR_EVER_US, time_us)
+
+    def note_raw(self, bucket: str, entry: str, raw: bool) -> bool:
+        """Note whether an entry's rows become points from now on; tell whether its chunks so far lack them."""
+        number = self._id(bucket, entry)
+        (before,) = self._db.execute("SELECT raw FROM entries WHERE id = ?", (number,)).fetchone()
+        with self._db:
+            self._db.execute("UPDATE entries SET raw = ? WHERE id = ?", (raw, number))
+        return raw and not before
+
+    def begin_anew(self, bucket: str, entry: str) -> None:
+        """Forget an entry's chunks and its books, as if none was ever loaded."""
+        number = self._id(bucket, entry)
+        old = self._given.sum(number, -FOR_EVER_US, FOR_EVER_US)
+        chunks = self.chunks(bucket, entry, -FOR_EVER_US, FOR_EVER_US)
+        with self._db:
+            self._db.execute("DELETE FROM loaded WHERE entry = ?", (number,))
+            self._given.remove(number, -FOR_EVER_US, FOR_EVER_US)
+            change = Counter({"chunks": -chunks})
+            change.subtract(_counts(old))
+            self._count(bucket, change)
 
     # -- books --------------------------------------------------------------------------------------------------
 

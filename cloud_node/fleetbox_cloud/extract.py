@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fleetbox.chunks import RESERVED_COLUMNS, TIME, table
@@ -16,34 +16,59 @@ from fleetbox.tallies import Minutes, Tally, merge
 UNDECODABLE = "undecodable"
 
 
-def points(records: Sequence[Record], robot: str, site: str) -> tuple[list[Points], list[Record]]:
-    """Return the points of chunks of one entry, and the chunks that could not be opened.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Hold a chunk that opened: its record, its numbers as float64 beside their times, its first and last row's time.
+
+    A chunk without rows has its own time as both.
+    """
+
+    record: Record
+    numbers: Any
+    first_us: int
+    last_us: int
+
+
+def opened(records: Iterable[Record]) -> tuple[list[Chunk], list[Record]]:
+    """Return the chunks of one entry, and those that could not be opened.
 
     Numbers are cast to float64, truth values to 0 and 1; text, bytes and lists are left out, and so are the exact
-    clocks. Chunks of equal columns become one value: small chunks cost by the piece.
+    clocks.
     """
     import pyarrow as pa
 
-    broken, tables = list[Record](), dict[Any, list[Any]]()
+    broken, found = list[Record](), list[Chunk]()
     for record in records:
         try:
-            found = _numbers(table(record.data))
+            numbers = _numbers(table(record.data))
         except (InputError, KeyError, pa.ArrowException):
             broken.append(record)
             continue
-        tables.setdefault(found.schema, []).append(found)
-    entry = records[0].entry if records else ""
+        found.append(Chunk(record, numbers, *_span_us(numbers[TIME], record.time_us)))
+    return found, broken
+
+
+def points(chunks: Iterable[Chunk], robot: str, site: str) -> list[Points]:
+    """Return the points of chunks of one entry, those of equal columns as one: small ones cost by the piece."""
+    import pyarrow as pa
+
+    stream, tables = "", dict[Any, list[Any]]()
+    for chunk in chunks:
+        stream = chunk.record.entry
+        tables.setdefault(chunk.numbers.schema, []).append(chunk.numbers)
     whole = [pa.concat_tables(alike).combine_chunks() for alike in tables.values()]  # pieces cost arrow by the piece
-    return [_points(one, entry, robot, site) for one in whole], broken
+    return [_points(one, stream, robot, site) for one in whole]
 
 
-def within(found: Iterable[Points], start_us: int, stop_us: int) -> list[Points]:
-    """Return the rows of [start_us, stop_us)."""
-    import pyarrow.compute as pc
+def within(found: Iterable[Points], spans_us: Sequence[tuple[int, int]]) -> list[Points]:
+    """Return the rows that lie in one of the spans [start, stop), which are in order and apart."""
+    import numpy as np
+    import pyarrow as pa
 
+    edges = np.array(spans_us, np.int64).reshape(-1)
     cut = []
     for part in found:
-        inside = pc.and_(pc.greater_equal(part.time_us, start_us), pc.less(part.time_us, stop_us))
+        inside = pa.array(np.searchsorted(edges, np.asarray(part.time_us), side="right") % 2 == 1)
         fields = {name: column.filter(inside) for name, column in part.fields.items()}
         cut.append(replace(part, time_us=part.time_us.filter(inside), fields=fields))
     return cut
@@ -68,6 +93,13 @@ def length_us(record: Head) -> int:
     """Return how far a chunk says it reaches."""
     text = record.labels.get("t_end", "")
     return max(0, int(text) - record.time_us) if text.isdecimal() else 0
+
+
+def _span_us(times: Any, else_us: int) -> tuple[int, int]:
+    import numpy as np
+
+    stamps = np.asarray(times)
+    return (int(stamps.min()), int(stamps.max())) if len(stamps) else (else_us, else_us)
 
 
 def _numbers(chunk: Any) -> Any:

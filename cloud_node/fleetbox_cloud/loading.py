@@ -88,7 +88,8 @@ class Loading:
         try:
             async with self._connect() as store, ScalarStore(self._influx) as scalars:
                 await self._ready(scalars)
-                loader = Loader(store, scalars, cursor, self._site)
+                loader = Loader(store, scalars, cursor, self._site, self._influx.raw)
+                loader.follow_raw()
                 sweep = Sweep(loader)
                 self._running = _Running(loader, sweep, Checking(loader, sweep, rhythm.checks), rhythm)
                 self.sink.loader, self.sink.trouble = loader, None

@@ -8,27 +8,19 @@ the same µs counts once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fleetbox.ledger import MINUTE_US, minute_of
 from fleetbox.points import Points
-from fleetbox.records import Record
-from fleetbox.scalars import Refusal
+from fleetbox.rollups import rolled
 from fleetbox.tallies import Minutes, merge
 from fleetbox_cloud.comparison import Stretch, distinct
-from fleetbox_cloud.extract import points, unopened, within
-from fleetbox_cloud.loader import Loader, buckets_of
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Hold what the chunks of one bucket make of a stretch."""
-
-    bucket: str
-    points: list[Points]
-    minutes: Minutes
-    refusals: list[Refusal]
+from fleetbox_cloud.extract import unopened
+from fleetbox_cloud.loader import Loader
+from fleetbox_cloud.seconds import Stored, singly
+from fleetbox_cloud.sources import buckets_of
+from fleetbox_cloud.tallying import Turned, taken, tallied
 
 
 async def mend(loader: Loader, robot: str, stream: str, stretch: Stretch) -> set[int]:
@@ -37,48 +29,45 @@ async def mend(loader: Loader, robot: str, stream: str, stretch: Stretch) -> set
     Those keep their books: they tell what cannot be written again. Raises what ScalarStore.write and the store raise.
     """
     async with loader.turn(robot, stream):
-        parts, gone = [], set[int]()
-        for bucket in buckets_of(robot):
-            records, lost_us = await _known(loader, bucket, stream, stretch)
-            parts.append(await _written(loader, robot, bucket, records, stretch))
-            reach_us = loader.cursor.longest_us(bucket, stream)
-            gone |= {at for time_us in lost_us for at in _minutes(time_us, time_us + reach_us)}
-        books = await asyncio.to_thread(_books, parts)
-        for part in parts:
-            wanted = {at: tally for at, tally in books[part.bucket].items() if at in stretch.wanted and at not in gone}
-            loader.cursor.put(part.bucket, stream, wanted, {one.reason: one.message for one in part.refusals})
+        reach_us = loader.seconds.longest_us(robot, stream)
+        stored = await loader.seconds.stored(robot, stream, (stretch.start_us - reach_us, stretch.stop_us))
+        gone = {at for _, time_us in stored.gone for at in _minutes(time_us, time_us + reach_us)}
+        parts = await asyncio.to_thread(_parts, loader, robot, stored, stretch)
+        turned = await _written(loader, robot, stream, [one for some in parts.values() for one in some])
+        raw = loader.raw(robot, stream)
+        books = await asyncio.to_thread(_books, parts, stored, turned, raw)
+        for bucket, minutes in books.items():
+            wanted = {at: tally for at, tally in minutes.items() if at in stretch.wanted and at not in gone}
+            loader.cursor.put(bucket, stream, wanted, turned.words)
         return gone & set(stretch.wanted)
 
 
-async def _known(loader: Loader, bucket: str, stream: str, stretch: Stretch) -> tuple[list[Record], set[int]]:
-    """Read the chunks that reach into a stretch; return those in the books, and the times of those no longer there."""
-    start_us = stretch.start_us - loader.cursor.longest_us(bucket, stream)
-    known = loader.cursor.loaded(bucket, stream, start_us, stretch.stop_us)
-    if not known:
-        return [], set()
-    found = [record async for record in loader.chunks(bucket, stream, start_us, stretch.stop_us)]
-    return [record for record in found if record.time_us in known], known - {record.time_us for record in found}
+async def _written(loader: Loader, robot: str, stream: str, parts: Sequence[Points]) -> Turned:
+    fields = await asyncio.to_thread(lambda: rolled(parts, overlapping=True))
+    return await loader.write(robot, stream, await loader.seconds.more(robot, stream, fields), parts)
 
 
-async def _written(loader: Loader, robot: str, bucket: str, records: list[Record], stretch: Stretch) -> Part:
-    found, broken = await asyncio.to_thread(points, records, robot, loader.site)
-    cut = await asyncio.to_thread(within, found, stretch.start_us, stretch.stop_us)
-    report = await loader.scalars.write(cut)
-    merge(report.minutes, unopened(broken))
-    return Part(bucket, cut, report.minutes, report.refusals)
+def _parts(loader: Loader, robot: str, stored: Stored, stretch: Stretch) -> dict[str, list[Points]]:
+    """Return by bucket what the chunks make of a stretch, each chunk by itself."""
+    stored.chunks.sort(key=lambda one: one.record.time_us)
+    span = (stretch.start_us, stretch.stop_us)
+    return {
+        bucket: singly([one for one in stored.chunks if one.record.bucket == bucket], robot, loader.site, [span])
+        for bucket in buckets_of(robot)
+    }
 
 
-def _books(parts: Iterable[Part]) -> dict[str, Minutes]:
-    """Return the minutes by bucket; a value that an earlier part has too is counted there alone."""
-    books, held = {}, dict[int, int]()
-    seen, refused_us = list[Points](), set[int]()
-    for part in parts:
-        seen += part.points
-        refused_us |= {one.time_us for one in part.refusals if one.time_us is not None}
-        different = distinct(seen, refused_us)
-        books[part.bucket] = {
+def _books(parts: Mapping[str, Sequence[Points]], stored: Stored, turned: Turned, raw: bool) -> dict[str, Minutes]:
+    """Return the minutes by bucket; a value that an earlier bucket has too is counted there alone."""
+    books, held, seen = dict[str, Minutes](), dict[int, int](), list[Points]()
+    for bucket, some in parts.items():
+        minutes = tallied(some, turned)
+        merge(minutes, unopened(one for one in stored.broken if one.bucket == bucket))
+        seen += taken(some, turned)
+        different = distinct(seen, raw=raw)
+        books[bucket] = {
             at: replace(tally, values=min(tally.values, different.get(at, 0) - held.get(at, 0)))
-            for at, tally in part.minutes.items()
+            for at, tally in minutes.items()
         }
         held = different
     return books

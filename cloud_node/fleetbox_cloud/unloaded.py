@@ -5,7 +5,8 @@ from __future__ import annotations
 from fleetbox.errors import NotFound
 from fleetbox.ledger import MINUTE_US, Line, entry_of, read_pages
 from fleetbox.naming import site_bucket, split_bucket
-from fleetbox_cloud.loader import LOADED_CLASSES, Loader
+from fleetbox_cloud.loader import Loader
+from fleetbox_cloud.sources import LOADED_CLASSES
 from fleetbox_cloud.sweeping import Sweep
 
 

@@ -44,7 +44,7 @@ def chunk(entry: str, times_us: Sequence[int], columns: dict[str, Any], labels: 
 
 
 def values_of(drafts: Sequence[Draft]) -> Values:
-    """Read the numbers of chunks without pyarrow: what InfluxDB must hold in the end."""
+    """Read the numbers of chunks without pyarrow; a time that two chunks have counts once."""
     found: Values = {}
     for draft in drafts:
         for row in chunks.rows(draft.data):
@@ -56,6 +56,27 @@ def values_of(drafts: Sequence[Draft]) -> Values:
             if numbers:
                 found.setdefault(draft.entry, {})[row["time_us"]] = numbers
     return found
+
+
+def rollups_of(drafts: Sequence[Draft]) -> Values:
+    """Roll the numbers of chunks up in plain Python: what InfluxDB must hold in the end."""
+    found: Values = {}
+    for stream, rows in values_of(drafts).items():
+        seconds: dict[int, dict[str, list[float]]] = {}
+        for time_us in sorted(rows):
+            for name, value in rows[time_us].items():
+                seconds.setdefault(time_us // 1_000_000 * 1_000_000, {}).setdefault(name, []).append(value)
+        found[stream] = {at: _rollup(fields) for at, fields in seconds.items()}
+    return found
+
+
+def _rollup(fields: dict[str, list[float]]) -> dict[str, float]:
+    made = {}
+    for name, some in fields.items():
+        mean = pytest.approx(math.fsum(some) / len(some), rel=1e-9, abs=1e-12)
+        parts = {"min": min(some), "mean": mean, "max": max(some), "last": some[-1], "count": len(some)}
+        made |= {f"{name}.{kind}": value for kind, value in parts.items()}
+    return made
 
 
 class Rig:
@@ -113,8 +134,8 @@ class Rig:
         return rows
 
     async def holds(self, drafts: Sequence[Draft]) -> bool:
-        """Tell whether InfluxDB holds every number of the chunks and nothing else."""
-        wanted = values_of(drafts)
+        """Tell whether InfluxDB holds the roll-ups of every number of the chunks and nothing else."""
+        wanted = rollups_of(drafts)
         return {stream: await self.values(stream) for stream in wanted} == wanted
 
     def counts(self, loader: Loading) -> dict[str, int]:

@@ -67,7 +67,16 @@ def test_only_finite_numbers_travel(rig: Any, make_chunk: Any, wait_until: Any) 
             await rig.write([draft, empty, words])
             await wait_until(lambda: asyncio.sleep(0, rig.counts(loader).get("chunks") == 3))
             assert await rig.holds([draft, empty])
-            assert (await rig.values("mixed"))[NOW_US] == {"f": 1.5, "i": 1.0, "b": 1.0, "sometimes": 1.0}
+            assert (await rig.values("mixed"))[NOW_US] == {
+                f"{name}.{kind}": value
+                for name, values in {
+                    "f": (1e-300, 0.75, 1.5, 1e-300, 2),
+                    "i": (-4, pytest.approx((2**53 + 2) / 5), 2**53, -4, 5),
+                    "b": (0, 0.6, 1, 1, 5),
+                    "sometimes": (1, 2, 3, 3, 2),
+                }.items()
+                for kind, value in zip(("min", "mean", "max", "last", "count"), values, strict=True)
+            }
             assert await rig.values("words") == {}
             assert rig.counts(loader) == {"chunks": 3, "points": 5, "values": 14, "refused:nan": 9}
 
@@ -144,7 +153,7 @@ def test_a_type_conflict_is_counted(rig: Any, make_chunk: Any, wait_until: Any) 
         await rig.make_buckets()
         async with ScalarStore(rig.influx) as scalars:
             await scalars.ensure_bucket()
-            await scalars.write_lines([f"imu,robot=r1,site=edge-1 ax=1i {NOW_US - 1}"])
+            await scalars.write_lines([f"imu,robot=r1,site=edge-1 ax.min=1i {NOW_US - 1}"])
         good = imu(make_chunk, -60, entry="other")
         async with rig.loading() as loader:
             await rig.write([imu(make_chunk, -60), good])
@@ -276,7 +285,7 @@ def test_a_new_store_token_is_followed_while_it_runs(rig: Any, make_chunk: Any, 
 
 async def _has_all(rig: Any, drafts: list[Draft]) -> bool:
     held = await rig.values("imu")
-    return all(draft.time_us in held for draft in drafts)
+    return all(draft.time_us in held for draft in drafts)  # chunks begin with a second
 
 
 def test_a_killed_store_loses_no_chunk(rig: Any, make_chunk: Any, wait_until: Any) -> None:
