@@ -16,6 +16,7 @@ from fleetbox import events
 from fleetbox.errors import InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.points import Points
+from fleetbox.rollups import points_of, rolled
 from fleetbox.scalars import ScalarStore
 from fleetbox.settings import Influx
 from fleetbox_query.events import merge_events, split_event_time
@@ -160,17 +161,20 @@ def test_a_mean_comes_from_the_chunks_without_an_influx(tiers: Tiers, fleet: Fle
 def test_a_mean_comes_from_influx_when_it_answers(
     tiers: Tiers, tmp_path: Path, fleet_at: Callable[[Path], Fleet], influx_server: Any, stream: str
 ) -> None:
-    """With an InfluxDB the mean comes from there; when it is down, the chunks answer."""
+    """With an InfluxDB the mean of whole seconds comes from there, that of their edges and all else from the chunks."""
     influx = Influx(influx_server.url, influx_server.token, influx_server.org, influx_server.bucket)
-    tiers.put("cloud", "sensor", [chunk(stream, [T0, T0 + 1], {"x": [1.0, 3.0]})])
-    asyncio.run(_load(influx, Points(stream, tiers.robot, "cloud", [T0, T0 + 1], {"x": [5.0, 7.0]})))
+    times = [T0 - 500_000, T0, T0 + 1, T0 + 1_000_000]
+    tiers.put("cloud", "sensor", [chunk(stream, times, {"x": [100.0, 1.0, 3.0, 30.0]})])
+    held = rolled([Points(stream, tiers.robot, "cloud", times[1:3], {"x": [5.0, 7.0]})])
+    asyncio.run(_load(influx, points_of(stream, tiers.robot, "cloud", held)))
     (tmp_path / "influx.token").write_text(influx.token)
     tiers.influx = (
         f'[site.cloud.influx]\nurl = "{influx.url}"\ntoken = {{ file = "influx.token" }}\n'
         f'org = "{influx.org}"\nbucket = "{influx.bucket}"\n'
     )
     path = tiers.write_fleet(tmp_path)
-    assert fleet_at(path).scalar_mean(f"{tiers.robot}/{stream}:x", T0, T0 + 10) == (6.0, "influx")
+    assert fleet_at(path).scalar_mean(f"{tiers.robot}/{stream}:x", T0, T0 + 1_000_000) == (6.0, "influx")
+    assert fleet_at(path).scalar_mean(f"{tiers.robot}/{stream}:x", T0 - 600_000, T0 + 1_500_000) == (35.5, "influx")
     path.write_text(path.read_text().replace(influx.url, "http://127.0.0.1:9"))
     assert fleet_at(path).scalar_mean(f"{tiers.robot}/{stream}:x", T0, T0 + 10) == (2.0, "chunks")
 
@@ -179,4 +183,4 @@ async def _load(influx: Influx, points: Points) -> None:
     async with ScalarStore(influx) as scalars:
         await scalars.ensure_bucket()
         report = await scalars.write([points])
-    assert report.written == 2
+    assert report.written == len(points.time_us)

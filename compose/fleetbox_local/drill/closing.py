@@ -110,7 +110,8 @@ async def _scalars(scene: Scene) -> list[str]:
     async with ScalarStore(influx) as scalars:
         while time.monotonic() < deadline:
             with contextlib.suppress(FleetboxError):  # it has just started
-                count = await scalars.count(ROWS, FIELD, ROBOT, 0, time.time_ns() // 1000)
+                found = await scalars.rolled(ROWS, ROBOT, 0, time.time_ns() // 1000).mean(FIELD)
+                count = found[1] if found else 0
             if count >= promised:
                 break
             await asyncio.sleep(LOOK_S)
