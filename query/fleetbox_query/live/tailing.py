@@ -30,7 +30,7 @@ class Tail:
         self._sink = sink
         self._wanted = wanted
         self._sources: dict[str, Source] = {}
-        self._expression = None
+        self._prepared: Prepared | None = None
         self._seen: dict[tuple[str, str, str], int] = {}  # the last record passed on, by store, bucket and entry
         self.notes = Notes()
         self.skipped: Counter[str] = Counter()
@@ -48,7 +48,7 @@ class Tail:
             answers = await asyncio.gather(*map(self._look, groups), return_exceptions=True)
             for group, answer in zip(groups, answers, strict=True):
                 place = group[0][1].place.name
-                if isinstance(answer, NotFound | None):
+                if answer is None or isinstance(answer, NotFound):
                     silent.discard(place)
                 elif not isinstance(answer, FleetboxError):
                     raise answer
@@ -83,6 +83,7 @@ class Tail:
         if not sources:
             return
         start_us = 1 + min(self._seen[holding.key] for _, holding in sources.values())
+        assert self._prepared is not None
         when = self._prepared.expression.engine_when
         query = store.query(first.bucket, tuple(sources), start_us=start_us, when=when)
         async with aclosing(query) as records:
@@ -94,9 +95,11 @@ class Tail:
                         self._pass(Piece(source, record))
 
     def _pass(self, piece: Piece) -> None:
-        if not self._prepared.expression.labels_match(piece.record.labels):
+        assert self._prepared is not None
+        expression = self._prepared.expression
+        if not expression.labels_match(piece.record.labels):
             return
-        for item in items_of(piece, self._prepared.expression, self.notes):
+        for item in items_of(piece, expression, self.notes):
             try:
                 for time_ns, message in self._sink.expand(item):
                     self._sink.send(time_ns, message)

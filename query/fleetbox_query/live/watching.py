@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fleetbox.errors import FleetboxError
 from fleetbox.extras import require
+from fleetbox.selectors import is_glob
 from fleetbox_query.live.samples import describe, sample, with_own_messages
 from fleetbox_query.live.sinks import Sink
 from fleetbox_query.live.tailing import Tail, without_end
@@ -23,43 +24,68 @@ NEW_S = 5.0  # how soon a stream is there that has just begun
 
 
 class Watching:
-    """Follow a question into a sink; `follow` runs until it is cancelled."""
+    """Follow a question into a sink, or into a server those of its streams that somebody watches."""
 
-    def __init__(
-        self,
-        session: Session,
-        question: Question,
-        sink: Sink,
-        met: Callable[[Prepared], Prepared] = lambda prepared: prepared,
-    ) -> None:
+    def __init__(self, session: Session, question: Question, sink: Sink, server: Server | None = None) -> None:
         self._session = session
         self._question = question
-        self._sink = sink
-        self._wanted: frozenset[str] | None = frozenset()
+        self._server = server
+        self._wanted: frozenset[str] | None = None if server is None else frozenset()
         self.tail = Tail(session, sink, lambda: self._wanted)
 
-    def want(self, names: frozenset[str] | None) -> None:
-        """Follow these streams; None is all."""
+    def want(self, names: frozenset[str]) -> None:
+        """Follow these streams from now on."""
         self._wanted = names
 
-    async def follow(self) -> None:
-        """Follow, and look for new streams now and then."""
-        await self.meet()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.tail.run())
-            group.create_task(self._look_round())
-
-    async def meet(self) -> None:
+    def meet(self) -> None:
         """Look which streams there are; raises NotFound when there are none, Unreachable when no place answers."""
-        prepared = without_end(await self._session.prepare(self._question))
-        self.tail.learn(await self.offered(prepared))
+        self._session.run(self._meet())
 
-    async def offered(self, prepared: Prepared) -> Prepared:
-        """Return what is followed of these streams."""
-        return prepared
+    def follow(self) -> None:
+        """Follow, and look for new streams now and then, until interrupted."""
+        self._session.run(self._follow())
+
+    async def _follow(self) -> None:
+        looking = asyncio.ensure_future(self._look_round())
+        try:
+            await self.tail.run()
+        finally:
+            looking.cancel()
 
     async def _look_round(self) -> None:
         while True:
             await asyncio.sleep(NEW_S)
             with suppress(FleetboxError):  # the tail tells who does not answer
-                await self.meet()
+                await self._meet()
+
+    async def _meet(self) -> None:
+        prepared = without_end(await self._session.prepare(self._question))
+        self.tail.learn(await self._offered(prepared, self._server) if self._server else prepared)
+
+    async def _offered(self, prepared: Prepared, server: Server) -> Prepared:
+        """Return the streams as messages are made of them; each new one gets a channel."""
+        stores = self._session.stores
+        told: dict[str, dict[str, Any]] = await describe(stores, prepared.sources)
+        prepared = with_own_messages(prepared, told)
+        new = [source for source in prepared.sources if source.name not in server.streams]
+        named = {selector.robot for selector in self._question.selectors}
+        alone = len(named) == 1 and not is_glob(next(iter(named)))  # behind a glob another one may come
+        server.open(await sample(stores, new, told), alone)
+        return prepared
+
+
+@contextmanager
+def watched(session: Session, question: Question, host: str, port: int) -> Iterator[tuple[Watching, Server]]:
+    """Yield what follows a question for Foxglove, and the server that viewers connect to."""
+    require("view")
+    from fleetbox_query.live.server import Server, Serving
+
+    server = Server(Serving("fleetbox live", host, port))
+    watching = Watching(session, question, server, server)
+    watching.meet()
+    server.watched = watching.want
+    server.start()
+    try:
+        yield watching, server
+    finally:
+        server.stop()

@@ -48,7 +48,9 @@ class Watcher:
 
     def __init__(self, url: str) -> None:
         self._open = ExitStack()
-        self._socket: ClientConnection = self._open.enter_context(connect(url, subprotocols=[PROTOCOL], close_timeout=0.5))  # type: ignore[list-item]
+        self._socket: ClientConnection = self._open.enter_context(
+            connect(url, subprotocols=[PROTOCOL], close_timeout=0.5)
+        )  # type: ignore[list-item]
         self.info: dict[str, Any] = {}
         self.channels: dict[int, dict[str, Any]] = {}
         self.got: list[Got] = []
