@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import xxhash
 from car_truth import car_or_skip, read_truth
 from mcap.reader import make_reader
 
 from fleetbox.blobs import BucketSpec, Store
+from fleetbox.events import Event, write_event
+from fleetbox.types import video
 from fleetbox_edge.ingest.file import ingest_file
 from fleetbox_query import reading
 from fleetbox_query.exports.exporting import export
@@ -146,6 +151,72 @@ def _in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "CHUNK_BYTES", 500)
     monkeypatch.setattr(rows, "BLOCK_BYTES", 500)
     monkeypatch.setattr(reading, "CAP_BYTES", 2000)
+
+
+def test_events_and_parameters_are_told(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:
+    """An event that reaches into the selection is a message of its interval and metadata; parameters are metadata."""
+    times = _put(tiers, stream)
+    for kind, start in (("brake", times[0] - 50_000), ("elsewhere", times[0] - 900_000_000)):
+        event = Event(
+            f"{kind}-1", kind, tiers.robot, start, start, start + 60_000, note="why", labels={"kind": "x", "op": "Ann"}
+        )
+        asyncio.run(_put_event(tiers, event))
+    said = b'{"gain": 0.5, "mode": "slow"}'
+    tiers.put("edge", "log", [blob(f"{stream}/parameters", times[0], said, robot=tiers.robot, kind="json")])
+    asked = fleet.select(f"{tiers.robot}/{stream}/**").between(START_US, START_US + 10_000_000)
+    done = export(asked, "mcap", tmp_path / "x.mcap")
+    found = [(schema.name, one.log_time, one.data) for schema, channel, one in _messages(tmp_path / "x.mcap")
+             if channel.topic == "/events"]  # fmt: skip
+    ((name, log_ns, data),) = found
+    with (tmp_path / "x.mcap").open("rb") as file:
+        told = {one.name: one.metadata for one in make_reader(file).iter_metadata()}
+    assert (name, log_ns) == ("foxglove.Event", (times[0] - 50_000) * 1000)
+    assert all(word in data for word in (b"brake", b"why", b"label.kind", b"Ann"))
+    assert told["event brake-1"]["note"] == "why"
+    assert "event elsewhere-1" not in told
+    (parameters,) = [said for name, said in told.items() if "parameters" in name]
+    assert parameters == {"gain": "0.5", "mode": "slow"}
+    assert done.complete
+
+
+async def _put_event(tiers: Tiers, event: Event) -> None:
+    async with Store(tiers.stores["edge"].url, tiers.stores["edge"].token, name="edge") as store:
+        await store.ensure_bucket(f"{tiers.robot}--meta", BucketSpec("NONE", 0))
+        await write_event(store, f"{tiers.robot}--meta", event, event.time_us)
+
+
+def test_stored_video_plays_frame_by_frame(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:
+    """Pictures stored as a video become CompressedVideo: a frame a message at its exact time, each one Annex B."""
+    pictures = [np.full((48, 64, 3), 8 * at, np.uint8) for at in range(12)]
+    jpegs = [bytes(cv2.imencode(".jpg", one)[1]) for one in pictures]
+    times = [START_US + at * 33_333 + at % 3 for at in range(len(jpegs))]
+    data = video.encode_clip(video.Clip(jpegs, times, {"stream": f"{stream}/cam"}), crf=10)
+    labels = {"rows": str(len(times)), "t_end": str(times[-1])}
+    film = blob(f"{stream}/cam/video", START_US, data, robot=tiers.robot, kind="video", **labels)
+    tiers.put("edge", "media", [replace(film, content_type=video.CONTENT_TYPE)])
+    done = export(fleet.select(f"{tiers.robot}/{stream}/cam/video"), "mcap", tmp_path / "x.mcap")
+    found = [(schema.name, one) for schema, _, one in _messages(tmp_path / "x.mcap")]
+    assert [name for name, _ in found] == ["foxglove.CompressedVideo"] * len(jpegs)
+    assert [one.log_time for _, one in found] == [at * 1000 for at in times]
+    assert all(b"h264" in one.data and b"\0\0\0\x01" in one.data for _, one in found)
+    assert done.complete
+
+
+@pytest.mark.parametrize("how", ["binary", "ascii"])
+def test_a_point_cloud_shows(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path, how: str) -> None:
+    """A PCD file becomes a PointCloud whose points are the file's; one of another kind stays a file."""
+    points = np.array([[1, 2, 3], [4, 5, 6]], "<f4")
+    body = points.tobytes() if how == "binary" else b"1 2 3\n4 5 6\n"
+    head = "# .PCD v0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 2\nHEIGHT 1\nPOINTS 2\n"
+    clouds = [f"{head}DATA {how}\n".encode() + body, head.encode() + b"DATA binary_compressed\n"]
+    files = [blob(f"{stream}/lidar", START_US + at, data, robot=tiers.robot) for at, data in enumerate(clouds)]
+    tiers.put("edge", "media", files)
+    done = export(fleet.select(f"{tiers.robot}/{stream}/lidar"), "mcap", tmp_path / "x.mcap")
+    ((schema, _, message),) = _messages(tmp_path / "x.mcap")
+    assert schema.name == "foxglove.PointCloud"
+    assert points.tobytes() in message.data
+    assert _summary(tmp_path / "x.mcap").statistics.attachment_count == 1
+    assert done.complete
 
 
 def test_messages_that_came_in_go_out_byte_for_byte(tiers: Tiers, fleet: Fleet, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fleetbox import chunks
 from fleetbox.errors import InputError
+from fleetbox_query.exports.mcap import clouds
+from fleetbox_query.exports.mcap.happenings import TOPIC
 from fleetbox_query.exports.mcap.movies import AnnexB
 from fleetbox_query.exports.mcap.row_texts import HIDDEN, nested
 from fleetbox_query.exports.mcap.stamps import stamp
@@ -75,12 +77,22 @@ def topic_of_rows(name: str, table: pa.Table, said: Mapping[str, Any], alone: bo
     return topic_of(name, item, said, alone)
 
 
+def topic_of_events() -> Topic:
+    """Return the channel that shows events."""
+    from foxglove import messages
+
+    schema = messages.Event.get_schema()
+    return Topic(TOPIC, "protobuf", schema.name, schema.encoding, base64.b64encode(schema.data).decode())
+
+
 def encoder_of(item: Item, topic: Topic) -> Encode:
     """Return what turns a stream's items into its channel's messages."""
     if topic.schema_name == "foxglove.CompressedImage" and topic.encoding == "protobuf":
         return _picture
     if topic.schema_name == "foxglove.CompressedVideo" and topic.encoding == "protobuf":
         return AnnexB(f"{item.robot}/{item.stream}")
+    if topic.schema_name == "foxglove.PointCloud" and topic.encoding == "protobuf":
+        return _cloud
     if topic.schema_name == "foxglove.Log" and topic.encoding == "protobuf":
         return _log
     return _json if topic.schema_name.startswith("fleetbox.") else _own
@@ -89,6 +101,8 @@ def encoder_of(item: Item, topic: Topic) -> Encode:
 def is_attachment(item: Item, said: Mapping[str, Any]) -> bool:
     """Tell whether an item is a file and no message."""
     if item.data is None or (has_own_messages(said) and own_message(item) is not None):
+        return False
+    if clouds.cloud_of(item.data) is not None:
         return False
     return item.type == "file" or (_well_known(item) is None and item.content_type != "application/json")
 
@@ -110,6 +124,8 @@ def _well_known(item: Item) -> Any:
 
     if item.data is None:
         return None
+    if item.type == "file" and clouds.cloud_of(item.data) is not None:
+        return messages.PointCloud
     by_type = {"images": messages.CompressedImage, "video": messages.CompressedVideo, "log": messages.Log}
     return by_type.get(item.type)
 
@@ -131,6 +147,10 @@ def _picture(item: Item) -> Iterable[tuple[int, bytes]]:
         format=item.content_type.rpartition("/")[2],
     )
     return ((0, message.encode()),)
+
+
+def _cloud(item: Item) -> Iterable[tuple[int, bytes]]:
+    return ((0, clouds.message_of(item)),)
 
 
 def _log(item: Item) -> Iterable[tuple[int, bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from fleetbox.errors import InputError
 from fleetbox.time import iso_time
 from fleetbox_query.exports.growing import Growing
 from fleetbox_query.exports.job import Job
+from fleetbox_query.exports.mcap.happenings import as_text, events_of, message_of, metadata_of
 from fleetbox_query.exports.mcap.indexing import MAGIC, Summary, record
 from fleetbox_query.exports.mcap.mixing import Mixed, Mixing
 from fleetbox_query.exports.mcap.rows import Rows, as_json, as_they_came
@@ -27,11 +28,12 @@ from fleetbox_query.exports.mcap.topics import (
     has_own_messages,
     is_attachment,
     topic_of,
+    topic_of_events,
     topic_of_rows,
 )
 from fleetbox_query.getting import extension
 from fleetbox_query.items import Item
-from fleetbox_query.plan import FAR_US
+from fleetbox_query.plan import FAR_US, Source
 from fleetbox_query.reading import Reading
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ CHUNK_BYTES = 1 << 20  # Foxglove's own choice: small enough to seek, large enou
 CUT_ROWS = 8_192  # rows of all streams between two cuts: streams lie beside one another in the file, not one by one
 SHOW_EVERY = 1024  # items
 ATTACHMENTS, METADATA = "mcap/attachments", "mcap/metadata"  # where ingest keeps what a file had besides messages
+PARAMETERS = "parameters"  # a stream called so holds settings: each record is metadata too
+EVENTS = "foxglove.Event"  # its channel's key; no stream is called like that
 WHOLE = "whole.mcap"
 
 
@@ -78,7 +82,7 @@ class _Writing:
         self._told = job.descriptions(whole)
         self._alone = len({source.robot for source in whole}) == 1
         if not self._file.size_bytes:
-            self._begin()
+            self._begin(whole)
         own = {name: (chunks.CDR,) for name, said in self._told.items() if _as_rows(said)}
         chosen = {source.name for source in whole if source.fields is not None}
         prepared = job.prepared(films=True, fields={name: one for name, one in own.items() if name not in chosen})
@@ -94,10 +98,18 @@ class _Writing:
             mixing.close()
         self._end()
 
-    def _begin(self) -> None:
+    def _begin(self, sources: Sequence[Source]) -> None:
         said = {"query": json.dumps(self._job.out.asked), "window_us": str(self._job.window)}
         self._section.raw(MAGIC + record(Header(profile="", library="fleetbox")))
         self._section.note("fleetbox", said)
+        session = self._job.selection.session
+        events, unasked = events_of(session, sources, session.where(self._job.selection.question))
+        self._job.tally.note_missing(unasked)
+        for event in events:
+            channel = self._channels.of(EVENTS, topic_of_events)
+            self._section.note(*metadata_of(event))
+            self._plain.add(channel, (event.start_us * 1000,) * 2, message_of(event), 0)
+        self._flush(self._plain)  # apart from what has other times
 
     def _stretch(self, mixed: Mixed) -> None:
         """Write rows and items side by side: both up to a cut, then up to the next."""
@@ -146,6 +158,7 @@ class _Writing:
                 self._section.attach(_attachment(item))
             else:
                 self._messages(name, item, said)
+                self._note_parameters(item)
         except (InputError, ValueError, KeyError) as error:
             self._job.tally.skip(f"{name} at {iso_time(item.time_us)}: {error}")
             return
@@ -154,6 +167,14 @@ class _Writing:
         self._items += 1
         if not self._items % SHOW_EVERY:
             self._job.show(item.time_us)
+
+    def _note_parameters(self, item: Item) -> None:
+        if item.stream.rpartition("/")[2] != PARAMETERS or item.content_type != "application/json":
+            return
+        value = json.loads(item.data or b"{}")
+        if isinstance(value, dict):
+            told = {str(key): as_text(one) for key, one in value.items()}
+            self._section.note(f"{item.robot}/{item.stream} {iso_time(item.time_us)}", told)
 
     def _messages(self, name: str, item: Item, said: dict[str, Any]) -> None:
         key = name if not has_own_messages(said) else f"{name} {item.type}"  # what did not decode came in as a file
