@@ -7,25 +7,26 @@ at any time.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fleetbox.blobs import EntryInfo, Store
-from fleetbox.errors import InputError, NotFound
+from fleetbox.errors import NotFound
 from fleetbox.events import Event, decode
 from fleetbox.records import Record
 from fleetbox_query.event_search import ON_EARTH, ON_PLANE, Box, Circle, Search
 
-VERSION = 1
-AT_ONCE = 2_000  # revisions written in one transaction
+VERSION = 2
+AT_ONCE = 2_000  # revisions written in one transaction, while the next ones are read
 WAIT_S = 30.0  # another process that indexes the same store lets go between its transactions
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS revisions (
@@ -35,7 +36,8 @@ CREATE TABLE IF NOT EXISTS revisions (
 CREATE INDEX IF NOT EXISTS by_time ON revisions (bucket, time_us);
 CREATE INDEX IF NOT EXISTS by_kind ON revisions (bucket, kind, time_us);
 CREATE TABLE IF NOT EXISTS read_entries (
-  bucket TEXT, entry TEXT, records INTEGER, oldest INTEGER, latest INTEGER, PRIMARY KEY (bucket, entry));
+  bucket TEXT, entry TEXT, records INTEGER, oldest INTEGER, latest INTEGER, since INTEGER,
+  PRIMARY KEY (bucket, entry));
 """
 # A closed revision stands over an open one whatever their stamps, else the later one: as events are folded.
 _PUT = """
@@ -46,6 +48,7 @@ ON CONFLICT DO UPDATE SET stamp = excluded.stamp, closed = excluded.closed, body
 WHERE (excluded.closed, excluded.stamp) >= (revisions.closed, revisions.stamp)
 """
 
+_LABELS = json.JSONEncoder(sort_keys=True)  # made once: json.dumps makes one a call, 3 µs an event
 _PLAIN_GLOB = re.compile(r"[\w*-]+")
 
 Tell = Callable[[int], None]
@@ -64,22 +67,23 @@ class EventIndex:
         """Close the file."""
         self._db.close()
 
-    async def bring_up(self, store: Store, bucket: str, entries: Sequence[EntryInfo], tell: Tell | None = None) -> None:
-        """Read what came since the last time; `tell` is called with how many revisions were read so far."""
+    async def bring_up(
+        self, store: Store, bucket: str, entries: Sequence[EntryInfo], since_us: int = 0, tell: Tell | None = None
+    ) -> None:
+        """Read what came since the last time, or since `since_us` where less is known.
+
+        `tell` is called with how many revisions were read so far.
+        """
         for entry in entries:
-            known = self._db.execute(
-                "SELECT records, oldest, latest FROM read_entries WHERE bucket = ? AND entry = ?", (bucket, entry.name)
-            ).fetchone()
-            if known == (entry.records, entry.oldest_us, entry.latest_us):
-                continue
-            records, oldest_us, latest_us = known or (0, entry.oldest_us, -1)
-            found = 0
-            if known and oldest_us == entry.oldest_us and records < entry.records:
-                found = await self._read(store, bucket, entry, latest_us + 1, tell)
-            if records + found != entry.records or oldest_us != entry.oldest_us:  # late records, or another store
+            known = self._known(bucket, entry.name)
+            if known is not None and not await self._catch_up(store, bucket, entry, known, tell):
                 self._forget(bucket, entry.name)
-                await self._read(store, bucket, entry, 0, tell)
-            self._note(bucket, entry)
+                known = None
+            if known is None or since_us < known.since_us:
+                stop_us = entry.latest_us + 1 if known is None else known.since_us
+                await self._read(store, bucket, entry.name, (since_us, stop_us), tell)
+                known = _Known(entry.records, entry.oldest_us, entry.latest_us, since_us)
+            self._note(bucket, entry, known.since_us)
 
     def find(self, buckets: Sequence[str], search: Search, bounds: Bounds) -> list[tuple[str, int, Event]]:
         """Return the revisions of every event that a search and its bounds choose, as (entry, stamp, event)."""
@@ -99,20 +103,46 @@ class EventIndex:
             )
         ]
 
-    async def _read(self, store: Store, bucket: str, entry: EntryInfo, start_us: int, tell: Tell | None) -> int:
-        rows, count = [], 0
-        with suppress(NotFound):
-            async for record in store.query(bucket, (entry.name,), start_us=start_us, stop_us=entry.latest_us + 1):
-                count += 1
-                if (row := _row(bucket, record)) is not None:
-                    rows.append(row)
-                if len(rows) >= AT_ONCE:
-                    self._put(rows)
-                    rows = []
-                    if tell is not None:
-                        tell(count)
-        self._put(rows)
+    async def _catch_up(self, store: Store, bucket: str, entry: EntryInfo, known: _Known, tell: Tell | None) -> bool:
+        """Read what came after the last record known; false where that does not make up for the difference.
+
+        Then records came late, or it is another store.
+        """
+        if known.oldest_us != entry.oldest_us or known.records > entry.records:
+            return False
+        if (known.records, known.latest_us) == (entry.records, entry.latest_us):
+            return True
+        window = (known.latest_us + 1, entry.latest_us + 1)
+        return known.records + await self._read(store, bucket, entry.name, window, tell) == entry.records
+
+    async def _read(self, store: Store, bucket: str, entry: str, window: tuple[int, int], tell: Tell | None) -> int:
+        """Take the revisions of a window in, [start, stop) in µs, and return how many there were."""
+        count, batch = 0, list[Record]()
+        writing: asyncio.Task[None] | None = None
+        query = store.query(bucket, (entry,), start_us=window[0], stop_us=max(window))
+        try:
+            async with aclosing(query) as records:
+                async for record in records:
+                    count += 1
+                    batch.append(record)
+                    if len(batch) >= AT_ONCE:
+                        if writing is not None:
+                            await writing
+                        writing, batch = asyncio.create_task(asyncio.to_thread(self._take, bucket, batch)), []
+                        if tell is not None:
+                            tell(count)
+        except NotFound:
+            pass
+        finally:
+            if writing is not None:  # a thread cannot be stopped, and the file must not be closed under it
+                await asyncio.wait([writing])
+        if writing is not None:
+            writing.result()
+        self._take(bucket, batch)
         return count
+
+    def _take(self, bucket: str, records: Iterable[Record]) -> None:
+        self._put(row for record in records if (row := _row(bucket, record)) is not None)
 
     def _put(self, rows: Iterable[tuple[Any, ...]]) -> None:
         with self._db:
@@ -123,10 +153,16 @@ class EventIndex:
             self._db.execute("DELETE FROM revisions WHERE bucket = ? AND entry = ?", (bucket, entry))
             self._db.execute("DELETE FROM read_entries WHERE bucket = ? AND entry = ?", (bucket, entry))
 
-    def _note(self, bucket: str, entry: EntryInfo) -> None:
-        row = (bucket, entry.name, entry.records, entry.oldest_us, entry.latest_us)
+    def _known(self, bucket: str, entry: str) -> _Known | None:
+        row = self._db.execute(
+            "SELECT records, oldest, latest, since FROM read_entries WHERE bucket = ? AND entry = ?", (bucket, entry)
+        ).fetchone()
+        return None if row is None else _Known(*row)
+
+    def _note(self, bucket: str, entry: EntryInfo, since_us: int) -> None:
+        row = (bucket, entry.name, entry.records, entry.oldest_us, entry.latest_us, since_us)
         with self._db:
-            self._db.execute("INSERT OR REPLACE INTO read_entries VALUES (?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO read_entries VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def _opened(self) -> sqlite3.Connection:
         try:
@@ -152,6 +188,16 @@ class EventIndex:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """Say how an entry was when it was read, and from which time on it was; in µs."""
+
+    records: int
+    oldest_us: int
+    latest_us: int
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """Say which kind (a glob) and which moments, in µs, [start, stop)."""
 
@@ -168,17 +214,19 @@ def index_path(url: str) -> Path:
 
 
 def _row(bucket: str, record: Record) -> tuple[Any, ...] | None:
+    """Return what is searched of a revision, without making an Event of it: there may be a million."""
     try:
-        event = decode(record.data)
-    except InputError:
+        raw = json.loads(record.data)
+        labels: dict[str, str] = raw.get("labels") or {}
+        words = " ".join([raw["kind"], raw["id"], raw.get("note", ""), raw.get("trigger", ""), *labels.values()])
+        places = [_number(labels.get(name)) for name in (*ON_EARTH, *ON_PLANE)]
+        return (
+            bucket, raw["id"], record.entry, record.time_us, int(raw.get("state") == "labelled"), raw["kind"],
+            raw["robot"], raw["time_us"], raw["start_us"], raw["stop_us"], words.casefold(), _LABELS.encode(labels),
+            *places, record.data,
+        )  # fmt: skip
+    except (ValueError, TypeError, KeyError, AttributeError):  # no event
         return None
-    words = " ".join([event.kind, event.id, event.note, event.trigger, *event.labels.values()]).casefold()
-    places = [_number(event.labels.get(name)) for name in (*ON_EARTH, *ON_PLANE)]
-    closed = int(event.state == "labelled")
-    return (
-        bucket, event.id, record.entry, record.time_us, closed, event.kind, event.robot, event.time_us,
-        event.start_us, event.stop_us, words, json.dumps(dict(event.labels), sort_keys=True), *places, record.data,
-    )  # fmt: skip
 
 
 def _conditions(buckets: Sequence[str], search: Search, bounds: Bounds) -> tuple[str, list[Any]]:

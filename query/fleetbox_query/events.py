@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from fleetbox.errors import InputError, NotFound
 from fleetbox.event_times import split_event_time as split_event_time
-from fleetbox.events import STREAM, Event, fold, read_events
+from fleetbox.events import LONGEST_US, STREAM, Event, fold, read_events
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Tier
 from fleetbox_query.event_index import Bounds, EventIndex, index_path
@@ -123,11 +123,12 @@ async def _searched(
             by_store.setdefault(holding.place.url, {}).setdefault(holding.bucket, []).append(holding)
     assert question.search is not None
     bounds, out = Bounds(question.kind, *times), []
+    since_us = max(0, (times[0] or 0) - LONGEST_US)  # a revision is written after the moment it tells of
     for url, buckets in by_store.items():
         with closing(EventIndex(index_path(url))) as index:
             for bucket, holdings in buckets.items():
                 entries = [holding.entry for holding in holdings]
-                await index.bring_up(await stores.at(holdings[0].place), bucket, entries, _tell)
+                await index.bring_up(await stores.at(holdings[0].place), bucket, entries, since_us, _tell)
             for bucket in buckets:
                 out.append(fold(index.find([bucket], question.search, bounds)))
     return out

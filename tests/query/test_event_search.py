@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,3 +166,29 @@ def test_a_box_that_is_none(text: str) -> None:
     """What is no two corners, the lower first, is refused."""
     with pytest.raises(InputError):
         parse_box(text)
+
+
+def test_a_search_from_a_time_on_reads_no_further_back(tiers: Tiers, fleet: Fleet, cache: Path) -> None:
+    """The first search reads what its beginning can reach; a later one that begins earlier reads the rest."""
+    robot, day_s = tiers.robot, 86_400
+    put(tiers, *(event(robot, day * day_s, severity="high") for day in range(4)))
+
+    def known() -> list[str]:
+        with sqlite3.connect(next(cache.rglob("*.sqlite"))) as index:
+            return [
+                row[0] for row in index.execute("SELECT id FROM revisions WHERE robot = ? ORDER BY time_us", [robot])
+            ]
+
+    def since(day: float) -> list[str]:
+        events = fleet.events().robots(robot).between(T0 + int(day * day_s * SECOND), None)
+        return [one.id for one in events.search(severity="high").list()]
+
+    ids = [f"brake-{day * day_s}" for day in range(4)]
+    assert since(2.5) == known() == ids[3:]
+    assert since(0.5) == known() == ids[1:]
+    put(tiers, event(robot, 4 * day_s, severity="high"))
+    assert since(3.5) == [f"brake-{4 * day_s}"]
+    assert since(0.5) == [*ids[1:], f"brake-{4 * day_s}"]
+    put(tiers, event(robot, day_s + 1, severity="high"))  # comes late, behind what was read
+    assert since(0.5) == [ids[1], f"brake-{day_s + 1}", *ids[2:], f"brake-{4 * day_s}"]
+    assert found(fleet, robot, severity="high")[0] == ids[0]

@@ -7,7 +7,6 @@ entry and then time, its parser takes it as ordered by time, so the records of i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from fleetbox.errors import StoreRefused
@@ -75,9 +74,10 @@ def decode_errors(headers: Mapping[str, str]) -> dict[tuple[str, int], tuple[int
 def decode_heads(bucket: str, headers: Mapping[str, str]) -> list[Head]:
     """Return the records of a read answer in the order of their payloads in its body: by entry, then time."""
     keyed: list[tuple[int, int, str]] = []
+    cut = len(PREFIX)
     for name, value in headers.items():
-        place, _, after = name[len(PREFIX) :].partition("-")
-        if name[: len(PREFIX)].lower() == PREFIX and place.isdigit() and after.isdigit():
+        place, _, after = name[cut:].partition("-")
+        if after.isdigit() and place.isdigit() and name[:cut].lower() == PREFIX:
             keyed.append((int(place), int(after), value))
     if not keyed:
         return []
@@ -86,14 +86,16 @@ def decode_heads(bucket: str, headers: Mapping[str, str]) -> list[Head]:
     start_us = int(headers[f"{PREFIX}start-ts"])
     names = [unquote(name) for name in headers.get(f"{PREFIX}labels", "").split(",")]
     heads: list[Head] = []
-    before: Head | None = None
+    before, kind, labels = -1, OCTETS, Labels()
     for index, delta_us, value in keyed:
-        entry = entries[index]
-        if before is not None and before.entry != entry:
-            before = None
-        parsed = _decode_record(value, before, names)
-        before = Head(bucket, entry, start_us + delta_us, parsed.size, parsed.labels, parsed.content_type)
-        heads.append(before)
+        if index != before:
+            before, kind, labels = index, OCTETS, Labels()
+        size, _, rest = value.partition(",")
+        if rest:  # what a record shares with the one before it in its entry is left out
+            shown, _, ops = rest.partition(",")
+            kind = shown or kind
+            labels = _apply(ops, labels, names) if ops else labels
+        heads.append(Head(bucket, entries[index], start_us + delta_us, int(size), labels, kind))
     return heads
 
 
@@ -111,13 +113,6 @@ def decode_single(bucket: str, entry: str, headers: Mapping[str, str]) -> Head:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    size: int
-    labels: Labels
-    content_type: str
-
-
 def _encode_record(draft: Draft, before: Draft | None, names: dict[str, int]) -> str:
     """Spell one record, leaving out what it shares with the one before it in its entry."""
     kind = draft.content_type or OCTETS
@@ -132,15 +127,6 @@ def _encode_record(draft: Draft, before: Draft | None, names: dict[str, int]) ->
     if ops:
         return f"{len(draft.data)},{shown},{','.join(ops)}"
     return f"{len(draft.data)},{shown}" if shown else str(len(draft.data))
-
-
-def _decode_record(value: str, before: Head | None, names: Sequence[str]) -> _Parsed:
-    size, _, rest = value.partition(",")
-    kind, _, ops = rest.partition(",")
-    if not kind:
-        kind = before.content_type if before is not None else OCTETS
-    labels = before.labels if before is not None else {}
-    return _Parsed(int(size), _apply(ops, labels, names) if ops else labels, kind)
 
 
 def _apply(ops: str, labels: Labels, names: Sequence[str]) -> Labels:

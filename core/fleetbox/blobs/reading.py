@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from asyncio import IncompleteReadError
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -11,7 +12,7 @@ import aiohttp
 
 from fleetbox.blobs.headers import decode_heads, decode_single
 from fleetbox.blobs.values import Condition
-from fleetbox.blobs.wire import Wire, whole
+from fleetbox.blobs.wire import Wire, pieces, whole
 from fleetbox.records import Head, Record
 
 END_US = 2**63 - 1  # later than any record
@@ -112,13 +113,25 @@ async def _bodies(answer: aiohttp.ClientResponse, heads: list[Head]) -> list[Rec
     total_bytes = sum(head.size for head in heads)
     if total_bytes >= SLICEABLE_BYTES * len(heads):
         return [_with_data(head, await answer.content.readexactly(head.size)) for head in heads]
-    body = await whole(answer)
-    records: list[Record] = []
-    end = 0
-    for head in heads:
-        start, end = end, end + head.size
-        records.append(_with_data(head, body[start:end]))
-    return records
+    bodies = cut(await pieces(answer), [head.size for head in heads])
+    return [_with_data(head, data) for head, data in zip(heads, bodies, strict=True)]
+
+
+def cut(pieces: Sequence[bytes], sizes: Sequence[int]) -> Iterator[bytes]:
+    """Yield payloads of these sizes out of a body that came in pieces; joining it first would copy it once more."""
+    rest = iter(pieces)
+    piece, at = b"", 0
+    for size in sizes:
+        parts, missing = [], size
+        while missing > len(piece) - at:
+            parts.append(piece[at:])
+            missing -= len(parts[-1])
+            piece, at = next(rest, b""), 0
+            if not piece:
+                raise IncompleteReadError(b"".join(parts), size)
+        parts.append(piece[at : at + missing])
+        at += missing
+        yield parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _with_data(head: Head, data: bytes) -> Record:

@@ -120,11 +120,16 @@ class Wire:
 
 async def whole(answer: aiohttp.ClientResponse) -> bytes:
     """Read the body of an answer, acknowledging each piece at once."""
-    pieces: list[bytes] = []
+    return b"".join(await pieces(answer))
+
+
+async def pieces(answer: aiohttp.ClientResponse) -> list[bytes]:
+    """Read the body of an answer as the pieces it came in, acknowledging each at once."""
+    found: list[bytes] = []
     async for piece in answer.content.iter_any():
-        pieces.append(piece)
+        found.append(piece)
         _acknowledge(answer)
-    return b"".join(pieces)
+    return found
 
 
 def _acknowledge(answer: aiohttp.ClientResponse) -> None:

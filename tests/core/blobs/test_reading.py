@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from fleetbox.blobs import Store
+from fleetbox.blobs.reading import cut
 from fleetbox.errors import AccessDenied, InputError, NotFound, StoreRefused, Unreachable
 from fleetbox.records import Draft
 
@@ -209,3 +210,14 @@ def test_a_stream_of_the_wrong_length_leaves_nothing_behind(opened: Callable, bu
             assert (await store.head(bucket_name, "big", 7)).size == 3_000_000
 
     asyncio.run(act())
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 100])
+def test_payloads_are_cut_out_of_pieces(piece: int) -> None:
+    """However a body comes, each payload is its own bytes; one that ends early is an error."""
+    wanted = [b"abc", b"", b"defghij", b"k", b"lmnop", b""]
+    body = b"".join(wanted)
+    pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
+    assert list(cut(pieces, [len(one) for one in wanted])) == wanted
+    with pytest.raises(asyncio.IncompleteReadError):
+        list(cut(pieces, [*map(len, wanted), 1]))
