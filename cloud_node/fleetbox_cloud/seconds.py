@@ -102,22 +102,20 @@ class Seconds:
         if (known := self._tails.get((robot, stream))) is not None:
             self._tails.move_to_end((robot, stream))
             return known
-        ends_us = [end for bucket in buckets_of(robot) if (end := self._end_us(bucket, stream))]
-        end_us = max(ends_us, default=-SECOND_US)
-        unclear = Tail(second_of(end_us) + SECOND_US - 1)  # any row up to there is to be looked at closely
+        reach_us = self.longest_us(robot, stream)
+        times_us = [self._loader.cursor.newest_us(bucket, stream) for bucket in buckets_of(robot)]
+        newest_us = max((one for one in times_us if one is not None), default=-reach_us - SECOND_US)
+        unclear = Tail(second_of(newest_us + reach_us) + SECOND_US - 1)  # rows up to there are looked at closely
         if first_us > unclear.latest_us:
             return unclear
-        stored = await self.stored(robot, stream, (end_us - 2 * self.longest_us(robot, stream), end_us + 1))
+        window = (second_of(newest_us) - reach_us, newest_us + 1)  # the last row is in or behind that second
+        stored = await self.stored(robot, stream, window)
         if stored.gone or not stored.chunks:
             return unclear
         latest_us = max(one.last_us for one in stored.chunks)
         span = (second_of(latest_us), latest_us + 1)
         parts = await asyncio.to_thread(singly, stored.chunks, robot, self._loader.site, [span])
         return _tail_of(latest_us, rolled(parts, overlapping=True))
-
-    def _end_us(self, bucket: str, stream: str) -> int | None:
-        newest_us = self._loader.cursor.newest_us(bucket, stream)
-        return None if newest_us is None else newest_us + self._loader.cursor.longest_us(bucket, stream)
 
     def longest_us(self, robot: str, stream: str) -> int:
         """Return the length of a stream's longest chunk."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from fleetbox import chunks
@@ -137,6 +139,17 @@ class Rig:
         """Tell whether InfluxDB holds the roll-ups of every number of the chunks and nothing else."""
         wanted = rollups_of(drafts)
         return {stream: await self.values(stream) for stream in wanted} == wanted
+
+    async def delete(self, start_us: int, stop_us: int, stream: str) -> None:
+        """Delete what InfluxDB holds of a stream from one whole second to another, as a person would."""
+        start, stop = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at // 1_000_000)) for at in (start_us, stop_us))
+        body = {"start": start, "stop": stop, "predicate": f'_measurement="{stream}"'}
+        query = {"org": self.influx.org, "bucket": self.influx.bucket}
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Token {self.influx.token}"}) as session,
+            session.post(f"{self.influx.url}/api/v2/delete", params=query, json=body) as answer,
+        ):
+            assert answer.status == 204, await answer.text()
 
     def counts(self, loader: Loading) -> dict[str, int]:
         """Return the robot's books."""
