@@ -12,7 +12,7 @@ EXTRAS = {
     "query": ("av", "cv2", "numpy", "pandas", "pyarrow", "tsdownsample"),
     "sql": ("duckdb", "polars"),
     "lake": ("deltalake", "numpy", "pyarrow"),
-    "export": ("av", "cv2", "foxglove", "h5py", "mcap", "numpy", "pandas", "pyarrow"),
+    "export": ("av", "cv2", "fastavro", "foxglove", "h5py", "mcap", "numpy", "pandas", "pyarrow"),
     "view": ("aiomqtt", "av", "cv2", "foxglove", "numpy", "pandas", "pyarrow", "rerun"),
     "dashboards": ("grafana_client", "grafana_foundation_sdk"),
 }

@@ -124,7 +124,8 @@ class _Shape:
             return np.array(["" if row is None else json.dumps(plain_value(row)) for row in column.to_pylist()], object)
         if pa.types.is_binary(self._kind) or pa.types.is_large_binary(self._kind):
             out = np.empty(len(column), object)
-            out[:] = [np.frombuffer(one or b"", np.uint8) for one in column.to_pylist()]
+            for at, one in enumerate(column.to_pylist()):  # at once, numpy would make a matrix of equal lengths
+                out[at] = np.frombuffer(one or b"", np.uint8)
             return out
         if pa.types.is_string(self._kind) or pa.types.is_large_string(self._kind):
             return np.array(["" if one is None else one for one in column.to_pylist()], object)
@@ -152,14 +153,21 @@ class _Values:
 
 def _put(group: Any, name: str, values: _Values, parts: Iterator[Any]) -> Any:
     """Make a dataset of parts, packed where its first ones say that this is worth the time."""
+    import h5py
+
     chunk = (max(1, min(values.rows, ROWS // max(1, *values.item, 1))), *values.item)
     first = next(parts, None)
     packed = GZIP if first is None or _shrinks(first[: chunk[0]]) else {}
     shape = (values.rows, *values.item)
     dataset = group.create_dataset(name.replace("/", "_"), shape, values.dtype, chunks=chunk, **packed)
     at = 0
+    ragged = dataset.dtype.kind == "O" and h5py.check_vlen_dtype(dataset.dtype) is not None
     for part in parts if first is None else itertools.chain([first], parts):
-        dataset[at : at + len(part)] = part
+        if ragged:
+            for row, one in enumerate(part):  # at once, h5py would take bytes of one length each for numbers
+                dataset[at + row] = one
+        else:
+            dataset[at : at + len(part)] = part
         at += len(part)
     return dataset
 

@@ -196,3 +196,14 @@ def test_nothing_of_that_name(tiers: Tiers, fleet: Fleet, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="mcap"):
         export(fleet.select(f"{tiers.robot}/nothing"), "wav", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [1, 2, 300])
+def test_blobs_of_one_length_in_hdf5(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path, size: int) -> None:
+    """Byte records that are all equally long come out as they are, one beside another."""
+    held = [bytes([at]) * size for at in range(5)]
+    files = [blob(stream, MIDNIGHT_US + at, data, robot=tiers.robot) for at, data in enumerate(held)]
+    tiers.put("edge", "log", files)
+    export(fleet.select(f"{tiers.robot}/{stream}"), "hdf5", tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert [bytes(one) for one in file[f"{tiers.robot}/{stream}/value"][:]] == held
