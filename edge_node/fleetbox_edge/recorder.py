@@ -7,6 +7,7 @@ import os
 import shutil
 import time as system_time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -17,16 +18,22 @@ from typing import Any
 
 import structlog
 
-from fleetbox import events, types
+from fleetbox import episodes, events, types
 from fleetbox.background import BackgroundLoop
+from fleetbox.blobs import Store
 from fleetbox.clock import Clock
 from fleetbox.diagnostics import log_to_stderr
-from fleetbox.errors import FleetboxError, Incomplete
+from fleetbox.episode_books import labels_of
+from fleetbox.episodes import Revision
+from fleetbox.errors import FleetboxError, Incomplete, InputError
+from fleetbox.labels import RESERVED
 from fleetbox.settings import RobotSettings, load_robot
 from fleetbox_edge.agent import Agent
 from fleetbox_edge.counts import Stats
+from fleetbox_edge.courier.telling import META
 from fleetbox_edge.duties import Duties
 from fleetbox_edge.forking import leave_to_parent
+from fleetbox_edge.live_episode import LiveEpisode, begun, check_none_open, open_episodes
 from fleetbox_edge.live_policy import live_policy
 from fleetbox_edge.marks import Moment, Span, around, encode, event_of
 from fleetbox_edge.notices import Notices, circles_anywhere
@@ -39,6 +46,8 @@ _log = structlog.get_logger()
 
 POLL_S = 0.005  # flush looks this often: well below the store's answer
 CLOSE_S = 10.0  # a store that runs takes the rest within a second; one that doesn't gets it at the next start
+LOOK_S = 1.0  # seconds; a store beside us answers in milliseconds, one that is away must not stop an operator
+EPISODES = 1_000  # of this program, whose end may not have reached the store; more in one outage is no teleoperation
 DESCRIBE_S = 5.0  # the store has just answered for the records; a schema more takes milliseconds
 STOP_TRIES = 8  # seconds; longer than a relay's own grace for a batch on the wire
 
@@ -78,6 +87,8 @@ class Recorder:
         outbox = Outbox(memory_bytes, self._kick)
         self._agent: Agent | None = None
         self._stopped = False
+        self._episode: LiveEpisode | None = None
+        self._episodes: deque[LiveEpisode] = deque(maxlen=EPISODES)
         self._session = Session(
             self._open_spool, outbox, bound_us=self.settings.chunk, clock=clock, preview=self._previewer.take,
             synced=self._classes("always"),
@@ -161,6 +172,43 @@ class Recorder:
         start_us, stop_us, now_us = session.time_us(start), session.time_us(stop), session.clock.now_us()
         moment = Moment(kind, now_us, None, None, streams, note, resolution, to)
         return self._raise(around(moment, start_us, stop_us, now_us))
+
+    def episode(
+        self,
+        note: str,
+        *,
+        name: str = "",
+        streams: str | Sequence[str] = ("**",),
+        labels: Mapping[str, object] | None = None,
+        resume: bool = False,
+    ) -> LiveEpisode:
+        """Begin an episode, a named view of what is recorded until it ends; a context manager that ends it.
+
+        note: the task in words. streams: what it shows, STREAM[:FIELD] globs. An exception within the block ends it as
+        failed. One at a time: raises InputError while one is open, also of another program; resume=True goes on with
+        that one, as after a restart. While the store is away only this program's own is known.
+
+        Example:
+            with rec.episode("pick cup", labels={"operator": "ann"}) as ep:
+                ep.success = run()
+        """
+        session = self._session
+        session.check_home()
+        if self._episode is not None and not self._episode.ended:
+            raise InputError(f"episode {self._episode.name} is still being recorded", "end it first: its stop()")
+        known = {one.id for one in self._episodes}  # they end here before the store hears of it
+        found = [one for one in self._loop.run(self._open_episodes()) if one.id not in known]
+        if found and resume:
+            self._episode = LiveEpisode(found[-1], self._put_revision, session.clock.now_us, begun=True)
+            self._episodes.append(self._episode)
+            return self._episode
+        check_none_open(found)
+        wish = begun(
+            self.settings.robot, note, session.clock.now_us(), session.id, name=name, streams=streams, labels=labels
+        )
+        self._episode = LiveEpisode(wish, self._put_revision, session.clock.now_us)
+        self._episodes.append(self._episode)
+        return self._episode
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged so far, leftovers of earlier processes included, is readable in the store.
@@ -254,6 +302,18 @@ class Recorder:
         self._session.blob(events.STREAM, types.get(events.TYPE), encode(event), None, labels)
         self._push()
         return event.id
+
+    def _put_revision(self, revision: Revision) -> None:
+        labels = {name: text for name, text in labels_of([revision]).items() if name not in RESERVED}
+        self._session.blob(episodes.STREAM, META, episodes.encode([revision]), None, labels)
+        self._push()
+
+    async def _open_episodes(self) -> list[episodes.Episode]:
+        """Return what is being recorded as far as the store answers at once: a program must not wait for it."""
+        with suppress(TimeoutError, FleetboxError):
+            async with asyncio.timeout(LOOK_S), Store.at(self.settings.place(), timeout_s=LOOK_S) as store:
+                return await open_episodes(store, "meta", self.settings.robot)
+        return []
 
     async def _start(self, duties: bool) -> Future[None]:
         self._agent = Agent(self.settings, self._session, self.live, duties=duties)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fleetbox import events, orders, types
+from fleetbox import episodes, events, orders, types
 from fleetbox.errors import InputError
 from fleetbox.measurements import HEALTH_STREAMS
 from fleetbox.naming import check_stream
 
-OURS = frozenset({events.STREAM, orders.ANSWERS, orders.POLICIES, "fleetbox"})  # streams of `meta` that are ours alone
+# Streams of `meta` that are ours alone.
+OURS = frozenset({events.STREAM, episodes.STREAM, orders.ANSWERS, orders.POLICIES, "fleetbox"})
 
 
 def check_name(stream: str, kind: types.Type) -> str:

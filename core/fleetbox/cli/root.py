@@ -12,11 +12,14 @@ from fleetbox.errors import FleetboxError
 from fleetbox.extras import missing_extra
 
 SECTIONS = {
-    "Look": ("status", "doctor", "ls", "query", "get", "view", "live", "replay", "export", "event", "audit", "whoami"),
-    "Record": ("agent", "simulate", "mark", "pull", "carry", "ingest"),
+    "Look": (
+        "status", "doctor", "ls", "query", "get", "view", "live", "replay", "export", "event", "episode", "audit",
+        "whoami",
+    ),
+    "Record": ("agent", "simulate", "record", "mark", "pull", "carry", "ingest"),
     "Decide": ("policy",),
     "Run": ("demo", "up", "down", "servers", "site", "replicate", "tokens", "drill", "config", "lake", "dashboards"),
-}
+}  # fmt: skip
 INTERRUPTED = 130
 SUMMARY_CHARS = 160  # a whole first sentence; click cuts at 45
 

@@ -211,6 +211,12 @@ def _connected(path: Path | None) -> Fleet:
 def _question(fleet: Fleet, selectors: tuple[str, ...], options: dict[str, Any]) -> Question:
     from fleetbox_query.question import Question, parse_selectors
 
+    if any(text.startswith("episode:") for text in selectors):
+        from fleetbox_query.exports.choosing import Choice, chosen
+
+        words = {name: options.get(name) for name in ("start", "stop", "tier", "site")}
+        labels, when = parse_labels(options.get("labels", ())), options.get("when", "")
+        return chosen(fleet, Choice(selectors, labels=labels, when=when, **words))
     return Question(
         parse_selectors(selectors),
         fleet.session.moment(options.get("start")),

@@ -218,6 +218,10 @@ class Episodes:
         """Put a removed stream or field back."""
         return self._change("bring back", lambda one: editing.brought_back(one, name))
 
+    def features(self) -> Mapping[str, Sequence[str]]:
+        """Return by id the features that the episodes have: "STREAM" and "STREAM:FIELD"."""
+        return self._known()
+
     # -- making others -------------------------------------------------------------------------------------------
 
     def save(self, name: str, *, pin: bool = False, tell: Tell = _quiet) -> Episodes:
@@ -275,19 +279,19 @@ class Episodes:
         self._write([first(one) for one in made])
         return self._set(some[0].name)
 
-    def pin(self, *, tell: Tell = _quiet) -> Sequence[Pinned]:
+    def pin(self, *, tier: str | None = None, site: str | None = None, tell: Tell = _quiet) -> Sequence[Pinned]:
         """Copy what the episodes show into `kept`, so that no ring takes it; raises Incomplete when it has no room.
 
-        At the last site that holds them, or the one that at() names.
+        At the last site that holds them, or the one that tier or site names.
 
         Example:
             fleet.episodes("pick cup").pin()
         """
-        return pin_all(self.session, self._some(), self.places, tell)
+        return pin_all(self.session, self._some(), Where(tier, site), tell)  # type: ignore[arg-type]
 
     def unpin(self) -> Sequence[Pinned]:
         """Take the pins' copies out of `kept`, but for those that another pinned episode shows."""
-        return unpin_all(self.session, self._some(), self.places)
+        return unpin_all(self.session, self._some())
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -80,9 +80,7 @@ def spans_of(episode: Episode, asked: Sequence[Selector]) -> Iterable[Span]:
     `**` is what the episode shows; a stream named outright is taken whether it is among its streams or not, unless it
     was removed. An open episode has no end.
     """
-    computed = tuple(
-        (key.rpartition(":")[0], key.rpartition(":")[2], text) for key, text in sorted(episode.computed.items())
-    )
+    computed = computed_of(episode)
     for selector in asked:
         if not matches_glob(selector.robot, episode.robot):
             continue
@@ -90,6 +88,13 @@ def spans_of(episode: Episode, asked: Sequence[Selector]) -> Iterable[Span]:
             for at, (start, stop) in enumerate(episode.intervals):
                 is_open = episode.state == "open" and at == len(episode.intervals) - 1
                 yield Span(one, start, None if is_open else stop, computed)
+
+
+def computed_of(episode: Episode) -> tuple[tuple[str, str, str], ...]:
+    """Return its computed fields: stream, name, expression."""
+    return tuple(
+        (key.rpartition(":")[0], key.rpartition(":")[2], text) for key, text in sorted(episode.computed.items())
+    )
 
 
 def _shown(episode: Episode, asked: Selector) -> Iterable[Selector]:

@@ -33,12 +33,12 @@ def pin_all(session: Session, episodes: Sequence[Episode], where: Where, tell: T
     return session.run(_pin_all(session, [closed(one) for one in episodes], where, tell))
 
 
-def unpin_all(session: Session, episodes: Sequence[Episode], where: Where) -> list[Pinned]:
+def unpin_all(session: Session, episodes: Sequence[Episode]) -> list[Pinned]:
     """Unpin episodes; raises InputError for one that is not pinned."""
     for one in episodes:
         if not one.pinned:
             raise InputError(f"episode {one.name} is not pinned", "`fleetbox episode ls` shows which are")
-    return session.run(_unpin_all(session, episodes, where))
+    return session.run(_unpin_all(session, episodes))
 
 
 async def _pin_all(session: Session, episodes: Sequence[Episode], where: Where, tell: Tell) -> list[Pinned]:
@@ -47,10 +47,10 @@ async def _pin_all(session: Session, episodes: Sequence[Episode], where: Where, 
     total = await _check_rooms(session, episodes, places, needs)
     told, done = [], 0
     for one, place in zip(episodes, places, strict=True):
-        begun = await _say(session, one, {"records": 0, "bytes": 0, **one.pinned, "place": place.name}, where)
+        begun = await _say(session, one, {"records": 0, "bytes": 0, **one.pinned, "place": place.name})
         missing, one_told = await needs_of(session, one, place)  # one before it may have copied some of the same
         await copy(session, place, missing, one_told, lambda size, _, before=done: tell(before + size, total))  # type: ignore[misc]
-        await _say(session, begun, as_pinned(one_told, one), where)
+        await _say(session, begun, as_pinned(one_told, one))
         done += one_told.size_bytes
         told.append(one_told)
     return told
@@ -71,7 +71,7 @@ async def _check_rooms(
     return sum(sum(heads.values()) for heads in sizes.values())
 
 
-async def _unpin_all(session: Session, episodes: Sequence[Episode], where: Where) -> list[Pinned]:
+async def _unpin_all(session: Session, episodes: Sequence[Episode]) -> list[Pinned]:
     told, going = [], {one.id for one in episodes}
     pinned = await _all_pinned(session)
     for one in episodes:
@@ -81,7 +81,7 @@ async def _unpin_all(session: Session, episodes: Sequence[Episode], where: Where
             if other.id not in going and other.robot == one.robot and other.pinned.get("place") == place.name
         ]  # fmt: skip
         told.append(await free(session, one, place, others))
-        await _say(session, one, {}, where)
+        await _say(session, one, {})
     return told
 
 
@@ -101,12 +101,12 @@ async def _all_pinned(session: Session) -> list[Episode]:
     return [one for one in found.episodes if one.pinned]
 
 
-async def _say(session: Session, episode: Episode, pinned: Mapping[str, object], where: Where) -> Episode:
+async def _say(session: Session, episode: Episode, pinned: Mapping[str, object]) -> Episode:
     """Write how an episode is pinned now, and return it as it then is."""
     now_us = session.now_us()
     did = "pin" if pinned else "unpin"
     revision = change(episode, did, writer_here(), now_us, pinned=dict(pinned))
-    await write_all(session.stores, session.fleet, [revision], where, now_us)
+    await write_all(session.stores, session.fleet, [revision], Where(), now_us)
     changed = apply(episode, revision)
     assert changed is not None
     return changed

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fleetbox.errors import NotFound
+from fleetbox_query.episodes.finding import PREFIX as EPISODE
+from fleetbox_query.episodes.finding import find_episodes
 from fleetbox_query.question import Question
 from fleetbox_query.session import Session
+
+if TYPE_CHECKING:
+    from fleetbox_query.fleet import Fleet
 
 Window = tuple[int, int]
 
@@ -27,6 +33,22 @@ def as_plain(question: Question, said: Mapping[str, Any]) -> dict[str, Any]:
         "site": question.site,
     }
     return {**{name: value for name, value in plain.items() if value not in (None, {}, "")}, **said}
+
+
+def question_of(fleet: Fleet, name: str) -> Question:
+    """Return what `episode:NAME` shows, NAME being a name, glob, id or note, with @VERSION; raises NotFound."""
+    episodes = fleet.episodes(name.removeprefix(EPISODE))
+    if not episodes.list():
+        raise NotFound(f"there are no episodes {name!r}", "`fleetbox episode ls` shows them")
+    return episodes.select().question
+
+
+def shown_by(session: Session, question: Question) -> dict[str, list[str]]:
+    """Return the exact state of each episode that a question is about, for a manifest; empty for one about none."""
+    if question.episodes is None:
+        return {}
+    work = find_episodes(session.stores, session.fleet, question.episodes, session.where(question))
+    return {"episodes": [f"{one.name} {one.reference} {one.digest}" for one in session.run(work).episodes]}
 
 
 def window_of(session: Session, question: Question) -> Window:

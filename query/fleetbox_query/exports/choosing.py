@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleetbox.errors import InputError
+from fleetbox.errors import InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import Tier
+from fleetbox_query.episodes.finding import PREFIX as EPISODE
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.moments import duration_us
 from fleetbox_query.question import Question, parse_selectors
@@ -39,8 +40,12 @@ class Choice:
 def chosen(fleet: Fleet, choice: Choice) -> Question:
     """Return the question; raises InputError for words that do not go together, NotFound for an unknown event.
 
-    With an event, selectors name streams of its robot: `cam/front`, or `r1/cam/front` as elsewhere.
+    With an event, selectors name streams of its robot: `cam/front`, or `r1/cam/front` as elsewhere. `episode:NAME`
+    among them is what that episode shows, or the streams named beside it, in its intervals.
     """
+    names = tuple(text.removeprefix(EPISODE) for text in choice.selectors if text.startswith(EPISODE))
+    if names:
+        return _of_episodes(fleet, choice, names)
     rest = {"labels": dict(choice.labels), "when": choice.when, "tier": choice.tier, "site": choice.site}
     if choice.event is None:
         if choice.pre or choice.post:
@@ -63,6 +68,18 @@ def streams_of(robot: str, texts: Sequence[str]) -> tuple[Selector, ...]:
         named = bool(rest) and matches_glob(first, robot)
         found.append(replace(Selector.parse(text if named else f"{robot}/{text}"), robot=robot))
     return tuple(found)
+
+
+def _of_episodes(fleet: Fleet, choice: Choice, names: tuple[str, ...]) -> Question:
+    if choice.event or choice.pre or choice.post:
+        raise InputError("an episode beside an event", "an episode has its own intervals: name one of them")
+    streams = tuple(text for text in choice.selectors if not text.startswith(EPISODE))
+    episodes = fleet.episodes(*names).at(tier=choice.tier, site=choice.site)
+    if not episodes.list():
+        raise NotFound(f"there are no episodes {', '.join(names)}", "`fleetbox episode ls` shows them")
+    start, stop = fleet.session.moment(choice.start), fleet.session.moment(choice.stop)
+    question = episodes.select(*streams).question
+    return replace(question, labels=dict(choice.labels), when=choice.when, start=start, stop=stop)
 
 
 def _around(event: Event, choice: Choice) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from fleetbox.errors import InputError
 from fleetbox.extras import require
-from fleetbox_query.exports.asked import as_plain, fixed, window_of
+from fleetbox_query.exports.asked import as_plain, fixed, shown_by, window_of
 from fleetbox_query.exports.job import Advance, Exported, Job, Options
 from fleetbox_query.exports.output import Output
 from fleetbox_query.selection import Selection
@@ -60,6 +60,7 @@ def export(
     made: Format = importlib.import_module(module)
     target, options = Path(out), options or Options()
     asked = {"format": format_, "query": as_plain(selection.question, said or {}), "options": _plain_options(options)}
+    asked |= shown_by(selection.session, selection.question)
     with Output(target, asked, folder=made.is_folder(target)) as output:
         start, stop = output.remember("window_us", window_of(selection.session, selection.question))
         job = Job(selection, output, options, (start, stop), advance)

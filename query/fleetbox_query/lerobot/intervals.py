@@ -33,7 +33,8 @@ class Interval:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {name: value for name, value in asdict(self).items() if value or name not in ("computed", "labels")}
+        own = {**asdict(self), "computed": [list(one) for one in self.computed], "labels": dict(self.labels)}
+        return {name: value for name, value in own.items() if value or name not in ("computed", "labels")}
 
     def __str__(self) -> str:
         return self.source or f"{self.robot} [{self.start_us}, {self.stop_us}) µs"

@@ -36,7 +36,10 @@ class Job:
         """Return the question for an interval's streams, with so much before and after it."""
         selectors = tuple(replace(one, robot=interval.robot) for one in streams)
         start, stop = max(0, interval.start_us - margin_us), interval.stop_us + margin_us
-        return replace(self.question, selectors=selectors, start=start, stop=stop, events=None, episodes=None, computed=interval.computed)
+        return replace(
+            self.question, selectors=selectors, start=start, stop=stop, events=None, episodes=None,
+            computed=interval.computed,
+        )  # fmt: skip
 
     def records(self, question: Question) -> Records:
         """Return rows and blobs in order of time, pictures from the videos made of them too."""

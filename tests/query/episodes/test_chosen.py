@@ -179,6 +179,8 @@ def held(tiers: Tiers) -> dict[str, int]:
         process = tiers.stores["edge"]
         async with Store(process.url, process.token, name="edge") as store:
             sizes = await store.bucket_sizes()
-        return {name: size for name, size in sizes.items() if name.startswith(f"{tiers.robot}--") and "meta" not in name}
+        return {
+            name: size for name, size in sizes.items() if name.startswith(f"{tiers.robot}--") and "meta" not in name
+        }
 
     return asyncio.run(ask())
