@@ -24,7 +24,7 @@ from fleetbox_query.plain import plain_value
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "FLEETBOX_MQTT_PASSWORD"  # environment; a command line is no place for one
 SEND_S = 10.0  # a broker that has not taken a message by then has gone
-REFUSED = (4, 5, 134, 135)  # MQTT's answers to a wrong user, password or right
+REFUSED = (134, 135)  # MQTT 5's answers to a wrong user or password, and to one without the right
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def target_of(url: str, variables: Mapping[str, str] = environ) -> Target:
     if parts.password:
         raise InputError("a password stands in the broker's address", f"put it into {PASSWORD}")
     prefix = unquote(parts.path).strip("/")
-    if any(mark in prefix for mark in "+#"):
-        raise InputError(f"{prefix!r} is no prefix of topics", "leave out + and #, they are for subscribers")
+    if url.endswith("#") or parts.fragment or parts.query or any(mark in prefix for mark in "+#"):
+        raise InputError(f"{url} ends in no prefix of topics", "leave out +, # and ?")
     user = unquote(parts.username) if parts.username else None
     return Target(parts.hostname, port, parts.scheme == "mqtts", user, variables.get(PASSWORD), prefix)
 

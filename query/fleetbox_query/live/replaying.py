@@ -121,8 +121,13 @@ class Replay:
                     head, asked = self._head, (self._jumps, self._watched)
                 try:
                     if asked != opened:
-                        self._open(head.at(self._clock()), asked, opened)
+                        jumped = opened is None or opened[0] != asked[0]
+                        at_ns = head.from_ns if jumped else head.at(self._clock())
+                        self._open(at_ns, asked, opened)
                         opened = asked
+                        if jumped:  # time begins to run when it can be read
+                            self._hold(at_ns, asked)
+                        continue
                     if self._step(head, asked, once) and once:
                         return
                 except FleetboxError as error:

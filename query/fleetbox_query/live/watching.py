@@ -46,11 +46,13 @@ class Watching:
         self._session.run(self._follow())
 
     async def _follow(self) -> None:
-        looking = asyncio.ensure_future(self._look_round())
+        work = [asyncio.ensure_future(one) for one in (self.tail.run(), self._look_round())]
         try:
-            await self.tail.run()
+            await asyncio.gather(*work)  # neither ends but by a fault, which is then told
         finally:
-            looking.cancel()
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
 
     async def _look_round(self) -> None:
         while True:

@@ -120,7 +120,7 @@ def test_pause_seek_and_speed(fleet: Fleet, tiers: Tiers, stream: str, watch: Ca
 def test_who_comes_later(fleet: Fleet, tiers: Tiers, stream: str, watch: Callable[[str], Watcher]) -> None:
     """What is subscribed while it plays joins from there; unsubscribed it is read no longer; a second client joins."""
     _put(tiers, stream)
-    with _played(fleet, tiers, stream, Manner(loop=True)) as (_, url):
+    with _played(fleet, tiers, stream, Manner(speed=4.0, loop=True)) as (_, url):
         client, other = watch(url), watch(url)
         client.topics(3)
         client.subscribe(f"/{stream}/imu")

@@ -158,7 +158,8 @@ def test_back_through_the_recorder(tiers: Tiers, stream: str, tmp_path: Path) ->
     other = f"o-{stream}"
     (tmp_path / "robot-own.token").write_text(robot.token)
     (tmp_path / "robot.toml").write_text(
-        f'robot = "{other}"\nstore = "{robot.url}"\ntoken = {{ file = "robot-own.token" }}\nstate = "{tmp_path}/state"\n'
+        f'robot = "{other}"\nstore = "{robot.url}"\nstore_token = {{ file = "robot-own.token" }}\n'
+        f'state = "{tmp_path}/state"\n'
     )
     before_us = time.time_ns() // 1000
     words = ("--rate", "10", "--to", "recorder", "--config", str(tmp_path / "robot.toml"), "--prefix", "again")
