@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from fleetbox_query.exports.job import Exported
     from fleetbox_query.grids import Times
     from fleetbox_query.lerobot.exported import Exported as LerobotExported
+    from fleetbox_query.lerobot.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -338,6 +339,22 @@ class Selection:
 
         told = advance or (lambda done, text: None)
         return export_lerobot(self.session, self.question, map_of(map), Path(out), advance=told)
+
+    def torch(self, map: LerobotMap | Path | str | None = None, *, memory: str | int = "1 GB") -> Samples:
+        """Return the frames that a lerobot.toml means as a dataset by number, which torch's DataLoader takes.
+
+        Nothing is exported and torch is not needed: a sample is a dict of numpy arrays (pictures HxWx3, RGB). map: as
+        lerobot() has it. memory: how much of decoded pictures each process holds; `load()` fills it at once. It
+        pickles: worker processes connect for themselves. Raises NotFound when not one interval makes an episode.
+
+        Example:
+            samples = fleet.events("grasp").last("30d").select().torch("lerobot.toml")
+            loader = torch.utils.data.DataLoader(samples, batch_size=64, shuffle=True, num_workers=4)
+        """
+        from fleetbox_query.lerobot.exporting import map_of
+        from fleetbox_query.lerobot.samples import Samples
+
+        return Samples(self.session, self.question, map_of(map), memory)
 
     def explain(self) -> Expression:
         """Return how the conditions are split between the stores and this program; reads schemas only."""
