@@ -111,6 +111,19 @@ def test_around_an_event_on_a_headless_box(
     assert file.name == said["path"] == f"{tiers.robot}-20251009T085320Z.rrd"
 
 
+def test_an_episode(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:
+    """An episode is viewed as it is: its interval, its streams, the fields computed for it."""
+    _put(tiers, stream)
+    name = f"{tiers.robot}/{stream}"
+    fleet.new_episode(name, tiers.robot, T0, T0 + 500_000, streams=[f"{stream}/imu"])
+    fleet.episodes(name).add_feature(f"{stream}/imu:twice", "2*acc.x")
+    out = tmp_path / "x.rrd"
+    done = run(tiers.write_fleet(tmp_path), "view", f"episode:{name}", "-o", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["streams"] == {f"{name}/imu": 5}
+    assert f"/{stream}/imu/twice " in _printed(out)
+
+
 def test_pictures_that_became_video(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:
     """A window within a video shows its pictures under their own stream's name, though the record began before it."""
     times = [T0 + at * 100_000 for at in range(10)]
