@@ -1,0 +1,157 @@
+"""Robots, streams and dead letters in a real InfluxDB, beside what the store's ledger says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fleetbox.ledger import MINUTE_US, Drop, Line, Standing
+from fleetbox.measurements import HOST_STREAM
+from fleetbox.records import Draft
+
+from .conftest import NOW_US, Rig
+
+POLICY = '[stream.imu]\nship = "always"\nexpect = "100 Hz"\n[stream."cam"]\nship = "always"\nexpect = "2 Hz"\n'
+ROBOTS = "SELECT * FROM robots GROUP BY robot, site ORDER BY time DESC LIMIT 1"
+
+
+def test_a_robot_that_is_well_has_no_trouble(rig: Rig, line: Callable[..., Line]) -> None:
+    """Everything arrived, every stream delivers: trouble 0, and each number is that of the ledger."""
+    rig.policy = POLICY
+
+    async def told() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        lines = [line("imu", 2, (12, 12, 12), rows=6000), line("cam", 2, (120, 120, 120), cls="media")]
+        await rig.tell("r1", *lines, line(HOST_STREAM, 2, (4, 4, 4)))
+        await rig.tell("edge", *lines, line(HOST_STREAM, 2, (4, 4, 4)))
+        ring = {"rings": {"sensor": {"holds_h": 200.0}, "media": {"holds_h": 48.0}, "log": {"holds_h": None}}}
+        await rig.write("r1--meta", Draft("fleetbox/ring", NOW_US, json.dumps(ring).encode(), {"type": "json"}, ""))
+        feeds = rig.feeds()
+        books = rig.books(feeds)
+        await rig.look(feeds, books)
+        return await rig.ask(ROBOTS), await rig.ask("SELECT * FROM streams GROUP BY robot, site, stream")
+
+    (row,), streams = asyncio.run(told())
+    assert row.pop("time") == NOW_US
+    assert row == {
+        "robot": "r1", "site": "edge", "trouble": 0, "recording": True, "age_s": 61.0, "lag_s": 0.0, "held_h": 48.0,
+        "waiting": 0, "refused": 0, "lost": 0, "unexplained": 0, "dropped": 0, "streams": 2, "streams_well": 2,
+        "dead_letters": 0,
+    }  # fmt: skip
+    imu = {"robot": "r1", "site": "edge", "stream": "imu", "time": NOW_US - 2 * MINUTE_US}
+    assert {one["stream"]: one for one in streams}["imu"] == {
+        **imu, "hz": 100.0, "expect_hz": 100.0, "bytes_s": 2.0, "age_s": 1.0
+    }  # fmt: skip
+    assert sorted(one["stream"] for one in streams) == ["cam", "imu"]  # the agent's own are no streams here
+
+
+def test_what_is_wrong_is_counted_and_ranks(rig: Rig, line: Callable[..., Line]) -> None:
+    """Lost, refused, waiting, dropped and short streams are the ledger's numbers; the worst robot ranks highest."""
+    rig.policy = POLICY
+
+    async def told() -> list[dict[str, Any]]:
+        await rig.tell("r2", line("imu", 2, (1, 1, 1), rows=6000), line("cam", 2, (120, 120, 120)), robot="r2")
+        await rig.tell("edge", line("imu", 2, (1, 1, 1), rows=6000), line("cam", 2, (120, 120, 120)), robot="r2")
+        there = Standing("edge", "sensor", "imu", NOW_US - 9 * MINUTE_US, 1, {"422 refused": 2}, {"evicted": 3})
+        drop = Drop("sensor", "gps", "s", 0, 9, "spool full", NOW_US - 3 * MINUTE_US)
+        short = replace(line("imu", 9, (10, 10, 10), rows=3000), missing=3000)
+        await rig.tell("edge", line("imu", 9, (4, 4, 4)))
+        await rig.tell("r1", short, at_us=NOW_US - 8 * MINUTE_US, standings=(there,), drops=(drop,))
+        await rig.tell("edge", line("imu", 9, (4, 4, 4)), at_us=NOW_US - 7 * MINUTE_US)
+        feeds = rig.feeds()
+        await rig.look(feeds, rig.books(feeds))
+        return await rig.ask(ROBOTS)
+
+    found = {row["robot"]: row for row in asyncio.run(told())}
+    one = found["r1"]
+    assert (one["lost"], one["refused"], one["waiting"], one["dropped"]) == (3, 2, 1, 9)
+    assert (one["streams"], one["streams_well"]) == (2, 0)  # imu delivers half, cam was never there
+    assert (one["recording"], one["age_s"], one["lag_s"]) == (False, 8 * 60 + 1.0, 9 * 60.0)
+    assert one["dead_letters"] == 2
+    assert one["trouble"] == 1000 + 400 + 200 + 100 + 40
+    assert found["r2"]["trouble"] == 0
+
+
+def test_a_robot_offline_is_told_of_still_also_after_a_restart(rig: Rig, line: Callable[..., Line]) -> None:
+    """Its last word ages; what it had lost within the day stands; a robot that never came is not recording."""
+
+    async def told() -> dict[str, dict[str, Any]]:
+        lost = Standing("edge", "sensor", "imu", NOW_US - 5 * MINUTE_US, 0, {}, {"evicted": 6})
+        await rig.tell("edge", line("imu", 5, (4, 4, 4)))
+        await rig.tell("r1", line("imu", 5, (10, 10, 10)), at_us=NOW_US - 4 * MINUTE_US, standings=(lost,))
+        feeds = rig.feeds()
+        await rig.look(feeds, rig.books(feeds))
+        later_us = NOW_US + 180 * MINUTE_US
+        again = rig.feeds()
+        await rig.look(again, rig.books(again), later_us)
+        return {row["robot"]: row for row in await rig.ask(ROBOTS)}
+
+    row = asyncio.run(told())["r1"]
+    assert row["lost"] == 6
+    assert not row["recording"]
+    assert row["age_s"] == 184 * 60 + 1.0
+    assert row["streams"] == 1
+
+
+def test_letters_are_told_until_they_are_gone(rig: Rig, line: Callable[..., Line]) -> None:
+    """Those of the site's own hop by their list, those of the robot's by the ledger; settled ones go to 0 once."""
+
+    async def told() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        refused = Standing("edge", "sensor", "imu", NOW_US - 5 * MINUTE_US, 0, {"422 refused": 2})
+        await rig.tell("edge", line("imu", 5, (8, 8, 8)))
+        await rig.tell("r1", line("imu", 5, (10, 10, 10)), standings=(refused,))
+        rig.letter("r1", 413, 3, NOW_US - 60_000_000)
+        feeds = rig.feeds()
+        books = rig.books(feeds)
+        await rig.look(feeds, books)
+        first = await rig.ask("SELECT * FROM dead_letters")
+        await rig.tell("edge", line("imu", 5, (10, 10, 10)), at_us=NOW_US + 1)
+        settled = Standing("edge", "sensor", "imu", NOW_US - 5 * MINUTE_US)
+        await rig.tell("r1", line("imu", 5, (10, 10, 10)), at_us=NOW_US + 2, standings=(settled,))
+        await rig.look(feeds, books, NOW_US + MINUTE_US)
+        await rig.look(feeds, books, NOW_US + 2 * MINUTE_US)
+        return first, await rig.ask("SELECT * FROM dead_letters")
+
+    first, found = asyncio.run(told())
+    told_first = {(row["reason"], row["letters"], row["oldest_s"]) for row in first}
+    assert told_first == {("422 refused", 2, 300.0), ("413 at the next site", 3, 60.0)}
+    ledger = [row["letters"] for row in found if row["reason"] == "422 refused"]
+    assert ledger == [2, 0]
+    assert [row["letters"] for row in found if row["reason"] != "422 refused"] == [3, 3, 3]
+
+
+def test_a_stream_that_stops_delivers_nothing(rig: Rig, line: Callable[..., Line]) -> None:
+    """A minute that a robot tells of without one of its streams has 0 Hz of it; a late page corrects that."""
+
+    async def told() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        asked = "SELECT hz, age_s FROM streams WHERE stream = 'gps'"
+        await rig.tell("r1", line("imu", 4, (5, 5, 5)), line("gps", 4, (60, 60, 60)))
+        await rig.tell("r1", line("imu", 3, (5, 5, 5)), at_us=NOW_US + 1)
+        feeds = rig.feeds()
+        books = rig.books(feeds)
+        await rig.look(feeds, books)
+        silent = await rig.ask(asked)
+        await rig.tell("r1", line("gps", 3, (30, 30, 30)), at_us=NOW_US + 2)
+        await rig.look(feeds, books, NOW_US + MINUTE_US)
+        return silent, await rig.ask(asked)
+
+    silent, mended = asyncio.run(told())
+    assert [(row["hz"], row["age_s"]) for row in silent] == [(1.0, 1.0), (0.0, 61.0)]
+    assert [(row["hz"], row["age_s"]) for row in mended] == [(1.0, 1.0), (0.5, 1.0)]
+
+
+def test_a_damaged_memory_is_forgotten(rig: Rig, line: Callable[..., Line]) -> None:
+    """A state file cut in half costs what it held, and nothing else."""
+
+    async def told() -> list[dict[str, Any]]:
+        await rig.tell("r1", line("imu", 2, (5, 5, 5)))
+        rig.state.mkdir(parents=True)
+        (rig.state / "watch.json").write_text('{"robots": {"r1": {"newest')
+        feeds = rig.feeds()
+        await rig.look(feeds, rig.books(feeds))
+        return await rig.ask(ROBOTS)
+
+    (row,) = asyncio.run(told())
+    assert row["recording"]
