@@ -93,12 +93,12 @@ def push(
     that somebody saved by hand is shown and left alone (exit 3) unless --force; Grafana keeps its earlier versions. A
     board moved to another folder stays there.
     """
-    grafana = _grafana(url, token_file)
+    opened = _grafana(url, token_file)
     from fleetbox_dashboards.changes import DOING, LEFT
     from fleetbox_dashboards.pushing import Wish, push
 
     wish = Wish(uid, folder, force, dry_run, alerts)
-    with progress("dashboards push") as advance:
+    with opened as grafana, progress("dashboards push") as advance:
         outcome = push(grafana, wish, lambda done, change: advance(done, change.title))
     left = [change for change in outcome.changes if change.action in LEFT]
     if as_json:
@@ -177,14 +177,15 @@ def datasource(
     The token that fleet.toml names for the InfluxDB goes into Grafana, which stores it encrypted. Grafana wants a
     token of its own with the role Admin for this; `push` needs Editor only.
     """
-    grafana = _grafana(url, token_file)
+    opened = _grafana(url, token_file)
     from fleetbox_dashboards.datasource import document, map_bucket
 
     name, influx = _influx(fleet_path, site)
     mapping = "not looked at" if dry_run else asyncio.run(map_bucket(influx))
-    grafana.version()
-    action = grafana.put_datasource(document(influx, uid, influx_url), force=force, dry_run=dry_run)
-    warnings = [] if action in ("create", "drift") and dry_run else grafana.datasource(uid)
+    with opened as grafana:
+        grafana.version()
+        action = grafana.put_datasource(document(influx, uid, influx_url), force=force, dry_run=dry_run)
+        warnings = [] if dry_run or action == "drift" else grafana.datasource(uid)
     if as_json:
         emit({"site": name, "uid": uid, "action": action, "mapping": mapping, "warnings": warnings, "dry_run": dry_run})
     else:

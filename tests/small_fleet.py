@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from fleetbox.measurements import (
     AGENT_STREAM,
@@ -18,12 +21,36 @@ from fleetbox.measurements import (
     STREAMS,
     Measurement,
 )
+from fleetbox.scalars import ScalarStore, Series
+from fleetbox.settings import Influx
 
 MINUTES = 60
 WELL = [f"r{number}" for number in range(1, 23)]  # r22 has `trouble` 22: two more than the worst 20 hold
 SICK = "sick"  # lost records, dead letters, a full disk, a slow camera
 ROBOTS_HERE = (*WELL, SICK)
 Fields = Mapping[str, float | int | bool | str]
+Got = TypeVar("Got")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An InfluxDB whose hour before `stop_s` the small fleet has filled."""
+
+    influx: Influx
+    stop_s: int
+
+    def ask(self, influxql: str) -> list[Series]:
+        """Run a query."""
+        return self.run(lambda scalars: scalars.query(influxql))
+
+    def run(self, what: Callable[[ScalarStore], Awaitable[Got]]) -> Got:
+        """Do something with the bucket."""
+
+        async def go() -> Got:
+            async with ScalarStore(self.influx) as scalars:
+                return await what(scalars)
+
+        return asyncio.run(go())
 
 
 def lines(stop_s: int) -> Iterator[str]:
