@@ -11,6 +11,7 @@ from fleetbox.errors import InputError
 from fleetbox.settings import Tier
 from fleetbox.settings.places import TIERS
 from fleetbox_query.aligning import Aligned, make_grid
+from fleetbox_query.bars import bar
 from fleetbox_query.batches import Batches
 from fleetbox_query.counting import Count, count
 from fleetbox_query.coverage import Coverage
@@ -315,7 +316,8 @@ class Selection:
         from fleetbox_query.exports.exporting import export
         from fleetbox_query.exports.job import made_options
 
-        exported = export(self, format, out, made_options(options), advance=advance or (lambda done, text: None))
+        with bar(f"export {format}", advance) as told:
+            exported = export(self, format, out, made_options(options), advance=told)
         exported.warn()
         return exported
 
@@ -337,8 +339,8 @@ class Selection:
         """
         from fleetbox_query.lerobot.exporting import export_lerobot, map_of
 
-        told = advance or (lambda done, text: None)
-        return export_lerobot(self.session, self.question, map_of(map), Path(out), advance=told)
+        with bar("export lerobot", advance) as told:
+            return export_lerobot(self.session, self.question, map_of(map), Path(out), advance=told)
 
     def torch(self, map: LerobotMap | Path | str | None = None, *, memory: str | int = "1 GB") -> Samples:
         """Return the frames that a lerobot.toml means as a dataset by number, which torch's DataLoader takes.
