@@ -31,7 +31,7 @@ def stream_row(stream: Stream) -> dict[str, Any]:
         "records": stream.records,
         "first": iso_time(stream.first_us),
         "last": iso_time(stream.last_us),
-        "held": " ".join(held.place for held in stream.held),
+        "held": " ".join(held.place if held.told_us is None else f"{held.place} (away)" for held in stream.held),
     }
 
 

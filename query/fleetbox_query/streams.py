@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fleetbox.errors import NotFound
@@ -15,10 +15,11 @@ from fleetbox.settings import FleetSettings, Place
 from fleetbox_query.events import Where
 from fleetbox_query.inventory import Holding, Inventory, take_inventory
 from fleetbox_query.provenance import Provenance
-from fleetbox_query.question import Question
+from fleetbox_query.question import Question, Span
 from fleetbox_query.schemas import Schema, read_schemas
 from fleetbox_query.showing import STREAM_COLUMNS, stream_row
 from fleetbox_query.stores import Stores, places_for, reading_order
+from fleetbox_query.told import Tales, Told, read_told
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
 LEAST_US = 100_000  # over less than this a rate says nothing: two files stamped 1 µs apart are no 1 MHz
 RECENT_US = 20_000_000  # the rate is that of the last 20 s held: a week with pauses has no rate of its own
 LISTINGS = 8  # head listings in flight
+TOLD_S = 3.0  # how long ledgers of absent robots are read: people wait for a list; the rest is named
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Say what one place holds of a stream; times in µs, of the first and last record."""
+    """Say what one place holds of a stream; times in µs, of the first and last record.
+
+    told_us: when a robot that does not answer last told of it; None where it was seen just now.
+    """
 
     place: str
     tier: str
@@ -38,6 +43,7 @@ class Held:
     size_bytes: int
     first_us: int
     last_us: int
+    told_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +97,15 @@ class Stream:
 
 
 class Streams(Sequence[Stream]):
-    """Hold the streams found; prints as a table. `provenance` says which places were asked."""
+    """Hold the streams found; prints as a table. `provenance` says which places were asked.
 
-    def __init__(self, streams: Sequence[Stream], provenance: Provenance) -> None:
+    untold: robots that do not answer and whose ledgers were not read within 3 s: name one to hear what it holds.
+    """
+
+    def __init__(self, streams: Sequence[Stream], provenance: Provenance, untold: tuple[str, ...] = ()) -> None:
         self._streams = tuple(streams)
         self.provenance = provenance
+        self.untold = untold
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -126,24 +136,52 @@ class Streams(Sequence[Stream]):
         console = Console(file=io.StringIO(), width=180)
         console.print(self)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
-        return text.rstrip() + "".join(f"\n{line}" for line in self.provenance.lines())
+        return text.rstrip() + "".join(f"\n{line}" for line in (*self.provenance.lines(), *self.untold_lines()))
+
+    def untold_lines(self) -> list[str]:
+        """Return a line for absent robots whose ledgers were not read."""
+        names = ", ".join(self.untold)
+        return [f"not looked up, away and many: what {names} told; name one to hear it"] if names else []
 
 
 async def list_streams(stores: Stores, fleet: FleetSettings, question: Question, where: Where) -> Streams:
     """Return the streams the selectors choose, `meta` ones too."""
     selectors = question.selectors
     places = places_for(fleet, selectors, where.tier, where.site)
-    inventory = await take_inventory(stores, places, selectors, meta=True)
-    if not inventory.holdings:
+    telling = asyncio.create_task(_tales(stores, fleet, selectors, where))  # a robot that is away takes its time
+    try:
+        inventory = await take_inventory(stores, places, selectors, meta=True)
+        tales = await telling
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+    if not inventory.holdings and not tales.found:
         await _check_robots(stores, fleet, question, places, inventory)
     schemas = await read_schemas(stores, inventory.holdings)
     recent = await _recent(stores, inventory)
     grouped: dict[tuple[str, str, str], list[Holding]] = {}
     for holding in inventory.holdings:
         grouped.setdefault((holding.robot, holding.stream, holding.cls), []).append(holding)
-    found = [_stream(group, schemas, recent) for _, group in sorted(grouped.items())]
+    found = {key: _stream(group, schemas, recent) for key, group in grouped.items()}
+    for (robot, stream), told in tales.found.items():
+        key = (robot, stream, told.cls)
+        known = found.get(key) or Stream(*key, "", {}, None, None, ())
+        found[key] = replace(known, held=(_told(robot, told), *known.held))
     asked = {place.name: 0 for place in inventory.reached}
-    return Streams(found, Provenance(asked, inventory.unreached))
+    return Streams([found[key] for key in sorted(found)], Provenance(asked, inventory.unreached), tales.unread)
+
+
+async def _tales(stores: Stores, fleet: FleetSettings, selectors: Sequence[Selector], where: Where) -> Tales:
+    """Return what absent robots told, unless one place alone is asked."""
+    if where.tier is not None or where.site is not None:
+        return Tales({}, (), Inventory((), (), ()))
+    spans = [Span(one) for one in selectors]
+    return await read_told(stores, fleet, where, spans, TOLD_S)
+
+
+def _told(robot: str, told: Told) -> Held:
+    parts = told.parts
+    return Held(robot, "robot", told.records, told.size_bytes, parts[0][0], parts[-1][1] - 1, told.until_us)
 
 
 async def _check_robots(

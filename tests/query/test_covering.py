@@ -86,6 +86,30 @@ def test_an_absent_robot_has_told_what_it_holds(tiers: Tiers, stream: str, tmp_p
     assert never[0].share == 0
 
 
+def test_streams_tell_what_only_an_absent_robot_holds(
+    tiers: Tiers, stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of streams has those that never left an absent robot, and says that it is away."""
+    fill(tiers, stream, range(60))
+    asyncio.run(_tell(tiers, [_line(stream, 0), _line(stream, 1), _line(f"{stream}/never", 1)]))
+    path = tiers.write_fleet(tmp_path, [tiers.robot], {"robot": "http://127.0.0.1:9"})
+    with connect(path) as fleet:
+        found = {one.stream: one for one in fleet.streams(f"{tiers.robot}/{stream}*")}
+        deep = {one.stream: one for one in fleet.streams(f"{tiers.robot}/{stream}/**")}
+        text = repr(fleet.streams(f"{tiers.robot}/**"))
+        at_edge = fleet.streams(f"{tiers.robot}/**", tier="edge")
+        monkeypatch.setattr("fleetbox_query.streams.TOLD_S", 0)
+        untold = fleet.streams(f"{tiers.robot}/**")
+    assert [held.place for held in found[stream].held] == [tiers.robot, "edge-1"]
+    never = deep[f"{stream}/never"]
+    assert (never.cls, never.records, never.first_us) == ("sensor", 60, T0 + 60 * SECOND)
+    assert [(held.place, held.tier, held.told_us) for held in never.held] == [(tiers.robot, "robot", T0 + 130 * SECOND)]
+    assert f"{tiers.robot} (away)" in text
+    assert f"{stream}/never" not in [one.stream for one in at_edge]
+    assert untold.untold == (tiers.robot,)
+    assert "name one to hear it" in repr(untold)
+
+
 def _line(stream: str, minute: int) -> Line:
     start_us = T0 + minute * 60 * SECOND
     held = Count(60, 6_000, 1)

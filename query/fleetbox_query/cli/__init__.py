@@ -44,13 +44,21 @@ def ls(selector: str, tier: str | None, site: str | None, fleet_path: Path | Non
     with _connected(fleet_path) as fleet:
         streams, now_us = fleet.streams(selector, tier=tier, site=site), fleet.session.now_us()
     if as_json:
-        emit({"streams": [stream.as_dict() for stream in streams], **_asked(streams.provenance)})
+        emit(
+            {
+                "streams": [stream.as_dict() for stream in streams],
+                "untold": list(streams.untold),
+                **_asked(streams.provenance),
+            }
+        )
     elif streams:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         rows = streams.rows() if width is None else fitted_rows(streams, width, now_us)
         table(rows, STREAM_COLUMNS, right=("Hz", "size/s", "records"))
     else:
         note(f"nothing is recorded that {selector} chooses, at {', '.join(streams.provenance.places_read)}")
+    for line in streams.untold_lines():
+        note(line)
     return _tell(streams.provenance)
 
 
