@@ -17,7 +17,6 @@ from typing import Any, Literal
 import xxhash
 
 from fleetbox.errors import InputError
-from fleetbox.events import make_id
 from fleetbox.labels import check_user_labels
 from fleetbox.naming import check_robot
 from fleetbox.selectors import Selector
@@ -28,10 +27,12 @@ ENTRIES = (STREAM, f"{STREAM}/*")  # the robot's own revisions and those made at
 DEFAULTS = ("timestamp", "frame_index", "episode_index", "index", "task_index")  # LeRobot's own: in every dataset
 MAX_NAME_CHARS = 120  # a name stands in file names and on one line of a table
 MAX_NOTE_CHARS = 2_000  # as an event's
+ID_BITS = 60  # of a million episodes two have the same id once in two million fleets
 MAX_INTERVALS = 1_000  # each is read by itself
 
 State = Literal["open", "closed", "dropped"]
 Interval = tuple[int, int]  # [start, stop) in µs since the epoch
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
 _NAME = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
 _OWN = ("id", "robot", "version", "revisions", "did", "by", "at_us")  # what a revision says by itself
 
@@ -135,7 +136,7 @@ def new_episode(episode: Episode, bits: Callable[[int], int] = secrets.randbits)
         Selector.parse(f"{episode.robot}/{text}")
     labels = check_user_labels(episode.labels)
     slug = _slug(episode.note) or "episode"
-    made = episode.id or make_id(slug, intervals[0][0], bits(10))
+    made = episode.id or f"{slug}-{_random_text(bits)}"
     name = check_name(episode.name or made)
     return replace(episode, id=made, name=name, intervals=intervals, labels=labels)
 
@@ -262,6 +263,12 @@ def _typed(name: str, value: Any) -> Any:
     if name == "intervals":
         return tuple((int(start), int(stop)) for start, stop in value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _random_text(bits: Callable[[int], int]) -> str:
+    """Return noise as text: copies of an episode begin at the same moment, so that no time tells them apart."""
+    number = bits(ID_BITS)
+    return "".join(_DIGITS[(number >> shift) & 31] for shift in range(0, ID_BITS, 5))
 
 
 def _slug(text: str) -> str:

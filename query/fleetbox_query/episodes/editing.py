@@ -157,7 +157,9 @@ def without(episode: Episode, name: str, known: Sequence[str]) -> dict[str, obje
         )
     if name in episode.computed:
         return {"computed": {key: text for key, text in episode.computed.items() if key != name}}
-    if name in episode.removed or not any(fnmatch.fnmatchcase(one, name) for one in known):
+    stream = name.rpartition(":")[0]
+    unsaid = stream in known and not any(one.startswith(f"{stream}:") for one in known)  # it may have any field
+    if name in episode.removed or not (unsaid or any(fnmatch.fnmatchcase(one, name) for one in known)):
         there = ", ".join(one for one in known if one not in episode.removed)
         raise InputError(f"{episode.name} has no feature {name!r}", f"it has {_short(there) if there else 'none'}")
     return {"removed": (*episode.removed, name)}
