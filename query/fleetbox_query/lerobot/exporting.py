@@ -137,11 +137,13 @@ def _unit(out: Output, job: Job, interval: Interval, name: str) -> Unit:
         plan = plan_frames(job.map, interval, sources)
         task = task_of(job, interval, sources)
         values, names = values_of(job.map, sources, plan), names_of(job.map, sources)
-        sizes = _known_sizes(out, job.map, names)
+        earlier = _earlier_shape(out)
+        sizes = _known_sizes(earlier, job.map, names)
+        _check_measures(earlier, sources.measures)
         with out.batch() as batch:
             targets = {feature: (batch.path(path), sizes.get(feature)) for feature, path in films.items()}
             filmed, lacks = film(job, interval, sources, plan, targets)
-            shape = _shape(job.map, names, filmed)
+            shape = {**_shape(job.map, names, filmed), "measures": sources.measures}
             _write_frames(batch.path(frames), job.map, shape, values, plan)
             told = _said(interval, plan, values, filmed, task)
             told["shape"], told["lacks"] = shape, [*sources.lacks, *lacks, *told["lacks"]]
@@ -149,13 +151,19 @@ def _unit(out: Output, job: Job, interval: Interval, name: str) -> Unit:
     return Unit(frames, films, json.loads(out.path_of(said).read_text()))
 
 
-def _known_sizes(out: Output, map_: LerobotMap, names: Mapping[str, list[str]]) -> dict[str, tuple[int, int]]:
+def _earlier_shape(out: Output) -> dict[str, Any] | None:
+    """Return what the first episode's features are like; None before there is one."""
+    earlier = next((name for name in out.finished if name.endswith(f"/{SAID}")), None)
+    return None if earlier is None else dict(json.loads(out.path_of(earlier).read_text())["shape"])
+
+
+def _known_sizes(
+    shape: Mapping[str, Any] | None, map_: LerobotMap, names: Mapping[str, list[str]]
+) -> dict[str, tuple[int, int]]:
     """Return each camera's size as the map or the first episode has it; raises Unfit where the fields differ."""
     sizes = {feature: rule.size for feature, rule in map_.pictures.items() if rule.size}
-    earlier = next((name for name in out.finished if name.endswith(f"/{SAID}")), None)
-    if earlier is None:
+    if shape is None:
         return sizes
-    shape = json.loads(out.path_of(earlier).read_text())["shape"]
     for feature, found in names.items():
         if found != shape["vectors"][feature][1]:
             raise Unfit(
@@ -163,6 +171,15 @@ def _known_sizes(out: Output, map_: LerobotMap, names: Mapping[str, list[str]]) 
                 "the stream's fields changed; export these times by themselves"
             )
     return {feature: (int(size[0]), int(size[1])) for feature, size in shape["cameras"].items()} | sizes
+
+
+def _check_measures(shape: Mapping[str, Any] | None, measures: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise Unfit where a number is in another unit than in the first episode: nobody could tell them apart later."""
+    for feature, found in measures.items():
+        for name, unit in found.items():
+            before = (shape or {}).get("measures", {}).get(feature, {}).get(name, unit)
+            if before != unit:
+                raise Unfit(f"{feature}: {name} is in {unit} here, but in {before} before; export them apart")
 
 
 def _shape(map_: LerobotMap, names: Mapping[str, list[str]], filmed: Mapping[str, Filmed]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fleetbox.errors import InputError, NotFound
 from fleetbox.selectors import Selector
 from fleetbox.settings.lerobot import FeatureRule, LerobotMap, stream_of
 from fleetbox_query.frames import Tables
+from fleetbox_query.items import chosen_fields
 from fleetbox_query.lerobot.grid import Picked, Slots, pick, runs_of, slots_along, slots_over
 from fleetbox_query.lerobot.intervals import Interval
 from fleetbox_query.lerobot.pictures import Shots, list_shots
@@ -57,6 +58,7 @@ class Sources:
     shots: Mapping[str, Shots]
     reference_ns: Any  # None: the map names no reference
     lacks: tuple[str, ...]
+    measures: Mapping[str, Mapping[str, str]]  # what each number of a feature is measured in, where a stream says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ def gather(job: Job, interval: Interval) -> Sources:
         for camera in cameras:
             if camera.stream not in shots:
                 raise Unfit(f"there are no pictures of {camera.stream}")
-    return Sources(tracks, shots, _reference(map_, interval, tables, shots), tuple(lacks))
+    measures = {feature: _measures(tables, interval, rule) for feature, rule in map_.numbers.items()}
+    return Sources(tracks, shots, _reference(map_, interval, tables, shots), tuple(lacks), measures)
 
 
 def plan_frames(map_: LerobotMap, interval: Interval, sources: Sources) -> Plan:
@@ -212,6 +215,17 @@ def _track(tables: Tables, interval: Interval, text: str, rule: FeatureRule, map
     if name not in tables:
         raise Unfit(f"there is nothing of {selector.stream}")
     return track_of(tables[name], name, [selector.field], map_.clock, text=rule.dtype == "string")
+
+
+def _measures(tables: Tables, interval: Interval, rule: FeatureRule) -> dict[str, str]:
+    found = {}
+    for selector in rule.selectors:
+        for source in tables.sources:
+            if source.name == f"{interval.robot}/{selector.stream}":
+                said = source.schema.fields
+                names = chosen_fields(said, None if selector.field is None else (selector.field,))
+                found |= {f"{selector.stream}:{name}": str(said[name].get("unit") or "") for name in names}
+    return {name: unit for name, unit in found.items() if unit}
 
 
 def _shots(job: Job, question: Question) -> dict[str, Shots]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -216,6 +217,23 @@ def test_a_stream_whose_fields_changed_is_told(
     assert done.episodes == 1
     assert "position.2" in done.skipped[0]
     assert "fields changed" in done.skipped[0]
+
+
+def test_another_unit_is_no_episode_of_the_same_dataset(
+    tiers: Tiers, fleet: Fleet, names: dict[str, str], map_: LerobotMap, tmp_path: Path
+) -> None:
+    """Two robots whose joints are in rad and in degrees: the second is left out, and the reason says both units."""
+    other = f"{tiers.robot}-b"
+    for robot, unit in ((tiers.robot, "rad"), (other, "deg")):
+        theirs = replace(tiers, robot=robot)
+        record(theirs, names, T0, 1.0)
+        said = {"type": "time_series", "fields": {"position": {"dtype": "list", "unit": unit}, "on": {"dtype": "bool"}}}
+        theirs.attach("edge", "sensor", names["joints"], said)
+    intervals = [Interval(robot, T0, T0 + SECOND, "go", source=robot) for robot in (tiers.robot, other)]
+    question = fleet.select(f"{tiers.robot}*/**").question
+    done = export_lerobot(fleet.session, question, map_, tmp_path / "out", intervals=intervals)
+    assert done.episodes == 1
+    assert "is in deg here, but in rad before" in done.skipped[0]
 
 
 def test_nothing_to_export_is_an_error_that_says_why(

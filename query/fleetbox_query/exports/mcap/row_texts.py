@@ -21,13 +21,13 @@ def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, value in fields.items():
         *parents, last = name.split(".")
-        at: Any = out
-        for parent in parents:
-            at = at.setdefault(parent, {}) if isinstance(at, dict) else None
-        if isinstance(at, dict) and last not in at:
-            at[last] = value
-        else:
+        if any(".".join(parents[:count]) in fields for count in range(1, len(parents) + 1)):
             out[name] = value
+            continue
+        at = out
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = value
     return out
 
 

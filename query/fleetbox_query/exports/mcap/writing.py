@@ -84,7 +84,7 @@ class _Writing:
         if not self._file.size_bytes:
             self._begin(whole)
         own = {name: (chunks.CDR,) for name, said in self._told.items() if _as_rows(said)}
-        chosen = {source.name for source in whole if source.fields is not None}
+        chosen = {source.name for source in whole if source.fields is not None or source.computed}
         prepared = job.prepared(films=True, fields={name: one for name, one in own.items() if name not in chosen})
         session = job.selection.session
         mixing = Mixing(session.loop, Reading(session.stores, prepared))
