@@ -24,6 +24,7 @@ from fleetbox_query.grids import Method
 from fleetbox_query.images import Color, Images
 from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.nearest import Nearest, nearest
+from fleetbox_query.opaque import reading_of_rows, reading_of_values
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.pulling import Ordered, PullWish, pull
 from fleetbox_query.question import Question
@@ -143,11 +144,13 @@ class Selection:
     def batches(self, *, warn: bool = True) -> Batches:
         """Return an iterator over Arrow tables, each some rows of one stream; memory stays bounded, as of records().
 
+        Blobs have a column `value`. Videos made of pictures stay as they are: InputError where only such were chosen.
+
         Example:
             for batch in fleet.select("r1/imu").batches():
                 print(batch.name, batch.table.num_rows)
         """
-        return Batches(self.session.loop, self.session.run(self._reading()), warn=warn)
+        return Batches(self.session.loop, reading_of_rows(self.session, self.question, "batches()"), warn=warn)
 
     def images(self, *, color: Color = "rgb", warn: bool = True) -> Images:
         """Return an iterator over pictures as arrays (HxW or HxWx3), those that became video too; bounded memory.
@@ -213,13 +216,14 @@ class Selection:
 
         "minmax": lowest and highest of each stretch of time at their own times; "lttb": those a plot is most alike
         with; "average", "rms": of each stretch, at its middle. Of truth values whether any was true, of other values
-        the last. NaN counts as missing; stretches lie within the selection's windows.
+        the last. NaN counts as missing; stretches lie within the selection's windows. Streams of bytes, as pictures
+        are, have no points; InputError where only such were chosen.
 
         Example:
             fleet.select("r1/imu:ax").last("1d").decimate(2000).plot()
         """
         check(n, method)
-        reading = self.session.run(self._reading())
+        reading = reading_of_values(self.session, self.question, "decimate()")
         bins = bins_for(self.session.run(extents(self.session.stores, reading.prepared)), n, method)
         batches = Batches(self.session.loop, reading, warn=False)
         try:
@@ -247,7 +251,7 @@ class Selection:
             db = fleet.select("r1/imu", "r1/joints").last("1h").duckdb()
             db.sql("SELECT * FROM imu ASOF JOIN joints USING (robot, time)").df()
         """
-        batches = self.batches()
+        batches = Batches(self.session.loop, reading_of_rows(self.session, self.question, "duckdb()"))
         try:
             return into_duckdb(batches, None if path is None else Path(path))
         finally:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import xxhash
 
-from fleetbox.errors import NotFound
+from fleetbox.errors import InputError, NotFound
 from fleetbox.records import Draft
 from fleetbox.types import video
 from fleetbox.types.video import Clip
 from fleetbox_query.fleet import Fleet
 
-from .conftest import Tiers
+from .conftest import Tiers, chunk
 
 START_US = 1_700_000_000_000_000
 STEP_US = 100_000
@@ -144,3 +144,26 @@ def test_a_stream_that_became_video_is_written_as_parquet(
     out = tmp_path / "pictures.parquet"
     write_parquet(fleet.select(f"{tiers.robot}/{stream}"), Wish(format="parquet", out=out))
     assert [which(data) for data in pq.read_table(out)["value"].to_pylist()] == pytest.approx(list(range(30)), abs=1)
+
+
+def test_verbs_for_values_say_what_pictures_are_for(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """Where only videos or pictures were chosen, the error names them and the verbs that open them."""
+    film(tiers, stream, 0, 5)
+    selection = fleet.select(f"{tiers.robot}/{stream}")
+    for verb, ask in (
+        ("batches", selection.batches),
+        ("duckdb", selection.duckdb),
+        ("decimate", lambda: selection.decimate(10)),
+    ):
+        with pytest.raises(InputError, match=rf"{stream}: kept as video only, which {verb}") as refused:
+            ask()
+        assert "images()" in (refused.value.next_step or "")
+    with pytest.raises(NotFound):
+        fleet.select(f"{tiers.robot}/{stream}-other").batches()
+    shoot(tiers, stream, 5, 8)
+    assert sum(batch.table.num_rows for batch in selection.batches()) == 3
+    with pytest.raises(InputError, match=r"decimate\(\) takes values, and .* have none"):
+        selection.decimate(10)
+    tiers.put("edge", "sensor", [chunk(f"{stream}/imu", [START_US, START_US + 1], {"x": [1.0, 2.0]})])
+    both = fleet.select(f"{tiers.robot}/{stream}", f"{tiers.robot}/{stream}/imu")
+    assert list(both.decimate(10).columns) == ["x"]
