@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,10 +40,9 @@ class _Notebook:
     """Redraw one output of a cell."""
 
     def __init__(self, title: str, clock: Callable[[], float]) -> None:
-        from IPython.display import display
-
+        shown_by = importlib.import_module("IPython.display")  # it is running: no library of ours
         self._title, self._clock, self._drawn_s = title, clock, clock()
-        self._handle = display(self._shown(0.0, ""), raw=True, display_id=True)
+        self._handle = shown_by.display(self._shown(0.0, ""), raw=True, display_id=True)
 
     def __call__(self, done: float, text: str) -> None:
         """Show the part done."""

@@ -218,7 +218,7 @@ def _track(tables: Tables, interval: Interval, text: str, rule: FeatureRule, map
 
 
 def _measures(tables: Tables, interval: Interval, rule: FeatureRule) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for selector in rule.selectors:
         for source in tables.sources:
             if source.name == f"{interval.robot}/{selector.stream}":
