@@ -20,8 +20,10 @@ from fleetbox.points import Points, lines, slices
 from fleetbox.quotas import bucket_spec
 from fleetbox.records import Draft
 from fleetbox.scalars import BATCH_LINES, ScalarStore
+from fleetbox.selectors import Selector
 from fleetbox.settings import Influx
 from fleetbox_cloud.door import open_door
+from fleetbox_cloud.loader import task_name
 from fleetbox_cloud.loading import Loading, Rhythm
 from fleetbox_local.processes import InfluxProcess, StoreProcess
 
@@ -30,6 +32,7 @@ FIELDS = 12
 CHUNK_ROWS = 500  # 5 s of a 100 Hz stream
 STREAMS = 4  # one request per stream is on the wire: more than one lets the store read ahead
 DEADLINE_S = 120.0
+LAGS = 100  # chunks whose way is timed
 
 
 def run() -> list[dict[str, Any]]:
@@ -53,11 +56,22 @@ async def _measure(influx: InfluxProcess, store: StoreProcess, state: Path) -> l
         raws.append(await asyncio.to_thread(_raw, await _made(place, f"raw-{turn}"), _text()))
         ports.append(await _port(await _made(place, f"port-{turn}")))
     raw, port = max(raws), max(ports)
-    loaded = await _loader(await _made(place, "loader"), store, state)
-    title = f"InfluxDB, points of {FIELDS} fields"
+    loaded = await _loader(await _made(place, "rolled"), store, state / "rolled")
+    whole = replace(await _made(place, "whole"), raw=(Selector.parse("r1/*"),))
+    each = await _loader(whole, store, state / "whole", robot="r1")
+    late = await _lags(await _made(place, "lags"), store, state / "lags")
+    title = f"InfluxDB, rows of {FIELDS} fields"
     return [
         _row(f"{title}: scalar port from columns (raw: influxdb-client, lines ready made)", port, raw, ">= 0.8x"),
-        _row(f"{title}: chunk in the store -> task -> loader -> InfluxDB", loaded, raw, ">= 0.5x"),
+        _row(f"{title}: chunk in the store -> task -> loader -> roll-ups", loaded, raw, ">= 0.9x"),
+        _row(f"{title}: the same with every row beside its roll-ups", each, raw, "-"),
+        {"name": "chunk in the store -> its seconds in InfluxDB, p50", "value": late[len(late) // 2], "unit": "ms"},
+        {
+            "name": f"the same, p99 of {len(late)} (a row waits up to 5 s before, until its chunk closes)",
+            "value": late[int(len(late) * 0.99)],
+            "unit": "ms",
+            "goal": "< 1000 ms",
+        },
     ]
 
 
@@ -102,10 +116,38 @@ async def _port(place: Influx) -> float:
     return ROWS / took_s
 
 
-async def _loader(place: Influx, server: StoreProcess, state: Path) -> float:
+async def _lags(place: Influx, server: StoreProcess, state: Path) -> list[float]:
+    """Return how long chunks written one by one take until InfluxDB shows their second, sorted, in ms."""
+    found, robot = list[float](), "r3"
+    async with Store(server.url, server.token) as store, ScalarStore(place) as scalars:
+        await store.ensure_bucket(f"{robot}--sensor", bucket_spec("sensor", 10_000_000_000))
+        loading = Loading(lambda: Store(server.url, server.token), place, "bench", state, lambda: "token")
+        async with open_door(state, loading.sink.routes()) as url:
+            work = asyncio.create_task(loading.run(url, Rhythm(look_s=0.1)))
+            try:
+                await _until(loading, lambda report: report["running"])
+                await asyncio.sleep(1.0)  # the task is made with the next look
+                for draft in _drafts()[:LAGS]:
+                    await store.write(f"{robot}--sensor", [draft])
+                    began_s = time.perf_counter()
+                    span_us = draft.time_us, draft.time_us + CHUNK_ROWS * 10_000
+                    ask = scalars.rolled(draft.entry, robot, *span_us, "bench")
+                    async with asyncio.timeout(DEADLINE_S):
+                        while sum((await ask.values_by_minute()).values()) < CHUNK_ROWS * FIELDS:  # noqa: ASYNC110
+                            await asyncio.sleep(0.005)
+                    found.append((time.perf_counter() - began_s) * 1000)
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+                await store.remove_task(task_name(f"{robot}--sensor"))
+                await store.remove_bucket(f"{robot}--sensor")  # the next loader would load it too
+    return sorted(found)
+
+
+async def _loader(place: Influx, server: StoreProcess, state: Path, robot: str = "r2") -> float:
     """Write chunks while the loader waits for InfluxDB, then time from its start to the last point."""
     async with Store(server.url, server.token) as store:
-        await store.ensure_bucket("r1--sensor", bucket_spec("sensor", 10_000_000_000))
+        await store.ensure_bucket(f"{robot}--sensor", bucket_spec("sensor", 10_000_000_000))
         drafts = _drafts()
         loading = Loading(lambda: Store(server.url, server.token), place, "bench", state, lambda: "token")
         async with open_door(state, loading.sink.routes()) as url:
@@ -113,12 +155,14 @@ async def _loader(place: Influx, server: StoreProcess, state: Path) -> float:
             try:
                 await _until(loading, lambda report: report["running"])
                 began_s = time.perf_counter()
-                await store.write("r1--sensor", drafts)
-                await _until(loading, lambda report: report["robots"].get("r1", {}).get("points") == ROWS)
+                await store.write(f"{robot}--sensor", drafts)
+                await _until(loading, lambda report: report["robots"].get(robot, {}).get("points") == ROWS)
                 return ROWS / (time.perf_counter() - began_s)
             finally:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
+                await store.remove_task(task_name(f"{robot}--sensor"))
+                await store.remove_bucket(f"{robot}--sensor")  # the next loader would load it too
 
 
 def _drafts() -> list[Draft]:

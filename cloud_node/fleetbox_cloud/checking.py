@@ -39,10 +39,22 @@ class CheckRhythm:
 
 
 class Checking:
-    """Run the checks of one loader beside it; what goes wrong here stops no chunk from being loaded."""
+    """Run the checks of one loader beside it; what goes wrong here stops no chunk from being loaded.
 
-    def __init__(self, loader: Loader, sweep: Sweep, rhythm: CheckRhythm, clock: Clock | None = None) -> None:
-        self._loader, self._rhythm = loader, rhythm
+    `recovered` is told for how many seconds InfluxDB was away, once it answers again: the engine may take minutes more
+    to bring a chunk, and brings none when its log ran over.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        sweep: Sweep,
+        rhythm: CheckRhythm,
+        clock: Clock | None = None,
+        recovered: Callable[[float], None] = lambda lasted_s: None,
+    ) -> None:
+        self._loader, self._rhythm, self._recovered = loader, rhythm, recovered
+        self._away_s: float | None = None  # since when InfluxDB has not answered
         self._now_us = (clock or Clock()).now_us
         self._comparer, self._unloaded = Comparer(loader), Unloaded(loader, sweep)
         self._due_s = {"ledger": 0.0, "hour": 0.0, "everything": 0.0}
@@ -66,6 +78,7 @@ class Checking:
                 self._error = None
             except Exception as error:  # loading goes on, and so do the checks: the next look tries again
                 self._error = error
+                self._note_away(error)
                 if not isinstance(error, FleetboxError):
                     log.exception("a check of InfluxDB failed")
             with suppress(TimeoutError):
@@ -89,8 +102,19 @@ class Checking:
             "last_hour": self._counted,
         }
 
+    def _note_away(self, error: Exception) -> None:
+        if isinstance(error, Unreachable) and self._away_s is None:
+            self._away_s = asyncio.get_running_loop().time()
+
+    def _note_back(self) -> None:
+        if self._away_s is not None:
+            lasted_s, self._away_s = asyncio.get_running_loop().time() - self._away_s, None
+            self._recovered(lasted_s)
+
     async def _look(self) -> None:
         started = await self._loader.scalars.started()
+        if started is not None:
+            self._note_back()
         if started != self._started:
             self._started = started
             self.everything_soon()

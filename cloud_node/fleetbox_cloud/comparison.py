@@ -24,7 +24,7 @@ class Budget:
     span_us: int
 
 
-ASKED = Budget(20_000_000, DAY_US)  # at a value a second InfluxDB adds up some million counts a second: 20 s at worst
+ASKED = Budget(20_000_000, DAY_US)  # InfluxDB adds up a million counts a second, mostly of many values
 MENDED = Budget(2_000_000, 600_000_000)  # rows opened at a time: 16 MB of numbers, three times that as lines
 
 

@@ -91,7 +91,8 @@ class Loading:
                 loader = Loader(store, scalars, cursor, self._site, self._influx.raw)
                 loader.follow_raw()
                 sweep = Sweep(loader)
-                self._running = _Running(loader, sweep, Checking(loader, sweep, rhythm.checks), rhythm)
+                checking = Checking(loader, sweep, rhythm.checks, recovered=self.recovered)
+                self._running = _Running(loader, sweep, checking, rhythm)
                 self.sink.loader, self.sink.trouble = loader, None
                 await self._beside(self._running.checking.run(), self._keep(self._running, url, secret))
         except BaseException as error:
@@ -189,7 +190,10 @@ class Loading:
         self._wake.set()
 
     def recovered(self, lasted_s: float) -> None:
-        """Sweep and compare everything soon if the engine's log may have run over meanwhile."""
+        """Sweep and compare everything soon if the engine's log may have run over meanwhile.
+
+        Told by the sink with the first batch that is loaded again, and by the checks when InfluxDB answers again.
+        """
         if self._running is not None and lasted_s >= self._running.rhythm.trouble_s:
             self.restarted()
             self._running.checking.everything_soon()

@@ -90,6 +90,7 @@ class Rig:
 
     def __init__(self, store: Any, influx: Influx, state: Path) -> None:
         self.server, self.influx, self.state = store, influx, state
+        self._wanted: dict[tuple[tuple[str, int, bytes], ...], Values] = {}
 
     def store(self) -> Store:
         """Reach the site's store with full access."""
@@ -137,7 +138,10 @@ class Rig:
 
     async def holds(self, drafts: Sequence[Draft]) -> bool:
         """Tell whether InfluxDB holds the roll-ups of every number of the chunks and nothing else."""
-        wanted = rollups_of(drafts)
+        key = tuple((draft.entry, draft.time_us, draft.data) for draft in drafts)
+        if key not in self._wanted:  # polled: opening thousands of chunks each time would keep the loop from loading
+            self._wanted[key] = rollups_of(drafts)
+        wanted = self._wanted[key]
         return {stream: await self.values(stream) for stream in wanted} == wanted
 
     async def delete(self, start_us: int, stop_us: int, stream: str) -> None:

@@ -374,6 +374,7 @@ def test_influxdb_killed_while_it_takes_points(rig: Any, make_chunk: Any, wait_u
 
 @pytest.mark.slow
 @pytest.mark.faults
+@pytest.mark.timeout(500)  # its deadlines hold on a machine that is busy with ten other things
 def test_an_hour_without_influxdb(
     rig: Any, new_store_server: Any, make_chunk: Any, wait_until: Any, own_influx: Any
 ) -> None:
@@ -396,7 +397,7 @@ def test_an_hour_without_influxdb(
                 info = await store.task(task_name(rig.bucket))
             assert info.pending <= 2 * 100, "the engine's log was to run over"
             await asyncio.to_thread(start, own_influx)
-            await wait_until(lambda: rig.holds(before + away), 120.0)
+            await wait_until(lambda: rig.holds(before + away), 300.0)
             chunks = len(before + away)
             await wait_until(lambda: asyncio.sleep(0, rig.counts(loader).get("chunks") == chunks))
             assert rig.counts(loader) == {"chunks": chunks, "points": chunks * 10, "values": chunks * 20}
