@@ -19,6 +19,7 @@ from fleetbox_edge.duties import Duties
 from fleetbox_edge.event_ear import EventEar
 from fleetbox_edge.leftovers import Leftovers
 from fleetbox_edge.live_policy import LivePolicy
+from fleetbox_edge.live_rows import LiveRows
 from fleetbox_edge.notices import Notices
 from fleetbox_edge.parcels import Gone, Parcel
 from fleetbox_edge.ports import Hooks
@@ -72,6 +73,7 @@ class Agent:
         jobs: list[Coroutine[Any, Any, None]] = [
             self._tick(), self._write(), self._schemas(), self._sync(), self._replay(), self._tell(),
             self._follow(), self._circle(), self._watch(), self.triggers.run(),
+            LiveRows(self._session.tap, self._settings.state).run(),
         ]  # fmt: skip
         if self.duties is not None:
             jobs.append(self._serve(self.duties))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fleetbox import chunks
+from fleetbox.tapping import Row
 from fleetbox_edge.triggers.readings import TEXT_CHARS, Reading
 from fleetbox_edge.triggers.rules import Rules
 
@@ -43,6 +44,22 @@ class Tap:
         self._bulk: deque[Bulk] = deque()
         self._missed: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._watched: frozenset[str] = frozenset()  # by people, on this machine
+        self._seen: deque[Reading | Bulk] = deque(maxlen=MAX_READINGS)
+
+    def watch(self, streams: frozenset[str]) -> None:
+        """Tap these streams for people who watch them, too; `seen` returns their rows."""
+        if streams == self._watched:
+            return
+        with self._lock:
+            for stream in streams:
+                self._met.setdefault(stream, self._rules.wants(stream))
+            self._watched = streams
+            wanted = {stream for stream, needed in self._met.items() if needed}
+            self.streams -= self.streams - wanted - streams
+            self.streams |= wanted | streams
+        if not streams:
+            self._seen.clear()
 
     def learn(self, rules: Rules) -> None:
         """Tap the streams that these rules need."""
@@ -50,7 +67,7 @@ class Tap:
             self._rules = rules
             self._met = {stream: rules.wants(stream) for stream in list(self._met)}
             wanted = {stream for stream, needed in self._met.items() if needed}
-            self.streams -= self.streams - wanted
+            self.streams -= self.streams - wanted - self._watched
             self.streams |= wanted
 
     def meet(self, stream: str) -> bool:
@@ -61,22 +78,34 @@ class Tap:
                 known = self._met[stream] = self._rules.wants(stream)
                 if known:
                     self.streams.add(stream)
-        return known
+        return known or stream in self._watched
 
     # -- from callers of log -------------------------------------------------------------------------------------
 
     def row(self, stream: str, time_us: int, fields: Mapping[str, Any], labels: Mapping[str, Any] | None) -> None:
         """Take a row; it is copied, because the caller may go on with its dict."""
-        self._add(Reading(stream, time_us, dict(fields), labels))
+        reading = Reading(stream, time_us, dict(fields), labels)
+        if stream in self._watched:
+            self._seen.append(reading)
+            if not self._met.get(stream):
+                return
+        self._add(reading)
 
     def blob(self, stream: str, time_us: int, labels: Mapping[str, Any] | None, text: bytes | None) -> None:
         """Take a record of which only labels are judged, and a log's text."""
+        if not self._met.get(stream):
+            return  # only watched: the store has it in a moment
         words = None if text is None else text[:TEXT_CHARS].decode(errors="replace")
         self._add(Reading(stream, time_us, None, labels and dict(labels), words))
 
     def bulk(self, stream: str, data: bytes, rows: int, labels: Mapping[str, Any] | None) -> None:
         """Take many rows."""
-        self._bulk.append(Bulk(stream, data, rows, labels and dict(labels)))
+        piece = Bulk(stream, data, rows, labels and dict(labels))
+        if stream in self._watched:
+            self._seen.append(piece)
+            if not self._met.get(stream):
+                return
+        self._bulk.append(piece)
         if len(self._bulk) > MAX_PIECES:
             with suppress(IndexError):
                 oldest = self._bulk.popleft()
@@ -104,6 +133,12 @@ class Tap:
             if piece.stream not in reads:
                 reads[piece.stream] = self._rules.reads(piece.stream)
             yield from unpacked(piece, reads[piece.stream])
+
+    def seen(self) -> Iterator[Row]:
+        """Yield the rows of watched streams since the last call; the oldest have given way to many."""
+        while (one := _first(self._seen)) is not None:
+            for reading in unpacked(one, None) if isinstance(one, Bulk) else (one,):
+                yield Row(reading.stream, reading.time_us, reading.fields or {}, reading.labels)
 
     def missed(self) -> dict[str, int]:
         """Return and forget how many records of each stream gave way."""

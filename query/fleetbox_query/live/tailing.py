@@ -11,13 +11,15 @@ from dataclasses import replace
 from fleetbox.errors import FleetboxError, InputError, NotFound
 from fleetbox.records import Record
 from fleetbox_query.inventory import Holding
-from fleetbox_query.items import Notes, items_of
+from fleetbox_query.items import Item, Notes, items_of
+from fleetbox_query.live.hearing import Hearing
 from fleetbox_query.live.sinks import Sink
 from fleetbox_query.plan import FAR_US, Source
 from fleetbox_query.reading import Piece, Prepared
 from fleetbox_query.session import Session
 
 LOOK_S = 0.1  # between two looks at what a bucket holds: about a millisecond of the engine's time each
+HEAR_S = 0.02  # between two looks at what robots' programs on this machine said
 AGAIN_S = 2.0  # after a place did not answer
 MOST_US = 10_000_000  # who falls further behind, or comes back after an outage, goes on from here: it is live
 
@@ -32,6 +34,8 @@ class Tail:
         self._sources: dict[str, Source] = {}
         self._prepared: Prepared | None = None
         self._seen: dict[tuple[str, str, str], int] = {}  # the last record passed on, by store, bucket and entry
+        self._heard_us: dict[str, int] = {}  # the last row that came from the robot's own programs, by stream
+        self._hearing = Hearing(session.fleet)
         self.notes = Notes()
         self.skipped: Counter[str] = Counter()
 
@@ -42,6 +46,27 @@ class Tail:
 
     async def run(self) -> None:
         """Follow until cancelled; a place that does not answer is told once and asked again."""
+        listening = asyncio.ensure_future(self._listen())
+        try:
+            await self._follow()
+        finally:
+            listening.cancel()
+            self._hearing.close()
+
+    async def _listen(self) -> None:
+        """Pass on what robots' programs on this machine say, long before it is a chunk in the store."""
+        while True:
+            if self._prepared is not None:
+                wanted = self._wanted()
+                self._hearing.want(one for one in self._sources.values() if wanted is None or one.name in wanted)
+                for item in self._hearing.items(self._prepared.expression):
+                    name = f"{item.robot}/{item.stream}"
+                    if item.time_us > self._heard_us.get(name, -1):
+                        self._heard_us[name] = item.time_us
+                        self._send(item)
+            await asyncio.sleep(HEAR_S)
+
+    async def _follow(self) -> None:
         silent: set[str] = set()
         while True:
             groups = self._groups()
@@ -99,13 +124,18 @@ class Tail:
         expression = self._prepared.expression
         if not expression.labels_match(piece.record.labels):
             return
+        heard_us = self._heard_us.get(piece.source.name, -1)
         for item in items_of(piece, expression, self.notes):
-            try:
-                for time_ns, message in self._sink.expand(item):
-                    self._sink.send(time_ns, message)
-            except (InputError, ValueError, KeyError) as error:
-                text = error.message if isinstance(error, InputError) else str(error)
-                self.skipped[f"{piece.source.name}: {text}"] += 1
+            if item.time_us > heard_us:
+                self._send(item)
+
+    def _send(self, item: Item) -> None:
+        try:
+            for time_ns, message in self._sink.expand(item):
+                self._sink.send(time_ns, message)
+        except (InputError, ValueError, KeyError) as error:
+            text = error.message if isinstance(error, InputError) else str(error)
+            self.skipped[f"{item.robot}/{item.stream}: {text}"] += 1
 
 
 def nearest_to_it(holdings: Iterable[Holding]) -> Holding:

@@ -1,0 +1,61 @@
+"""On the robot itself rows are seen when they are logged, not when their chunk is closed; then each only once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("foxglove", reason="needs fleetbox[view]")
+
+from fleetbox_edge.recorder import Recorder
+from fleetbox_query.fleet import connect
+
+from ..conftest import Tiers
+from .conftest import Watcher
+from .test_watching import _followed
+
+
+def test_rows_before_their_chunk(tiers: Tiers, stream: str, tmp_path: Path, watch: Callable[[str], Watcher]) -> None:
+    """With chunks of a minute, rows come within a second of log(); when the chunk comes, none comes again."""
+    robot = tiers.stores["robot"]
+    (tmp_path / "own.token").write_text(robot.token)
+    path = tmp_path / "robot.toml"
+    path.write_text(
+        f'robot = "{tiers.robot}"\nstore = "{robot.url}"\nstore_token = {{ file = "own.token" }}\n'
+        f'state = "{tmp_path}/state"\nchunk = "60s"\n'
+    )
+    with Recorder(path) as rec:
+        rec.log(stream, {"x": -1.0})
+        rec.log(f"{stream}-other", {"x": -1.0})
+        rec.flush(20)
+        with connect(path) as fleet, _followed(fleet, f"{tiers.robot}/{stream}") as url:
+            client = watch(url)
+            client.topics(1)
+            client.subscribe(f"/{stream}")
+            client.until(lambda: client.got)
+            logged: list[int] = []
+
+            def is_heard() -> bool:
+                logged.append(len(logged))
+                rec.log(stream, {"x": float(logged[-1])})
+                rec.log(f"{stream}-other", {"x": 0.0})
+                return len(client.got) > 1
+
+            client.until(is_heard)  # from the agent's next look on
+            began_s = time.monotonic()
+            rec.log(stream, {"x": 1e6}, labels={"run": 7})
+            client.until(lambda: client.got[-1].json == {"x": 1e6})
+            assert time.monotonic() - began_s < 5
+            rec.flush(20)
+            rec.log(stream, {"x": 2e6})
+            client.until(lambda: client.got[-1].json == {"x": 2e6})
+            rec.flush(20)
+            rec.log(stream, {"x": 3e6})
+            client.until(lambda: client.got[-1].json == {"x": 3e6})
+            times = [one.time_ns for one in client.got]
+            assert times == sorted(set(times))
+            assert [one.json["x"] for one in client.got].count(1e6) == 1
+    assert not list((tmp_path / "state" / "live").iterdir())
