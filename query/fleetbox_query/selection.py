@@ -29,6 +29,8 @@ from fleetbox_query.provenance import Provenance
 from fleetbox_query.pulling import Ordered, PullWish, pull
 from fleetbox_query.question import Question
 from fleetbox_query.reading import Prepared, Reading
+from fleetbox_query.rolling import frame_of as rollup_frame
+from fleetbox_query.rolling import roll_up, step_of
 from fleetbox_query.session import Session
 from fleetbox_query.sizing import Size, announce, size
 from fleetbox_query.sql import into_duckdb, polars_of
@@ -52,7 +54,8 @@ class Selection:
     """Hold a question about streams; every step returns a new one, nothing is read before a verb.
 
     Verbs: size(), count() and coverage() move nothing; frames() pandas, arrow() tables, polars(), duckdb(), align(...),
-    decimate(n); records(), batches() and images() iterate in bounded memory; at(time) the nearest record; explain().
+    decimate(n), rollup(step); records(), batches() and images() iterate in bounded memory; at(time) the nearest record;
+    explain().
 
     Example:
         fleet.select("r*/imu:ax").where(site="edge-1").last("1h").frames()
@@ -80,23 +83,38 @@ class Selection:
         return self._with(labels={**self.question.labels, **given})
 
     def last(self, duration: DurationLike) -> Selection:
-        """Keep what is at most this old now, such as "1h"."""
+        """Keep what is at most this old now, such as "1h".
+
+        Example:
+            fleet.select("r1/imu").last("1h").frames()
+        """
         return self._timed(self.session.since(duration), None)
 
     def between(self, start: TimeLike | None, stop: TimeLike | None) -> Selection:
         """Keep [start, stop): any time people write, a datetime, a date (its midnight here), numpy's datetime64 (UTC),
         an epoch, `event:ID-10s`; None leaves an end open.
+
+        Example:
+            fleet.select("r1/imu").between("now-10m", "now").frames()
         """
         return self._timed(self.session.moment(start), self.session.moment(stop))
 
     def tier(self, tier: Tier) -> Selection:
-        """Ask one tier only: "robot", "edge" or "cloud"."""
+        """Ask one tier only: "robot", "edge" or "cloud".
+
+        Example:
+            fleet.select("r1/imu").tier("edge").frames()
+        """
         if tier not in TIERS:
             raise InputError(f"tier {tier!r} is not known", f"use one of {', '.join(TIERS)}")
         return self._with(tier=tier)
 
     def site(self, name: str) -> Selection:
-        """Ask one site only."""
+        """Ask one site only.
+
+        Example:
+            fleet.select("r1/imu").site("edge-1").frames()
+        """
         return self._with(site=name)
 
     def frames(
@@ -113,6 +131,10 @@ class Selection:
         clock is the index; clocks: keep the exact ns clocks as columns. Blobs stand in a column `value`, undecoded.
         `frame.attrs["places_read"]` counts records by place, `frame.attrs["missing"]` names what could not be read; a
         PartialAnswer warns of it.
+
+        Example:
+            frame = fleet.select("r1/imu", "r1/joints").last("1h").frames()
+            print(frame.columns, frame.attrs["places_read"])
         """
         if align is not None:
             return self.align(align, max_age=max_age, clock=clock).frames()
@@ -121,7 +143,11 @@ class Selection:
         return _described(frame, tables.provenance)
 
     def arrow(self, *, warn: bool = True) -> Tables:
-        """Return one pyarrow.Table per stream, by "robot/stream", with exact clocks as columns."""
+        """Return one pyarrow.Table per stream, by "robot/stream", with exact clocks as columns.
+
+        Example:
+            fleet.select("r1/imu").last("1h").arrow()["r1/imu"].column("ax")
+        """
         reading = self.session.run(self._reading(films=True))
         if warn:
             announce(reading.prepared)
@@ -135,6 +161,10 @@ class Selection:
 
         Pictures that became video are read from it, with a label `made_from`.
         A blob is decoded by its item's `value`, which alone raises when the bytes do not decode: iteration goes on.
+
+        Example:
+            for item in fleet.select("r1/**").last("1h").records():
+                print(item.stream, item.time_us, item.value)
         """
         reading = self.session.run(self._reading(films=True))
         if warn:
@@ -233,6 +263,22 @@ class Selection:
         batches.provenance.warn()
         return _described(frame, batches.provenance)
 
+    def rollup(self, step: DurationLike = "1s", tier: Tier | None = None) -> pd.DataFrame:
+        """Return each field's min, mean, max, last and count per step of time: columns `ax.min` to `ax.count`.
+
+        Steps start on whole multiples since 1970 and hold the selection's rows alone; the index is their start (UTC);
+        NaN counts as missing. The numbers come from the InfluxDB of the nearest site that holds the stream (as far as
+        its loader got, some seconds behind), without one, with conditions or for steps that are no whole seconds from
+        the chunks, in bounded memory: `frame.attrs["sources"]` says which. tier: as of tier().
+
+        Example:
+            fleet.select("r1/imu:ax").last("1d").rollup("1m")["ax.mean"].plot()
+        """
+        chosen = self if tier is None else self.tier(tier)
+        gathered, provenance = roll_up(self.session, chosen.question, step_of(step))
+        provenance.warn()
+        return _described(rollup_frame(gathered), provenance)
+
     def polars(self, *, warn: bool = True) -> pl.DataFrame:
         """Return a polars frame: `time` (UTC), then fields named as in frames(), streams full-joined on time.
 
@@ -287,11 +333,19 @@ class Selection:
         return times_ns(self, clock)
 
     def prepared(self, *, films: bool = False) -> Prepared:
-        """Return the question made ready: which streams are read from where; no record is read."""
+        """Return the question made ready: which streams are read from where; no record is read.
+
+        Example:
+            print(fleet.select("r1/imu").prepared().sources)
+        """
         return self.session.run(self.session.prepare(self.question, films=films))
 
     def count(self, *, warn: bool = True) -> Count:
-        """Return how many records, rows and bytes there are, from heads; only chunks at a border are read."""
+        """Return how many records, rows and bytes there are, from heads; only chunks at a border are read.
+
+        Example:
+            print(fleet.select("r1/imu").last("1h").count().rows)
+        """
         reading = self.session.run(self._reading(films=True))
         if warn:
             announce(reading.prepared)
@@ -301,7 +355,12 @@ class Selection:
         return counted
 
     def at(self, time: TimeLike) -> Nearest:
-        """Return the row or blob nearest to a time; raises NotFound when there is none."""
+        """Return the row or blob nearest to a time; raises NotFound when there is none.
+
+        Example:
+            found = fleet.select("r1/cam/front").at("now-10s")
+            print(found.off_us, found.place, found.item.value.shape)
+        """
         return self.session.run(self._at(time))
 
     def export(
@@ -363,7 +422,11 @@ class Selection:
         return Samples(self.session, self.question, map_of(map), memory)
 
     def explain(self) -> Expression:
-        """Return how the conditions are split between the stores and this program; reads schemas only."""
+        """Return how the conditions are split between the stores and this program; reads schemas only.
+
+        Example:
+            print(fleet.select("r1/imu").where("ax > 5 && site == 'edge-1'").explain().engine_when)
+        """
         return self.prepared().expression
 
     def _when(self, text: str) -> Selection:
