@@ -1,0 +1,101 @@
+"""Proves the compose files on a real engine: finds or starts one, gets images, builds ours, runs the tests.
+
+    python tests/compose_files/run.py [PYTEST ARGUMENTS]
+
+An engine that runs already is used and left alone; one that this script starts ends with it. Exit 0 with a clear word
+when there can be none here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import compose_program
+import stand_ins
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "fleetbox:0.1.0"
+SERVERS = ["reduct/store:v1.21.4", "influxdb:2.7.12", "caddy:2.10.2", "grafana/grafana:11.6.1"]
+ENGINE_S = 60.0
+DAEMON = "/usr/sbin/dockerd"  # Debian's; not on everybody's PATH
+
+
+def main() -> int:
+    """Run everything; return pytest's exit code."""
+    reason = _why_not()
+    if reason:
+        sys.stderr.write(f"SKIPPED: the compose files were not proven on an engine: {reason}\n")
+        return 0
+    with _engine():
+        compose_program.get_compose()
+        served = stand_ins.make_missing([*SERVERS, stand_ins.base_name()])
+        if served:
+            sys.stderr.write(f"stand-ins, not the official images: {', '.join(served)}\n")
+        _build_ours()
+        argv = [sys.executable, "-m", "pytest", "-m", "compose", "-p", "no:cacheprovider", str(Path(__file__).parent)]
+        return subprocess.run([*argv, *sys.argv[1:]], cwd=ROOT, check=False).returncode
+
+
+def _build_ours() -> None:
+    started = time.monotonic()
+    argv = ["docker", "build", "--network", "host", "-f", "compose/Dockerfile", "-t", IMAGE, "."]
+    legacy = {} if _answers("docker", "buildx", "version") else {"DOCKER_BUILDKIT": "0"}
+    subprocess.run(argv, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **legacy})
+    size = subprocess.run(
+        ["docker", "image", "inspect", "--format", "{{.Size}}", IMAGE], capture_output=True, text=True, check=True
+    )
+    took_s = time.monotonic() - started
+    sys.stderr.write(f"{IMAGE}: {int(size.stdout) / 1e6:.0f} MB, built in {took_s:.0f} s\n")
+
+
+def _why_not() -> str | None:
+    if not shutil.which("docker"):
+        return "no `docker` command (on Debian: apt-get install docker.io)"
+    if _answers("docker", "info"):
+        return None
+    if os.getuid() != 0 or not _daemon():
+        return "no Docker engine answers, and only root can start one"
+    return None
+
+
+def _daemon() -> str | None:
+    return shutil.which("dockerd") or (DAEMON if Path(DAEMON).exists() else None)
+
+
+@contextmanager
+def _engine() -> Iterator[None]:
+    """Leave a running engine alone, or start one for as long as this lasts."""
+    if _answers("docker", "info"):
+        yield
+        return
+    daemon = _daemon()
+    assert daemon is not None
+    with tempfile.NamedTemporaryFile(prefix="dockerd-", suffix=".log", delete=False) as log:
+        engine = subprocess.Popen([daemon], stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + ENGINE_S
+        while not _answers("docker", "info"):
+            if engine.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the Docker engine did not start; it said why in {log.name}")
+            time.sleep(0.2)
+        yield
+    finally:
+        engine.send_signal(signal.SIGTERM)
+        engine.wait(ENGINE_S)
+
+
+def _answers(*argv: str) -> bool:
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
