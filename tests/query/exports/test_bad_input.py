@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mcap.reader import make_reader
@@ -24,7 +26,7 @@ from fleetbox_local.processes import StoreProcess
 from fleetbox_query import reading
 from fleetbox_query.exports import steps
 from fleetbox_query.exports.exporting import export
-from fleetbox_query.exports.mcap import writing
+from fleetbox_query.exports.mcap import rows, writing
 from fleetbox_query.fleet import Fleet, connect
 
 from ..conftest import Tiers, blob, chunk
@@ -124,6 +126,18 @@ def test_numbers_that_json_lacks(tiers: Tiers, fleet: Fleet, stream: str, tmp_pa
     assert found[0]["l"] == [1.0, "NaN"]
     assert (found[0]["a"], found[0]["a.b"]) == (2, 1)
     assert done.complete
+
+
+def test_rows_that_no_message_can_hold_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text whose bytes are none costs the rows turned with it; those before and after are there."""
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 1)
+    torn = pa.StringArray.from_buffers(3, pa.py_buffer(np.array([0, 1, 2, 3], np.int32)), pa.py_buffer(b"a\xffc"))
+    table = pa.table({"time_us": pa.array([T0, T0 + 1, T0 + 2], pa.timestamp("us")), "t": torn})
+    told: list[tuple[str, int]] = []
+    found = list(rows.Rows(table, 1, rows.as_json, lambda why, count: told.append((why, count))).before(T0 + 9))
+    assert [bytes(one.data)[rows.HEAD_BYTES :] for one in found] == [b'{"t":"a"}', b'{"t":"c"}']
+    assert [count for _, count in told] == [1]
+    assert "2023-11-14T22:13:20.000001Z" in told[0][0]
 
 
 @pytest.mark.parametrize("format_", ["mcap", "hdf5"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleetbox import chunks
+from fleetbox.time import iso_time
 from fleetbox_query.exports.mcap.row_texts import texts_of
 from fleetbox_query.exports.stretches import times_us
 
@@ -32,7 +33,10 @@ class Messages:
 class Rows:
     """Hand out one table's rows as messages of a channel, in order of the records' time."""
 
-    def __init__(self, table: pa.Table, channel: int, payload: Callable[[pa.Table], pa.Array]) -> None:
+    def __init__(
+        self, table: pa.Table, channel: int, payload: Callable[[pa.Table], pa.Array], skip: Callable[[str, int], None]
+    ) -> None:
+        self._skip = skip  # told why and how many, of rows that no message can hold
         self.times_us = times_us(table)
         self._table, self._channel, self._payload = table, channel, payload
         self._at = 0
@@ -45,7 +49,14 @@ class Rows:
 
         stop = int(np.searchsorted(self.times_us, time_us, side="left"))
         while self._at < stop:
-            first, block, bounds = self._block_at(self._at)
+            try:
+                first, block, bounds = self._block_at(self._at)
+            except (ValueError, TypeError) as error:  # pyarrow's own are both: a text that is none, for one
+                first = self._at
+                self._at = min(first + self._block_rows, len(self.times_us))
+                since = iso_time(int(self.times_us[first]))
+                self._skip(f"{self._at - first} rows from {since} on: {error}", self._at - first)
+                continue
             end = min(stop, first + len(block.log_ns))
             one, other = self._at - first, end - first
             low, high = int(bounds[one]), int(bounds[other])

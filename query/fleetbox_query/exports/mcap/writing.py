@@ -113,8 +113,9 @@ class _Writing:
 
     def _stretch(self, mixed: Mixed) -> None:
         """Write rows and items side by side: both up to a cut, then up to the next."""
-        rows = [self._rows(name, table) for name, tables in mixed.tables.items() for table in tables]
-        cuts = _cuts([one for _, one, _ in rows], mixed.reached_us)
+        given = [self._rows(name, table) for name, tables in mixed.tables.items() for table in tables]
+        rows = [one for one in given if one is not None]
+        cuts = _cuts([one for one, _ in rows], mixed.reached_us)
         item = next(mixed.items, None)
         for cut_us in cuts:
             while item is not None and item.time_us < cut_us:
@@ -126,7 +127,7 @@ class _Writing:
             self._rows_before(rows, cut_us)
             self._job.show(cut_us if cut_us < FAR_US else self._job.window[1])
 
-    def _rows(self, name: str, table: pa.Table) -> tuple[str, Rows, int]:
+    def _rows(self, name: str, table: pa.Table) -> tuple[Rows, int] | None:
         said = self._told.get(name, {})
         payload = as_json
         if chunks.CDR in table.column_names and has_own_messages(said):
@@ -134,13 +135,19 @@ class _Writing:
             if lost:
                 self._job.tally.skip(f"{name}: rows without the message they came in as", lost)
                 table = table.filter(table[chunks.CDR].is_valid())
+            if not table.num_rows:
+                return None
         key = f"{name} time_series" if has_own_messages(said) else name
         channel = self._channels.of(key, lambda: topic_of_rows(name, table, said, self._alone))
         self._job.tally.count(name, table.num_rows, table.nbytes)
-        return name, Rows(table, channel, payload), channel
 
-    def _rows_before(self, rows: list[tuple[str, Rows, int]], time_us: int) -> None:
-        for _, one, channel in rows:
+        def skip(why: str, count: int) -> None:
+            self._job.tally.skip(f"{name}: {why}", count)
+
+        return Rows(table, channel, payload, skip), channel
+
+    def _rows_before(self, rows: list[tuple[Rows, int]], time_us: int) -> None:
+        for one, channel in rows:
             for messages in one.before(time_us):
                 self._plain.add_rows(channel, messages)
                 self._part_bytes += len(messages.data)
