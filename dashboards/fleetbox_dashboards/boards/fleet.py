@@ -169,6 +169,7 @@ def _over_time() -> list[panels.AnyPanel]:
             Look(
                 "Silent robots",
                 f"How many told nothing for {SILENT_S:.0f} s; those that did not record count as well.",
+                empty="no robot was silent, or " + panels.NOBODY,
                 steps=panels.BAD_ABOVE_ZERO,
                 width=12,
                 height=9,
