@@ -7,6 +7,7 @@ import os
 import signal
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,11 +25,9 @@ from .compose_program import find_compose
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]
 
 HERE = Path(__file__).parents[2] / "compose"
-VARIABLES = (
-    "ROBOT_STORE_PORT ROBOT_RELAY_PORT R2_STORE_PORT R2_RELAY_PORT EDGE_STORE_PORT EDGE_RELAY_PORT EDGE_INFLUX_PORT "
-    "EDGE_GRAFANA_PORT EDGE_STORE_TLS_PORT EDGE_GRAFANA_TLS_PORT EDGE_CADDY_PORT CLOUD_STORE_PORT CLOUD_INFLUX_PORT "
-    "CLOUD_GRAFANA_PORT CLOUD_STORE_TLS_PORT CLOUD_GRAFANA_TLS_PORT CLOUD_CADDY_PORT"
-).split()
+SITE_PORTS = ("STORE", "INFLUX", "GRAFANA", "STORE_TLS", "GRAFANA_TLS", "CADDY")
+VARIABLES = [f"{place}_{what}_PORT" for place in ("ROBOT", "R2") for what in ("STORE", "RELAY")]
+VARIABLES += ["EDGE_RELAY_PORT", *(f"{site}_{what}_PORT" for site in ("EDGE", "CLOUD") for what in SITE_PORTS)]
 HEALTHY_S = 300  # about a minute on two quiet cores
 CLOSED_S = 180.0  # the engine waits 10 s after each refusal, a census looks every 10 s
 KILLED = ("edge-store", "edge-site", "robot-store", "robot-agent", "cloud-store", "cloud-site", "edge-influx")
@@ -105,7 +104,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]
     fleet = Containers(tmp_path_factory.mktemp("compose") / "env")
     try:
         fleet.up()
-        print(f"all healthy after {fleet.healthy_s:.0f} s")
+        sys.stderr.write(f"all healthy after {fleet.healthy_s:.0f} s\n")
         yield fleet
     finally:
         fleet("down", "--volumes", "--timeout", "60", check=False)
@@ -140,7 +139,9 @@ def test_grafanas_token_may_only_read(containers: Containers) -> None:
 def test_the_door_speaks_tls(containers: Containers, tmp_path: Path, site: str) -> None:
     """Store and Grafana are reached with TLS by whoever trusts the site's authority, and by nobody else."""
     roots = tmp_path / "root.crt"
-    roots.write_text(containers("exec", "-T", f"{site}-caddy", "cat", "/data/caddy/pki/authorities/local/root.crt").stdout)
+    roots.write_text(
+        containers("exec", "-T", f"{site}-caddy", "cat", "/data/caddy/pki/authorities/local/root.crt").stdout
+    )
     trusting = ssl.create_default_context(cafile=str(roots))
     for variable, path in (("STORE_TLS_PORT", "/api/v1/ready"), ("GRAFANA_TLS_PORT", "/api/health")):
         url = f"https://localhost:{containers.ports[f'{site.upper()}_{variable}']}{path}"

@@ -1,4 +1,4 @@
-"""Makes the secrets a place needs into files, once: `python -m fleetbox_local.containers.first_start tokens DIR NAME...`."""
+"""Makes the secrets a place needs, once: `python -m fleetbox_local.containers.first_start tokens DIR NAME...`."""
 
 from __future__ import annotations
 

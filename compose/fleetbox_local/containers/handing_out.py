@@ -1,4 +1,4 @@
-"""Hands tokens from the site that made them to whoever uses them: `python -m fleetbox_local.containers.handing_out A=B...`.
+"""Hands tokens to whoever uses them: `python -m fleetbox_local.containers.handing_out SOURCE=TARGET...`.
 
 On one machine it does what a person does between machines, once: what is there already is left alone, because it
 may have been rotated since.
