@@ -26,6 +26,8 @@ ORDER = (
     "reconcile",
     "audit",
     "loader",
+    "boards",
+    "feeds",
     "triggers",
     "transcode",
     "exports",

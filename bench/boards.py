@@ -1,0 +1,139 @@
+"""Boards: their queries, and the 95th percentile of one, on a real InfluxDB with fifty robots in it.
+
+BOARDS_DAYS, BOARDS_STREAMS and BOARDS_SECONDS set how much is there. By default a day of fifty robots of ten streams
+at full density (robots each 30 s, ledger each minute, hosts each 15 s), and a week of one robot's roll-ups of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fleetbox.measurements import AGENT_STREAM, BOOKS, HOST_STREAM, RELAY, ROBOTS, ROLLUPS, SITES, STREAMS, Measurement
+from fleetbox.scalars import ScalarStore
+from fleetbox.settings import Influx
+from fleetbox_dashboards.building import boards
+from fleetbox_dashboards.filling import Filling, queries
+from fleetbox_local.processes import InfluxProcess
+
+COUNT = 50  # robots
+DAYS = float(os.environ.get("BOARDS_DAYS", "1"))
+EACH = int(os.environ.get("BOARDS_STREAMS", "10"))
+MONTH_S = 30 * 86_400
+SECONDS_S = int(os.environ.get("BOARDS_SECONDS", 7 * 86_400))  # of one robot: points, a second each
+LINES = 4000
+ROUNDS = 3
+HEALTH = {
+    HOST_STREAM: ("cpu", "ram", "disk", "temp_c", "load1", "disk_free_bytes"),
+    AGENT_STREAM: ("spool.bytes", "uplink.bytes_s", "dropped"),
+}
+CHOSEN = {"site": ".*", "kind": ".*", "robots": "", "find": "", "robot": "r1", "stream": "imu", "field": "ax"}
+
+
+def run() -> list[dict[str, Any]]:
+    """Load a fresh InfluxDB and return the rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        influx = InfluxProcess(Path(folder) / "influx")
+        try:
+            influx.start()
+            influx.wait_ready()
+            return asyncio.run(_measure(influx))
+        finally:
+            influx.kill()
+
+
+async def _measure(influx: InfluxProcess) -> list[dict[str, Any]]:
+    stop_s = int(time.time()) // 60 * 60
+    async with ScalarStore(Influx(influx.url, influx.token, influx.org, "boards"), timeout_s=300) as scalars:
+        await scalars.ensure_bucket()
+        points = await _load(scalars, stop_s)
+        rows: list[dict[str, Any]] = [{"name": f"boards: points loaded ({COUNT} robots)", "value": points, "unit": ""}]
+        for uid, board in boards().items():
+            rows += await _board(scalars, uid, board, stop_s, 86_400 * min(DAYS, 1), "a day")
+            if DAYS >= 30:
+                rows += await _board(scalars, uid, board, stop_s, MONTH_S, "a month")
+        field = next(one for one in queries(boards()["fleetbox-robot"]) if "${field:raw}" in one.influxql)
+        took = [await _timed(scalars, field, stop_s, SECONDS_S) for _ in range(ROUNDS)]
+        rows.append(
+            {
+                "name": f"robot: a field over {SECONDS_S / 86_400:g} days of seconds",
+                "value": max(took) * 1000,
+                "unit": "ms",
+            }
+        )
+    return rows
+
+
+async def _board(
+    scalars: ScalarStore, uid: str, board: Mapping[str, Any], stop_s: int, range_s: float, what: str
+) -> list[dict[str, Any]]:
+    asked = list(queries(board))
+    took = sorted([await _timed(scalars, one, stop_s, range_s) for _ in range(ROUNDS) for one in asked])
+    p95_ms = took[int(0.95 * len(took))] * 1000
+    return [
+        {"name": f"{uid}: queries", "value": len(asked), "unit": ""},
+        {"name": f"{uid}: p95 of a query over {what}", "value": p95_ms, "unit": "ms"},
+        {"name": f"{uid}: all queries one after another over {what}", "value": sum(took) / ROUNDS, "unit": "s"},
+    ]
+
+
+async def _timed(scalars: ScalarStore, asked: Any, stop_s: int, range_s: float) -> float:
+    filling = Filling(int((stop_s - range_s) * 1000), stop_s * 1000, CHOSEN | {"camera": "s1"})
+    began_s = time.perf_counter()
+    await scalars.query(filling.fill(asked.influxql, asked.least_interval))
+    return time.perf_counter() - began_s
+
+
+async def _load(scalars: ScalarStore, stop_s: int) -> int:
+    count, pending = 0, list[str]()
+    on_the_way: list[asyncio.Task[Any]] = []
+    for line in _lines(stop_s):
+        pending.append(line)
+        if len(pending) == LINES:
+            on_the_way.append(asyncio.create_task(scalars.write_lines(pending)))
+            count, pending = count + LINES, []
+            if len(on_the_way) == 2:
+                assert not (await on_the_way.pop(0)).refused
+    await scalars.write_lines(pending)
+    await asyncio.gather(*on_the_way)
+    return count + len(pending)
+
+
+def _lines(stop_s: int) -> Iterator[str]:
+    start_s = stop_s - int(DAYS * 86_400)
+    for robot in range(COUNT):
+        here = {"robot": f"r{robot}", "site": "edge-1"}
+        yield from _series(ROBOTS, here, start_s, stop_s, 30)
+        yield from _series(RELAY, here, start_s, stop_s, 30)
+        for stream in range(EACH):
+            yield from _series(STREAMS, {**here, "stream": f"s{stream}"}, start_s, stop_s, 60)
+            yield from _series(BOOKS, {**here, "stream": f"s{stream}", "class": "sensor"}, start_s, stop_s, 60)
+        for name, fields in HEALTH.items():
+            yield from _times(_prefix(name, here, _rolled(fields)), start_s, stop_s, 15)
+    yield from _series(SITES, {"site": "edge-1"}, start_s, stop_s, 30)
+    yield from _times(_prefix("imu", {"robot": "r1", "site": "edge-1"}, _rolled(["ax"])), stop_s - SECONDS_S, stop_s, 1)
+
+
+def _rolled(names: Sequence[str]) -> str:
+    return ",".join(f"{name}.{what}=1.5" for name in names for what in ROLLUPS)
+
+
+def _series(measurement: Measurement, tags: Mapping[str, str], start_s: int, stop_s: int, step_s: int) -> Iterator[str]:
+    units = measurement.fields.items()
+    told = {name: "true" if unit == "bool" else "1.5" if unit else "1i" for name, unit in units if unit != "text"}
+    fields = ",".join(f"{name}={value}" for name, value in told.items())
+    yield from _times(_prefix(measurement.name, tags, fields), start_s, stop_s, step_s)
+
+
+def _prefix(name: str, tags: Mapping[str, str], fields: str) -> str:
+    return f"{name}{''.join(f',{key}={value}' for key, value in tags.items())} {fields} "
+
+
+def _times(prefix: str, start_s: int, stop_s: int, step_s: int) -> Iterator[str]:
+    for at_s in range(start_s, stop_s, step_s):
+        yield f"{prefix}{at_s}000000"
