@@ -232,10 +232,11 @@ class _Arriving:
         return True
 
     async def _tell_lines(self, robot: str, bucket: str, entry: str, heads: Sequence[Head]) -> None:
+        wanted = [(f"{entry}@{head.time_us}", head.time_us) for head in heads]
+        places = self._sent.place(bucket, LOG_SPACE, wanted)
         text: list[str] = []
         async for record in self._bodies(bucket, entry, heads):
-            what = f"{entry}@{record.time_us}"
-            at_us = self._sent.place(bucket, LOG_SPACE, [(what, record.time_us)])[what]
+            at_us = places[f"{entry}@{record.time_us}"]
             text.append(log_line(record, robot, self._feeds.site, at_us))
         await self._feeds.write(self._scalars, text)
 

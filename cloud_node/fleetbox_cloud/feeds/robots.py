@@ -77,7 +77,7 @@ def letters_of(known: Known) -> dict[str, Letters]:
 
 def fields_of(known: Known, letters: int, now_us: int) -> dict[str, Value]:
     """Return the fields of a robot's point; `letters` counts the dead letters of all its hops here."""
-    newest_us = known.newest_us or known.told_us
+    newest_us = known.newest_us
     late = [key[2] for key, one in known.open.items() if one.waiting and key[2] + MINUTE_US + GRACE_US <= now_us]
     fields: dict[str, Value] = {
         "recording": bool(newest_us) and now_us - newest_us < SILENT_US,
@@ -93,14 +93,15 @@ def fields_of(known: Known, letters: int, now_us: int) -> dict[str, Value]:
         "streams_well": known.streams_well,
         "dead_letters": letters,
     }
-    return {"trouble": trouble(fields), **fields}
+    return {"trouble": trouble(fields, heard=now_us - known.told_us < SILENT_US), **fields}
 
 
-def trouble(fields: Mapping[str, Value]) -> int:
+def trouble(fields: Mapping[str, Value], *, heard: bool) -> int:
     """Rank a robot: 0 is well, and what cannot be made good weighs most.
 
-    1000 for records lost or unexplained, 400 for silence, 200 for dead letters and refusals, 100 for streams that
-    deliver too little, 40 for drops, 20 for a lag beyond ten minutes, 10 for a ring that holds less than a day.
+    1000 for records lost or unexplained, 400 for a robot not heard of, 200 for dead letters and refusals, 100 for
+    streams that deliver too little, 40 for drops, 20 for a lag beyond ten minutes, 10 for a ring that holds less than a
+    day, 5 for one that is heard of and records nothing: it may be parked.
     """
 
     def number(name: str) -> float:
@@ -110,7 +111,7 @@ def trouble(fields: Mapping[str, Value]) -> int:
     held_h = fields.get("held_h")
     return (
         1000 * (number("lost") + number("unexplained") > 0)
-        + 400 * (not fields.get("recording"))
+        + (0 if fields.get("recording") else 5 if heard else 400)
         + 200 * (number("dead_letters") + number("refused") > 0)
         + 100 * (number("streams_well") < number("streams"))
         + 40 * (number("dropped") > 0)

@@ -33,6 +33,8 @@ FILE = "watch.json"  # in the site's state folder: what the ledger's pages of th
 RING = "fleetbox/ring"  # where agents tell how long their rings hold, every ten minutes
 REFRESH_US = 300_000_000  # µs; three small requests a robot: 20 a second for 2,000 of them
 
+NEW_US = 60_000_000  # µs; an agent that has just started tells of its rings within seconds
+
 LettersBy = dict[tuple[str, str], Letters]  # by robot and reason
 
 
@@ -87,11 +89,13 @@ class RobotWatch:
     async def refresh(self, store: Store, robots: Iterable[str], now_us: int) -> None:
         """Ask the site's own store how long rings hold, which policies are followed, and who has told anything at all.
 
-        Robots that were asked within the last minutes are left out.
+        Robots that were asked within the last minutes are left out; one that has told little so far is asked again
+        sooner.
         """
         for robot in robots:
             known = self._of(robot)
-            if self._mine(robot) and now_us - known.refreshed_us >= REFRESH_US:
+            pause_us = NEW_US if known.held_h is None else REFRESH_US
+            if self._mine(robot) and now_us - known.refreshed_us >= pause_us:
                 await self._refresh(store, known)
                 known.refreshed_us = now_us
                 known.forget(now_us)

@@ -88,7 +88,7 @@ class ScalarStore:
                 raise self._wire.refusal("query", 404, result["error"].encode())
             raise StoreRefused(f"InfluxDB at {self._influx.url} refused {influxql!r}: {result['error']}", 400)
         return [
-            Series(one["name"], one.get("tags", {}), one["columns"], one.get("values", []))
+            Series(one.get("name", ""), one.get("tags", {}), one["columns"], one.get("values", []))
             for one in result.get("series", [])
         ]
 
