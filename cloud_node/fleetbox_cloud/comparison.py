@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fleetbox.ledger import MINUTE_US
 from fleetbox.points import TIME_FIELD, Points, clean
@@ -87,7 +88,7 @@ def distinct(points: Sequence[Points], *, raw: bool = False) -> dict[int, int]:
             for minute_us, n in zip(steps.at_us.tolist(), steps.count.tolist(), strict=True):
                 found[minute_us] = found.get(minute_us, 0) + int(n)
         return found
-    times: dict[str, list[object]] = {}
+    times: dict[str, list[Any]] = {}
     for part in points:
         rows_us = np.asarray(part.time_us, np.int64)
         for name, column in part.fields.items():
@@ -95,7 +96,7 @@ def distinct(points: Sequence[Points], *, raw: bool = False) -> dict[int, int]:
                 times.setdefault(clean(name), []).append(rows_us[np.isfinite(np.asarray(column, np.float64))])
     counts = Counter[int]()
     for stamps in times.values():
-        own = np.unique(np.concatenate(stamps))  # type: ignore[arg-type]
+        own = np.unique(np.concatenate(stamps))
         for minute, n in zip(*np.unique(own // MINUTE_US, return_counts=True), strict=True):
             counts[int(minute) * MINUTE_US] += int(n)
     return dict(counts)

@@ -123,6 +123,6 @@ def _made(rows: Sequence[Sequence[Any]]) -> Rolled | None:
     whole = [row for row in rows if None not in row]
     if not whole:
         return None
-    table = np.array([row[1:] for row in whole], np.float64).T
+    low, mean, high, last, count = np.array([row[1:] for row in whole], np.float64).T
     at_us = np.array([row[0] for row in whole], np.int64)
-    return Rolled(at_us, *table[:-1], table[-1].round().astype(np.int64))
+    return Rolled(at_us, low, mean, high, last, count.round().astype(np.int64))
