@@ -38,18 +38,21 @@ ROWS, FIELDS = 60_000, 12  # ten minutes of 100 Hz
 LONG = 20_000  # pictures, 2 GB: far more than an export may hold in memory
 LONG_STEP_US = 33_333
 MEMORY = """
-import resource, sys
+import sys
 from pathlib import Path
 from fleetbox.settings import load_fleet
 from fleetbox_query.exports.exporting import export
 from fleetbox_query.fleet import connect
+def most_kb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 with connect(load_fleet(Path(sys.argv[1]))) as fleet:
     small = fleet.select("r1/cam/front").between(int(sys.argv[3]), int(sys.argv[3]) + 1_000_000)
     export(small, "mcap", sys.argv[2])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = most_kb()
     done = export(fleet.select("r1/cam/long"), "mcap", sys.argv[2])
 assert done.tally.total == int(sys.argv[4]), done.tally
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
+print((most_kb() - before) / 1000)
 """
 
 
