@@ -23,6 +23,7 @@ ORDER = (
     "many_robots",
     "ledger",
     "lake",
+    "episodes",
     "reconcile",
     "audit",
     "loader",
@@ -35,6 +36,7 @@ ORDER = (
     "policy_value",
     "rollout",
     "lerobot",
+    "live",
 )
 
 

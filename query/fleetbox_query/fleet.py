@@ -68,27 +68,50 @@ class Fleet:
         return self._session.fleet
 
     def robots(self) -> list[str]:
-        """Return the robots that the settings name or that have records at a reached place."""
+        """Return the robots that the settings name or that have records at a reached place.
+
+        Example:
+            print(fleet.robots())
+        """
         return self._session.run(self._robots())
 
     def streams(self, selector: str = "*", *, tier: str | None = None, site: str | None = None) -> Streams:
-        """Return what streams there are, with type, fields, rates, first and last record and where they are held."""
+        """Return what streams there are, with type, fields, rates, first and last record and where they are held.
+
+        Example:
+            for stream in fleet.streams("r1/**"):
+                print(stream.stream, stream.hz, stream.fields_text(), [held.place for held in stream.held])
+        """
         question = Question(parse_selectors((selector,)))
         where = Where(tier, site)  # type: ignore[arg-type]
         return self._session.run(list_streams(self._session.stores, self.settings, question, where))
 
     def select(self, *selectors: str) -> Selection:
-        """Choose streams by ROBOT/STREAM[:FIELD] with globs, such as "r*/imu:ax"; nothing is read yet."""
+        """Choose streams by ROBOT/STREAM[:FIELD] with globs, such as "r*/imu:ax"; nothing is read yet.
+
+        Example:
+            fleet.select("r1/imu:ax", "r1/joints").last("1h").frames()
+        """
         return Selection(self._session, Question(parse_selectors(selectors)))
 
     def events(self, kind: str | None = None) -> Events:
-        """Choose events by kind (a glob), such as "hard_brake"; nothing is read yet."""
+        """Choose events by kind (a glob), such as "hard_brake"; nothing is read yet.
+
+        Example:
+            for event in fleet.events("hard_brake").last("30d"):
+                print(event.id, event.note)
+        """
         if kind is not None and not isinstance(kind, str):
             raise InputError(f"a kind of event is text, not {kind!r}", 'name one, such as events("hard_brake")')
         return Events(self._session, EventQuestion(kind))
 
     def event(self, name: str, *, tier: str | None = None, site: str | None = None) -> Event:
-        """Return one event by its id, or by a beginning only it has; raises NotFound."""
+        """Return one event by its id, or by a beginning only it has; raises NotFound.
+
+        Example:
+            name = fleet.events("hard_brake").list()[-1].id
+            print(fleet.event(name).start_us)
+        """
         where = Where(tier, site)  # type: ignore[arg-type]
         return self._session.run(find_event(self._session.stores, self.settings, where, name))
 
@@ -107,7 +130,7 @@ class Fleet:
         """Return one episode by its name, id, or note; raises NotFound, InputError where several have it.
 
         Example:
-            fleet.episode("pick cup").intervals
+            fleet.episode("picks/0001").intervals
         """
         found = self.episodes(name).at(tier=tier, site=site).list()
         if len(found) == 1:
@@ -156,11 +179,18 @@ class Fleet:
         """Return (mean, "influx" or "chunks") of one scalar such as "r1/imu:ax" over [start, stop).
 
         InfluxDB is asked where a site has one; without an answer the same numbers come from the chunks.
+
+        Example:
+            mean, source = fleet.scalar_mean("r1/imu:ax", "now-1h", "now")
         """
         return self._session.run(self._mean(Selector.parse(selector), start, stop))
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection.
+
+        Example:
+            fleet.close()
+        """
         self._session.close()
 
     async def _robots(self) -> list[str]:
@@ -191,16 +221,28 @@ class Events:
     places: Where = field(default_factory=Where)
 
     def last(self, duration: DurationLike) -> Events:
-        """Keep events whose moment is at most this old now, such as "30d"."""
+        """Keep events whose moment is at most this old now, such as "30d".
+
+        Example:
+            fleet.events("hard_brake").last("30d").list()
+        """
         return replace(self, question=replace(self.question, start=self.session.since(duration), stop=None))
 
     def between(self, start: TimeLike | None, stop: TimeLike | None) -> Events:
-        """Keep events whose moment lies in [start, stop); None leaves an end open."""
+        """Keep events whose moment lies in [start, stop); None leaves an end open.
+
+        Example:
+            fleet.events().between("now-1d", "now").list()
+        """
         moments = {"start": self.session.moment(start), "stop": self.session.moment(stop)}
         return replace(self, question=replace(self.question, **moments))  # type: ignore[arg-type]
 
     def robots(self, *globs: str) -> Events:
-        """Keep events of these robots."""
+        """Keep events of these robots.
+
+        Example:
+            fleet.events("hard_brake").robots("r1", "wh1-*").list()
+        """
         return replace(self, question=replace(self.question, robots=globs))
 
     def search(
@@ -246,13 +288,20 @@ class Events:
         return replace(self, question=replace(self.question, search=found))
 
     def at(self, *, tier: str | None = None, site: str | None = None) -> Events:
-        """Ask one tier or site only."""
+        """Ask one tier or site only.
+
+        Example:
+            fleet.events().at(site="edge-1").list()
+        """
         return replace(self, places=Where(tier, site))  # type: ignore[arg-type]
 
     def select(self, *streams: str, pre: DurationLike | None = None, post: DurationLike | None = None) -> Selection:
         """Choose streams (STREAM[:FIELD]) around the events, each at the event's own robot.
 
         pre, post: how much before and after the event's moment; without them, the event's own interval.
+
+        Example:
+            fleet.events("hard_brake").last("30d").select("imu", "cam/front", pre="5s", post="2s").frames()
         """
         selectors = tuple(replace(Selector.parse(f"*/{stream}"), robot="*") for stream in streams or ("**",))
         question = replace(
@@ -273,13 +322,21 @@ class Events:
         return True  # a question, as a Selection is: `if events:` must not ask the places
 
     def list(self) -> list[Event]:
-        """Return the events in order of time; a PartialAnswer warning names places that could not be asked."""
+        """Return the events in order of time; a PartialAnswer warning names places that could not be asked.
+
+        Example:
+            print([event.id for event in fleet.events("hard_*").list()])
+        """
         found = self.find()
         Provenance(unreachable=found.inventory.unreached).warn()
         return list(found.events)
 
     def find(self) -> Found:
-        """Return the events with the inventory that says which places were asked."""
+        """Return the events with the inventory that says which places were asked.
+
+        Example:
+            print(fleet.events().find().unreached)
+        """
         return self.session.run(self._find())
 
     def episodes(self, name: str, *streams: str, note: str | None = None) -> Episodes:

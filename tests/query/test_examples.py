@@ -14,15 +14,18 @@ import pytest
 
 import fleetbox as fb
 from fleetbox.blobs import BucketSpec, Store
+from fleetbox.episode_books import drafts
+from fleetbox.episodes import Episode, first, new_episode
 from fleetbox.records import Draft
 from fleetbox_query.aligning import Aligned
+from fleetbox_query.episodes.chosen import Episodes
 from fleetbox_query.fleet import Events, Fleet, connect
 from fleetbox_query.selection import Selection
 
 from .conftest import Tiers, blob, chunk
 from .test_images import red
 
-CLASSES = (Fleet, Events, Selection, Aligned)
+CLASSES = (Fleet, Events, Episodes, Selection, Aligned)
 NOT_HERE = {"pull": "tests/edge_node/pulling", "lerobot": "tests/query/lerobot", "torch": "tests/query/lerobot"}
 
 
@@ -36,6 +39,14 @@ def examples() -> Iterator[tuple[str, str]]:
         doc = getattr(thing, "__doc__", None) or ""
         if (match := re.search(r"\n *Example:\n(.*)", doc, re.DOTALL)) and not any(one in name for one in NOT_HERE):
             yield name, textwrap.dedent(match[1]).replace(".plot()", "")
+
+
+def test_every_public_method_has_an_example() -> None:
+    """What people call is shown in use, where it runs."""
+    public = [(cls, name) for cls in CLASSES for name, thing in vars(cls).items() if name[0] != "_" and callable(thing)]
+    assert [
+        f"{cls.__name__}.{name}" for cls, name in public if "Example:" not in (getattr(cls, name).__doc__ or "")
+    ] == []
 
 
 @pytest.fixture
@@ -55,9 +66,24 @@ def recent(tiers: Tiers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fle
     picture = blob("cam/front", now_us, red(), kind="images", site="edge-1", **stamps)
     body = {"id": f"b{now_us}", "kind": "hard_brake", "robot": "r1", "time_us": now_us, "note": "pallet"}
     mark = json.dumps({**body, "start_us": now_us, "stop_us": now_us, "labels": {"severity": "high"}}).encode()
-    drafts = {"sensor": rows, "media": [picture], "meta": [blob("events", now_us, mark, kind="event")]}
+    drafts = {"sensor": rows, "media": [picture], "meta": [blob("events", now_us, mark, kind="event"), *views(now_us)]}
     asyncio.run(_fill(tiers, drafts))
     return fleet
+
+
+def views(now_us: int) -> list[Draft]:
+    """Three episodes of two tasks, over what was recorded."""
+    told = (("picks/0001", "pick cup", True), ("picks/0002", "pick cup", False), ("place/0001", "place cup", True))
+    made = [
+        new_episode(
+            Episode(
+                f"id-{at}", name, "r1", ((now_us + at * 10_000, now_us + 2_000_000),), note=note, success=success,
+                labels={"operator": "ann"},
+            )
+        )
+        for at, (name, note, success) in enumerate(told)
+    ]  # fmt: skip
+    return list(drafts([first(one) for one in made], now_us))
 
 
 async def _fill(tiers: Tiers, drafts: dict[str, list[Draft]]) -> None:
@@ -65,6 +91,9 @@ async def _fill(tiers: Tiers, drafts: dict[str, list[Draft]]) -> None:
     async with Store(process.url, process.token, name="edge") as store:
         for cls, some in drafts.items():
             await store.ensure_bucket(f"r1--{cls}", BucketSpec("NONE", 0))
+            for entry in [one.name for one in await store.entries(f"r1--{cls}") if one.name.startswith("episodes")]:
+                heads = store.query(f"r1--{cls}", (entry,), start_us=0, head=True)  # of an example before this one
+                await store.delete(f"r1--{cls}", entry, [head.time_us async for head in heads])
             assert not (await store.write(f"r1--{cls}", some)).refused
 
 

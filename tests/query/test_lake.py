@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from fleetbox import events
+from fleetbox import episode_books, episodes, events
 from fleetbox.blobs import Store
 from fleetbox.clock import Clock
 from fleetbox.errors import InputError, NotFound
@@ -271,6 +271,21 @@ def test_a_link_gives_out_the_bytes(tiers: Tiers, stream: str, told: Any, sync: 
     asked = urllib.request.Request(media(tmp_path)[0]["link"], headers={"Authorization": f"Bearer {process.token}"})
     with urllib.request.urlopen(asked, timeout=20) as answer:
         assert answer.read() == b"hello"
+
+
+def test_episodes_stand_as_their_revisions_tell(tiers: Tiers, told: Any, sync: Sync, tmp_path: Path) -> None:
+    """An episode is one row, changed where it was labelled later."""
+    one = episodes.new_episode(episodes.Episode("", "picks/1", tiers.robot, ((T0, T0 + SECOND),), note="pick cup"))
+    tiers.put("edge", "meta", list(episode_books.drafts([episodes.first(one)], T0 + 2)))
+    told()
+    assert sync().total("episodes") == 1
+    later = episodes.change(one, "label", "ann", T0 + 5 * MINUTE, labels={"operator": "ann"}, success=True)
+    tiers.put("edge", "meta", list(episode_books.drafts([later], T0 + 5 * MINUTE, "edge-1")))
+    told()
+    assert sync().total("episodes") == 1
+    [row] = pl.read_delta(str(tmp_path / "lake" / "episodes")).to_dicts()
+    assert (row["name"], row["note"], row["success"], row["version"]) == ("picks/1", "pick cup", True, 2)
+    assert (json.loads(row["labels"]), row["streams"]) == ({"operator": "ann"}, ["**"])
 
 
 def test_events_stand_as_their_last_revision_tells(

@@ -36,7 +36,7 @@ def lake() -> None:
 @fleet_option
 @json_option
 def sync(to: Path, robots: str, site: str | None, fleet_path: Path | None, as_json: bool) -> int:
-    """Bring the lake up to what the site's ledger tells: scalars, events, a catalog of media with links.
+    """Bring the lake up to what the site's ledger tells: scalars, events, episodes, a catalog of media with links.
 
     Default site: the one where all records end. Stop it at any time; the next run goes on, and each row is there
     once. Records that come late to the site come late to the lake.
@@ -104,7 +104,7 @@ def _lake(folder: Path) -> Lake:
 
 
 def _answer(synced: Synced) -> dict[str, Any]:
-    counts = ("rows", "records", "bytes", "listed", "events", "missing")
+    counts = ("rows", "records", "bytes", "listed", "events", "episodes", "missing")
     robots = {
         robot: {name: getattr(taken, name) for name in counts} | {"skipped": taken.skipped}
         for robot, taken in synced.robots.items()

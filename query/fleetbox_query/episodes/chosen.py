@@ -67,20 +67,36 @@ class Episodes:
         return replace(self, question=replace(question, labels={**question.labels, **given}))
 
     def robots(self, *globs: str) -> Episodes:
-        """Keep episodes of these robots."""
+        """Keep episodes of these robots.
+
+        Example:
+            fleet.episodes().robots("r*").list()
+        """
         return replace(self, question=replace(self.question, robots=globs))
 
     def last(self, duration: DurationLike) -> Episodes:
-        """Keep episodes that began at most so long ago, such as "30d"."""
+        """Keep episodes that began at most so long ago, such as "30d".
+
+        Example:
+            fleet.episodes().last("30d").list()
+        """
         return replace(self, question=replace(self.question, start=self.session.since(duration), stop=None))
 
     def between(self, start: TimeLike | None, stop: TimeLike | None) -> Episodes:
-        """Keep episodes that began in [start, stop); None leaves an end open."""
+        """Keep episodes that began in [start, stop); None leaves an end open.
+
+        Example:
+            fleet.episodes().between("-1d", "now").list()
+        """
         moments = {"start": self.session.moment(start), "stop": self.session.moment(stop)}
         return replace(self, question=replace(self.question, **moments))  # type: ignore[arg-type]
 
     def at(self, *, tier: str | None = None, site: str | None = None) -> Episodes:
-        """Ask, and write at, one tier or site only."""
+        """Ask, and write at, one tier or site only.
+
+        Example:
+            fleet.episodes().at(site="edge-1").list()
+        """
         return replace(self, places=Where(tier, site))  # type: ignore[arg-type]
 
     # -- looking -------------------------------------------------------------------------------------------------
@@ -115,7 +131,7 @@ class Episodes:
         """Write what the episodes show into files, as Selection.export does.
 
         Example:
-            fleet.episodes("pick cup").export("csv", "picks")
+            fleet.episodes("pick cup").export("mcap", "picks.mcap")
         """
         return self.select().export(format, out, **options)
 
@@ -151,13 +167,21 @@ class Episodes:
         return True  # a question, as a Selection is
 
     def list(self) -> list[Episode]:
-        """Return the episodes in order of their names; a PartialAnswer warning names places that could not be asked."""
+        """Return the episodes in order of their names; a PartialAnswer warning names places that could not be asked.
+
+        Example:
+            [(one.name, one.version) for one in fleet.episodes("pick cup").list()]
+        """
         found = self.find()
         Provenance(unreachable=found.unreached).warn()
         return list(found.episodes)
 
     def find(self) -> Found:
-        """Return the episodes with their revisions and the inventory that says which places were asked."""
+        """Return the episodes with their revisions and the inventory that says which places were asked.
+
+        Example:
+            fleet.episodes("pick cup").find().unreached
+        """
         session = self.session
         return session.run(find_episodes(session.stores, session.fleet, self.question, self.places))
 
@@ -196,7 +220,12 @@ class Episodes:
         return self._change("drop", lambda one: {"state": "dropped"})
 
     def restore(self) -> Written:
-        """Bring dropped episodes back."""
+        """Bring dropped episodes back.
+
+        Example:
+            fleet.episodes("place cup").drop()
+            fleet.episodes("place cup").restore()
+        """
         dropped = replace(self, question=replace(self.question, dropped=True))
         return dropped._change("restore", lambda one: {"state": "closed"})
 
@@ -210,16 +239,29 @@ class Episodes:
         return self._change("add", lambda one: editing.with_computed(one, name, expression, known[one.id]))
 
     def remove_feature(self, name: str) -> Written:
-        """Take a stream ("cam/back"), a field ("imu:temp") or a computed field out of the episodes' view."""
+        """Take a stream ("cam/back"), a field ("imu:temp") or a computed field out of the episodes' view.
+
+        Example:
+            fleet.episodes("pick cup").remove_feature("cam/front")
+        """
         known = self._known()
         return self._change("remove", lambda one: editing.without(one, name, known[one.id]))
 
     def bring_back(self, name: str) -> Written:
-        """Put a removed stream or field back."""
+        """Put a removed stream or field back.
+
+        Example:
+            fleet.episodes("place cup").remove_feature("imu")
+            fleet.episodes("place cup").bring_back("imu")
+        """
         return self._change("bring back", lambda one: editing.brought_back(one, name))
 
     def features(self) -> Mapping[str, Sequence[str]]:
-        """Return by id the features that the episodes have: "STREAM" and "STREAM:FIELD"."""
+        """Return by id the features that the episodes have: "STREAM" and "STREAM:FIELD".
+
+        Example:
+            fleet.episodes("pick cup").features()
+        """
         return self._known()
 
     # -- making others -------------------------------------------------------------------------------------------
@@ -261,14 +303,23 @@ class Episodes:
         return self._numbered(name, some, "merge", tell)
 
     def join(self, name: str) -> Episode:
-        """Make one episode of the intervals of these, all of the same robot and alike."""
+        """Make one episode of the intervals of these, all of the same robot and alike.
+
+        Example:
+            fleet.episodes("pick cup").join("both")
+        """
         made = editing.joined(name, self._some(), writer_here(), self.session.now_us())
         self._check_free(name)
         self._write([first(made)])
         return made
 
     def cut(self, *times: TimeLike) -> Episodes:
-        """Make episodes NAME/000000 on of the pieces of one, cut at moments; it stays as it is."""
+        """Make episodes NAME/000000 on of the pieces of one, cut at moments; it stays as it is.
+
+        Example:
+            one = fleet.episode("picks/0001")
+            fleet.episodes(one.id).cut(one.start_us + 1_000_000)
+        """
         some = self._some()
         if len(some) != 1:
             raise InputError(f"{len(some)} episodes would be cut", "name one")
@@ -290,7 +341,12 @@ class Episodes:
         return pin_all(self.session, self._some(), Where(tier, site), tell)  # type: ignore[arg-type]
 
     def unpin(self) -> Sequence[Pinned]:
-        """Take the pins' copies out of `kept`, but for those that another pinned episode shows."""
+        """Take the pins' copies out of `kept`, but for those that another pinned episode shows.
+
+        Example:
+            fleet.episodes("place cup").pin()
+            fleet.episodes("place cup").unpin()
+        """
         return unpin_all(self.session, self._some())
 
     # -- inside --------------------------------------------------------------------------------------------------

@@ -38,6 +38,11 @@ class Lake:
         return self._at("events")
 
     @property
+    def episodes(self) -> LakeTable:
+        """Return the table of episodes."""
+        return self._at("episodes")
+
+    @property
     def windows(self) -> LakeTable:
         """Return the lake's own books: a row per window taken from a robot's ledger at a site."""
         return self._at("windows", ())

@@ -33,6 +33,7 @@ class Taken:
     bytes: int = 0
     listed: int = 0
     events: int = 0
+    episodes: int = 0
     skipped: list[str] = field(default_factory=list)
     missing: int = 0
     found: Found = field(default_factory=dict)

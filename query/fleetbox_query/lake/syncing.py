@@ -16,6 +16,7 @@ from fleetbox.naming import site_bucket, split_bucket
 from fleetbox.selectors import matches_glob
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_query.lake.catalog import sync_catalog
+from fleetbox_query.lake.episode_rows import sync_episodes
 from fleetbox_query.lake.event_rows import sync_events
 from fleetbox_query.lake.folder import Lake, only_one
 from fleetbox_query.lake.scalars import Taken, sync_stream
@@ -54,7 +55,7 @@ class Synced:
         return not (self.skipped or self.missing)
 
     def total(self, name: str) -> int:
-        """Return the sum over robots of `rows`, `records`, `bytes`, `listed` or `events`."""
+        """Return the sum over robots of `rows`, `records`, `bytes`, `listed`, `events` or `episodes`."""
         return sum(int(getattr(taken, name)) for taken in self.robots.values())
 
 
@@ -151,6 +152,10 @@ class _Robot:
         bucket = site_bucket(self._robot, "meta")
         minutes = window.event_minutes
         taken.events += await sync_events(self._store, bucket, self._robot, self._lake.events, minutes, mark)
+        minutes = window.episode_minutes
+        taken.episodes += await sync_episodes(
+            store=self._store, bucket=bucket, robot=self._robot, table=self._lake.episodes, minutes=minutes, mark=mark
+        )
         taken.missing += _missing(window, taken)
         taken.found.clear()
         await asyncio.to_thread(self._book, window, before, taken)
@@ -182,7 +187,7 @@ class _Robot:
         self._lake.windows.append(pa.table(columns), Mark(self._app, window.until_us))
 
 
-_COUNTS = ("rows", "records", "bytes", "listed", "events", "missing")
+_COUNTS = ("rows", "records", "bytes", "listed", "events", "episodes", "missing")
 
 
 def _copy(taken: Taken) -> Taken:

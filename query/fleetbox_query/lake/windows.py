@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from fleetbox.episodes import STREAM as EPISODES
 from fleetbox.events import STREAM as EVENTS
 from fleetbox.ledger import MINUTE_US, Key, Line, Page
 from fleetbox.naming import Class
@@ -59,7 +60,15 @@ class Window:
     @property
     def event_minutes(self) -> list[int]:
         """Return the minutes in µs in which revisions of events were written."""
-        return sorted(minute for cls, stream, minute in self.lines if cls == "meta" and stream.split("/")[0] == EVENTS)
+        return self._meta_minutes(EVENTS)
+
+    @property
+    def episode_minutes(self) -> list[int]:
+        """Return the minutes in µs in which revisions of episodes were written."""
+        return self._meta_minutes(EPISODES)
+
+    def _meta_minutes(self, name: str) -> list[int]:
+        return sorted(minute for cls, stream, minute in self.lines if cls == "meta" and stream.split("/")[0] == name)
 
 
 @dataclass(frozen=True, slots=True)
