@@ -19,6 +19,8 @@ from fleetbox_replication.scopes import robot_scope
 from fleetbox_replication.window import ChunkBounds, Scope, chosen_entries, count_selected, wants
 
 SAY_S = 2.0  # often enough to see that it lives
+LEAVE = 9  # times as long as a count took, the store is left alone: it lists all that is there, 30 µs a record
+MOST_S = 30.0  # between two counts, however long they take
 Tell = Callable[[str], None]
 
 
@@ -109,14 +111,16 @@ async def _poll(
     """Count until all are there, or no more have come for a while."""
     before, moved_s = -1, time.monotonic()
     while True:
+        began_s = time.monotonic()
         there = await count()
+        took_s = time.monotonic() - began_s
         here = _here(there, wanted)
         if here != before:
             tell(here)
             before, moved_s = here, time.monotonic()
         if here >= sum(wanted.values()) or time.monotonic() - moved_s > patience.still_s:
             return there
-        await asyncio.sleep(patience.poll_s)
+        await asyncio.sleep(max(patience.poll_s, min(LEAVE * took_s, MOST_S)))
 
 
 def _here(there: Mapping[str, int], wanted: Mapping[str, int]) -> int:
