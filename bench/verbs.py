@@ -79,12 +79,12 @@ def _labels(fleet: Fleet, server: StoreProcess) -> list[Row]:
     raw = asyncio.run(_raw(server))
     if found != raw or not found:
         raise SystemExit(f"{found} records found, {raw} by the raw client")
-    row = _row(f"{found:,} of {COUNT:,} records by label", ours, "s")
+    row = _row(f"{found:,} of {COUNT:,} records by label", ours, "s", "< 2x raw")
     raw_s = time.perf_counter() - began
     size = chosen.size()
     return [
         {**row, "raw": raw_s, "ratio": ours / raw_s},
-        _row(f"what size() says that takes ({size.scan:,} looked at)", size.scan_s, "s"),
+        {**_row(f"what size() says that takes ({size.scan:,} looked at)", size.seconds, "s"), "raw": ours},
     ]
 
 

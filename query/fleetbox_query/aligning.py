@@ -74,6 +74,9 @@ class Aligned:
         Times lie within the selection's windows (each event's own), and values come from the same window. A time
         without a value that is near enough is missing: `attrs["unfilled"]` counts them by column. `attrs["unordered"]`
         names streams whose chosen clock ran backwards; `attrs["units"]` holds units by column.
+
+        Example:
+            fleet.select("r1/imu", "r1/joints").last("1h").align("10 Hz").frames()
         """
         tables = self.selection.arrow()
         sources = tables.sources
@@ -87,13 +90,21 @@ class Aligned:
         return frame
 
     def arrow(self) -> pa.Table:
-        """Return the same as one pyarrow.Table, its first column `time`."""
+        """Return the same as one pyarrow.Table, its first column `time`.
+
+        Example:
+            fleet.select("r1/imu", "r1/joints").last("1h").align("10 Hz").arrow()
+        """
         import pyarrow as pa
 
         return pa.Table.from_pandas(self.frames().reset_index(), preserve_index=False)
 
     def polars(self) -> pl.DataFrame:
-        """Return the same as a polars frame, its first column `time`."""
+        """Return the same as a polars frame, its first column `time`.
+
+        Example:
+            fleet.select("r1/imu", "r1/joints").last("1h").align("10 Hz").polars()
+        """
         import polars as pl
 
         frame = pl.from_arrow(self.arrow())

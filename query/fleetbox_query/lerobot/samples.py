@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from fleetbox_query.lerobot.intervals import Interval, cut, intervals_of
 from fleetbox_query.lerobot.tracks import Unfit
 from fleetbox_query.lerobot.units import Job, check_job, gather, names_of, plan_frames, task_of, values_of
 from fleetbox_query.question import Question
-from fleetbox_query.reading import Prepared, Reading, narrowed
+from fleetbox_query.reading import Piece, Prepared, Reading, narrowed
 from fleetbox_query.session import Session
 
 if TYPE_CHECKING:
@@ -226,8 +227,7 @@ class Samples:
             )  # fmt: skip
             prepared = session.run(session.prepare(asked, films=True))
             self._prepared[interval.robot, stream] = prepared
-        reading = Reading(session.stores, narrowed(prepared, time_us, time_us + 1))
-        for piece in session.run(reading.all()):
+        for piece in session.run(_pieces(session, prepared, time_us)):
             for item in items_of(piece, prepared.expression, Notes()):
                 if item.time_us == time_us:
                     return item
@@ -286,6 +286,18 @@ class Samples:
         finally:
             records.close()
         return True
+
+
+async def _pieces(session: Session, prepared: Prepared, time_us: int) -> list[Piece]:
+    """Read the picture of this very time with one request where it is a record; else from the video made of it."""
+    for source in prepared.sources:
+        for holding in source.holdings:
+            if not source.film:
+                with suppress(NotFound):
+                    store = await session.stores.at(holding.place)
+                    return [Piece(source, await store.read(holding.bucket, holding.stream, time_us))]
+    films = replace(prepared, sources=tuple(source for source in prepared.sources if source.film))
+    return await Reading(session.stores, narrowed(films, time_us, time_us + 1)).all()
 
 
 def _bytes(memory: str | int) -> int:
