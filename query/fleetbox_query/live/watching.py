@@ -43,9 +43,10 @@ class Watching:
 
     def follow(self) -> None:
         """Follow, and look for new streams now and then, until interrupted."""
-        self._session.run(self._follow())
+        self._session.run(self.following())
 
-    async def _follow(self) -> None:
+    async def following(self) -> None:
+        """Follow until cancelled."""
         work = [asyncio.ensure_future(one) for one in (self.tail.run(), self._look_round())]
         try:
             await asyncio.gather(*work)  # neither ends but by a fault, which is then told

@@ -35,7 +35,7 @@ def _rows(tiers: Tiers, stream: str, first_us: int, x: float) -> None:
 @contextmanager
 def _followed(fleet: Fleet, selector: str) -> Iterator[str]:
     with watched(fleet.session, fleet.select(selector).question, "127.0.0.1", 0) as (following, server):
-        task = fleet.session.loop.start(following._follow())
+        task = fleet.session.loop.start(following.following())
         try:
             yield server.url
             assert not task.done() or task.result()
