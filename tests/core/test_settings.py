@@ -73,6 +73,28 @@ def test_a_policy_fault_is_reported_with_its_own_file(tmp_path: Path) -> None:
     assert {Path(fault.file).name for fault in caught.value.faults} == {"policy.toml", "fleet.toml"}
 
 
+def test_raw_streams_are_chosen_by_selectors(tmp_path: Path) -> None:
+    """An InfluxDB gets the streams named row by row; a field cannot be chosen alone, and the fault says so."""
+    text = """
+fleet = "f"
+[site.e]
+store = "http://e:8383"
+token = { env = "T" }
+[site.e.influx]
+url = "http://e:8086"
+token = { env = "T" }
+raw = ["r*/imu", %s]
+"""
+    path = tmp_path / "fleet.toml"
+    path.write_text(text % '"r7/**"')
+    influx = load_fleet(path).site_place("e").influx
+    assert influx is not None
+    assert [str(one) for one in influx.raw] == ["r*/imu", "r7/**"]
+    path.write_text(text % '"r7/imu:ax"')
+    with pytest.raises(SettingsError, match="all fields of a row"):
+        load_fleet(path)
+
+
 def test_hops_in_a_circle_are_refused(tmp_path: Path) -> None:
     """Two sites that pass records to one another are refused: label updates would circle for ever."""
     text = "".join(
