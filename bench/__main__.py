@@ -36,6 +36,7 @@ ORDER = (
     "policy_value",
     "rollout",
     "lerobot",
+    "samples",
     "live",
 )
 
