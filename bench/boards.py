@@ -54,7 +54,7 @@ async def _measure(influx: InfluxProcess) -> list[dict[str, Any]]:
         points = await _load(scalars, stop_s)
         rows: list[dict[str, Any]] = [{"name": f"boards: points loaded ({COUNT} robots)", "value": points, "unit": ""}]
         for uid, board in boards().items():
-            rows += await _board(scalars, uid, board, stop_s, 86_400 * min(DAYS, 1), "a day")
+            rows += await _board(scalars, uid, board, stop_s, 86_400 * min(DAYS, 1), f"{24 * min(DAYS, 1):g} h")
             if DAYS >= 30:
                 rows += await _board(scalars, uid, board, stop_s, MONTH_S, "a month")
         field = next(one for one in queries(boards()["fleetbox-robot"]) if "${field:raw}" in one.influxql)
