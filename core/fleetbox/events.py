@@ -36,6 +36,7 @@ RESOLUTIONS = ("original", *SMALL)  # how fine an event takes pictures
 TARGETS = ("robot", "edge", "cloud")  # how far what an event keeps travels
 MAX_KIND_CHARS = 40
 MAX_NOTE_CHARS = 2_000
+NOISE_BITS = 24  # one pull is an event of the same moment on each of a hundred robots: two alike in 3,000 such pulls
 LONGEST_US = 420_000_000  # µs; the longest window a policy may ask for, before and after
 CUT_US = 1_000_000  # µs; what came once a second reaches back to the start, though its first record lies within
 FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind any entry's newest record
@@ -103,16 +104,16 @@ def new_event(event: Event, bits: Callable[[int], int] = secrets.randbits) -> Ev
         raise InputError(f"a note of {len(event.note)} characters", f"use at most {MAX_NOTE_CHARS}")
     if not all(isinstance(text, str) for pair in event.labels.items() for text in pair):
         raise InputError(f"an event's labels {dict(event.labels)!r} are not all text", "give names and texts")
-    return event if event.id else replace(event, id=make_id(event.kind, event.time_us, bits(10)))
+    return event if event.id else replace(event, id=make_id(event.kind, event.time_us, bits(NOISE_BITS)))
 
 
 def make_id(kind: str, time_us: int, noise: int) -> str:
-    """Make an id that sorts by time within its kind: "hard-brake-1f3k...", ten bits of noise part equal stamps."""
-    number, digits = (time_us << 10) | (noise & 1023), ""
+    """Make an id that sorts by time within its kind: "hard-brake-1f3k...", noise parts equal stamps."""
+    number, digits = (time_us << NOISE_BITS) | (noise & (1 << NOISE_BITS) - 1), ""
     while number > 0:  # a negative number never becomes 0 by halving
         number, low = divmod(number, 32)
         digits = _DIGITS[low] + digits
-    return f"{kind.replace('_', '-').lower()}-{digits.rjust(13, '0')}"
+    return f"{kind.replace('_', '-').lower()}-{digits.rjust(15, '0')}"
 
 
 def encode(event: Event) -> bytes:
