@@ -73,7 +73,7 @@ def test_an_event_outside_the_calendar_is_refused(time_us: int) -> None:
 def test_a_window_that_begins_before_1970_is_clipped() -> None:
     """A moment just after 1970 keeps its window from 0 on."""
     event = new_event(replace(BRAKE, id="", time_us=5, start_us=-7, stop_us=9), bits=lambda n: 0)
-    assert (event.start_us, event.time_us, event.id) == (0, 5, "hard-brake-0000000000500")
+    assert (event.start_us, event.time_us, event.id) == (0, 5, "hard-brake-0000000002g0000")
 
 
 def test_an_event_lies_within_its_interval() -> None:
