@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2  # tests wait for servers more than for the processor; three side by side made some of them wait too long
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers servers-influx demo test test-faults soak lint bench bench-faults docs build clean
+.PHONY: help venv servers servers-influx demo test test-faults test-compose soak lint bench bench-faults docs build clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -35,7 +35,10 @@ test: servers-influx lint  ## everything: lint, types, import contracts, tests o
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-faults: servers-influx  ## the whole fault matrix on real servers, about half an hour
-	@$(BIN)/python -m pytest tests/faults tests/cloud_node/test_comparing.py tests/edge_node/pulling -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest tests/faults tests/cloud_node/test_comparing.py tests/edge_node/pulling -m "not soak and not compose" $(ARGS)
+
+test-compose: servers-influx  ## the compose files on a Docker engine, with stand-ins where images cannot be pulled
+	@$(BIN)/python tests/compose_files/run.py $(ARGS)
 
 soak: servers-influx  ## the long ones: outages of millions, hundreds of kills; hours
 	@$(BIN)/python -m pytest tests -m soak $(ARGS)
