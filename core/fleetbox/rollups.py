@@ -38,7 +38,7 @@ class Rolled:
 
 
 def rolled(parts: Sequence[Points], step_us: int = SECOND_US, *, overlapping: bool = False) -> dict[str, Rolled]:
-    """Return the steps of each field, named as InfluxDB has it; NaN, infinities, nulls and a field called `time` count as not there.
+    """Return the steps of each field, named as InfluxDB has it; NaN, infinities, nulls and a field `time` are left out.
 
     Parts are chunks, or chunks joined, of one stream. With `overlapping` a row whose time an earlier part has too
     counts once, as InfluxDB would hold it once; without, parts must not share a time.

@@ -74,9 +74,7 @@ def open_event(order: Order, now_us: int) -> Event:
         ahead = show_duration(event.stop_us - now_us)
         raise InputError(f"the event ends {ahead} ahead", "is the clock of this robot, or of whoever asked, right?")
     if not event.id:
-        event = replace(
-            event, id=make_id(event.kind, event.time_us, xxhash.xxh3_64_intdigest(order.id.encode()))
-        )
+        event = replace(event, id=make_id(event.kind, event.time_us, xxhash.xxh3_64_intdigest(order.id.encode())))
     return new_event(event)
 
 
