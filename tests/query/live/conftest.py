@@ -14,6 +14,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 PROTOCOL = "foxglove.sdk.v1"
+TOO_SOON = "Unknown channel ID: "  # foxglove-sdk 0.30 sends an offer, then notes it: who is quicker is refused
 PLAY, PAUSE = 0, 1
 PLAYING, PAUSED, BUFFERING, ENDED = range(4)
 
@@ -125,8 +126,16 @@ class Watcher:
             self.info = said
         elif said["op"] == "advertise":
             self.channels |= {one["id"]: one for one in said["channels"]}
+        elif said["op"] == "status" and said["message"].startswith(TOO_SOON):
+            self._again(int(said["message"].removeprefix(TOO_SOON)))
         elif said["op"] == "status":
             self.status.append(said["message"])
+
+    def _again(self, channel: int) -> None:
+        """Subscribe once more to a channel that the server offered before it would have known it."""
+        topic = self.channels[channel]["topic"]
+        wanted = [{"id": number, "channelId": channel} for number, one in self._topics.items() if one == topic]
+        self._socket.send(json.dumps({"op": "subscribe", "subscriptions": wanted}))
 
     def _binary(self, frame: bytes) -> None:
         if frame[0] == 1:
