@@ -80,6 +80,26 @@ def tokens(text: str) -> tuple[Token, ...]:
     return tuple(out)
 
 
+def names_of_texts(words: tuple[Token, ...]) -> frozenset[str]:
+    """Return the names that an expression treats as text: compared with one, looked for among some, asked a method."""
+    padded = [*words, *[Token("mark", "")] * 3]
+    found = set()
+    for at, word in enumerate(words):
+        is_name = word.kind == "name" and (at == 0 or words[at - 1].text != ".")
+        after = [one.text if one.kind != "text" else "''" for one in padded[at + 1 : at + 4]]
+        before = [one.text if one.kind != "text" else "''" for one in words[max(0, at - 2) : at]]
+        match after:
+            case [op, "''", _] if op in _FLIPPED:
+                is_text = True
+            case ["in", "[", "''"] | [".", _, "("]:
+                is_text = True
+            case _:
+                is_text = len(before) == 2 and before[0] == "''" and before[1] in _FLIPPED
+        if is_name and is_text:
+            found.add(word.text)
+    return frozenset(found)
+
+
 def join(words: tuple[Token, ...]) -> str:
     """Write tokens back as text."""
     text = " ".join(word.text for word in words)

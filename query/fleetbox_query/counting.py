@@ -26,10 +26,11 @@ class Count:
 
 
 async def count(stores: Stores, reading: Reading) -> Count:
-    """Count exactly: by labels, and by reading where a chunk reaches over a border or its labels do not say."""
+    """Count exactly: by labels; by reading where a chunk reaches over a border, its labels or conditions do not say."""
     heads = await reading.heads()
     there = _pictures(heads)
-    said = [_rows_by_labels(run, head, there) for run, head in heads]
+    needs_rows = reading.prepared.expression.needs_rows
+    said = [None if needs_rows and not run.source.film else _rows_by_labels(run, head, there) for run, head in heads]
     whole = {at: rows for at, rows in enumerate(said) if rows is not None}
     room = asyncio.Semaphore(8)  # as many readings as queries
 

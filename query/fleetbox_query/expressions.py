@@ -1,8 +1,9 @@
 """Decide what of a CEL expression the store filters by label, with the rest left for the client.
 
 A bare name means a field where a chosen stream has one of that name, else a label; `labels.x` and `fields.x`
-say it outright. A label is text; compared with a number it is read as a number. A name that a row or record
-lacks makes the condition false there.
+say it outright. Where nobody knows what fields a stream has, each row decides: its field of that name, else the
+record's label. A label is text; compared with a number it is read as a number. A name that a row or record lacks
+makes the condition false there.
 
 The store's filter only ever thins out: whatever it lets through is tested again here, because the engine reads
 label texts as numbers, durations and truth values where it can ("5s" == "5s" is false there).
@@ -18,7 +19,7 @@ from typing import Any
 
 from fleetbox.errors import InputError
 from fleetbox.labels import Labels
-from fleetbox_query.cel_text import Comparison, Has, Literal, Token, conditions, join, tokens
+from fleetbox_query.cel_text import Comparison, Has, Literal, Token, conditions, join, names_of_texts, tokens
 from fleetbox_query.store_filters import NUMBER, filter_parts, is_decided
 
 _WHOLE = "it"  # the map behind has(name), where a bare name is no CEL
@@ -59,9 +60,9 @@ class Expression:
     def row_match(self, labels: Mapping[str, str], fields: Mapping[str, Any], **more: Any) -> bool | None:
         """Tell whether a row passes the part that needs it; None means it could not be decided (a name is missing)."""
         undecided = False
-        for program, wanted in self._programs:
+        for program, wanted, texts in self._programs:
             try:
-                result = program.execute(_context(wanted, labels, fields, more))
+                result = program.execute(_context(wanted, texts, labels, fields, more))
             except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError):
                 undecided = True
                 continue
@@ -70,9 +71,9 @@ class Expression:
         return None if undecided else True
 
     @cached_property
-    def _programs(self) -> tuple[tuple[Any, frozenset[str]], ...]:
-        compiled = [_compiled(part) for part in self.row_parts]
-        return tuple((program, frozenset(program.variables())) for program in compiled)
+    def _programs(self) -> tuple[tuple[Any, frozenset[str], frozenset[str]], ...]:
+        compiled = [(_compiled(part), names_of_texts(tokens(part))) for part in self.row_parts]
+        return tuple((program, frozenset(program.variables()), texts) for program, texts in compiled)
 
 
 def compile_expression(text: str, is_field: Callable[[str], bool] = lambda _name: False) -> Expression:
@@ -168,9 +169,14 @@ def _rewritten(words: tuple[Token, ...]) -> str:
 
 
 def _context(
-    wanted: frozenset[str], labels: Mapping[str, str], fields: Mapping[str, Any], more: Mapping[str, Any]
+    wanted: frozenset[str],
+    texts: frozenset[str],
+    labels: Mapping[str, str],
+    fields: Mapping[str, Any],
+    more: Mapping[str, Any],
 ) -> dict[str, Any]:
-    typed = {**more, **{name: _typed(text) for name, text in labels.items()}, **_nested(fields)}
+    named = {name: text if name in texts else _typed(text) for name, text in labels.items()}
+    typed = {**more, **named, **_nested(fields)}
     whole = {**typed, "labels": dict(labels), "fields": dict(fields), _WHOLE: typed}
     return {name: whole[name] for name in wanted if name in whole}
 

@@ -103,6 +103,15 @@ def test_text_that_is_no_cel_is_refused(text: str) -> None:
         ("list[1] > 1.0", {}, {"list": [1.0, 2.0]}, True),
         ("big == 1152921504606846977", {}, {"big": 2**60 + 1}, True),
         ("big == 1152921504606846977", {}, {"big": 2**60}, False),
+        ("run == '7' || ax > 0.0", {"run": "7"}, {"ax": -1.0}, True),
+        ("run == '07' || ax > 0.0", {"run": "7"}, {"ax": -1.0}, False),
+        ("'7' == run || ax > 0.0", {"run": "7"}, {"ax": -1.0}, True),
+        ("run == 7 || ax > 0.0", {"run": "7"}, {"ax": -1.0}, True),
+        ("run in ['7', '8'] && ax < 0.0", {"run": "7"}, {"ax": -1.0}, True),
+        ("run.startsWith('7') && ax < 0.0", {"run": "7"}, {"ax": -1.0}, True),
+        ("(run < '8' && ax < 0.0) || ax > 1.0", {"run": "7"}, {"ax": -1.0}, True),
+        ("ax == 1.0 || run == 'true'", {"run": "true"}, {"ax": -1.0}, True),
+        ("ax == 1.0 || run == true", {"run": "true"}, {"ax": -1.0}, True),
     ],
 )
 def test_verdict(text: str, labels: dict[str, str], fields: dict[str, Any], verdict: bool) -> None:
@@ -110,6 +119,18 @@ def test_verdict(text: str, labels: dict[str, str], fields: dict[str, Any], verd
     split = compile_expression(text, {name.partition(".")[0] for name in fields}.__contains__)
     passed = split.labels_match(labels) and split.row_match(labels, fields) is True
     assert passed is verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [("run == '7'", True), ("run == 7", True), ("run != '7'", False), ("run == '8'", False), ("has(run)", True)],
+)
+def test_a_label_counts_where_nobody_knows_the_fields(text: str, verdict: bool) -> None:
+    """A name that may be a field is the row's field if it has one, else the record's label, compared as labels are."""
+    split = compile_expression(text, lambda _name: True)
+    assert not split.label_tests
+    assert split.row_match({"run": "7"}, {"ax": 1.0}) is verdict
+    assert split.row_match({"run": "9"}, {"run": 7}) is (text in ("run == 7", "run != '7'", "has(run)"))
 
 
 def test_a_name_no_row_has_is_undecided() -> None:
