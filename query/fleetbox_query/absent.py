@@ -1,23 +1,62 @@
-"""Say which names of a question nothing has: a field that no chosen stream has, a label that no record has."""
+"""Say which names of a question nothing has: a stream, a field of no chosen stream, a label of no record."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from fleetbox import chunks
 from fleetbox.errors import FleetboxError, NotFound
+from fleetbox.selectors import Selector
+from fleetbox.settings import Place
 from fleetbox_query.expressions import Expression
+from fleetbox_query.inventory import Inventory, take_inventory
 from fleetbox_query.items import BLOB, chosen_fields, is_chunk
 from fleetbox_query.plan import FAR_US, Run, Source, fetches
+from fleetbox_query.question import Question
 from fleetbox_query.schemas import CHUNKED
 from fleetbox_query.store_filters import has_label
 from fleetbox_query.stores import Stores
 
 OPENED = 8  # chunks opened at once to see what they hold
 MOST_NAMED = 20  # fields named in an error
+SHOWN = 5  # streams named in an error: the rest is for `fleetbox ls`
+
+
+async def no_stream(stores: Stores, places: Sequence[Place], question: Question, inventory: Inventory) -> NotFound:
+    """Return the error for selectors that choose no stream anywhere, with the names that are like theirs, or some."""
+    names = ", ".join(str(selector) for selector in question.selectors)
+    asked = ", ".join(place.name for place in inventory.reached)
+    unasked = "".join(f"; {one.place} could not be asked" for one in inventory.unreached)
+    there = await _there(stores, places, question.selectors)
+    return NotFound(f"no stream matches {names} at {asked}{unasked}", instead(question.selectors, there))
+
+
+async def _there(stores: Stores, places: Sequence[Place], selectors: Sequence[Selector]) -> set[tuple[str, str]]:
+    """Return (robot, stream) of all the robots asked for have, or of every robot where those have nothing."""
+    for asked in ([Selector(one.robot) for one in selectors], [Selector()]):
+        with suppress(FleetboxError):  # a place that stopped answering meanwhile: the error stands without names
+            if found := (await take_inventory(stores, places, asked)).holdings:
+                return {(one.robot, one.stream) for one in found}
+    return set()
+
+
+def instead(selectors: Sequence[Selector], there: set[tuple[str, str]]) -> str:
+    """Say what was probably meant: streams or robots of nearly that name, else some of those there are."""
+    streams, robots = sorted(f"{robot}/{stream}" for robot, stream in there), sorted({robot for robot, _ in there})
+    near: dict[str, None] = {}
+    for one in selectors:
+        known = robots if one.stream == "**" else streams
+        near |= dict.fromkeys(get_close_matches(str(replace(one, field=None)).removesuffix("/**"), known))
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    if not streams:
+        return "`fleetbox ls` shows what there is"
+    return f"there are {', '.join(streams[:SHOWN])}{', ...' if len(streams) > SHOWN else ''}; `fleetbox ls` shows them"
 
 
 async def check_fields(stores: Stores, sources: Sequence[Source]) -> None:

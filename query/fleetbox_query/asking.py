@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fleetbox.errors import InputError, NotFound
+from fleetbox.errors import InputError
 from fleetbox.settings import FleetSettings
-from fleetbox_query.absent import check_fields
+from fleetbox_query.absent import check_fields, no_stream
 from fleetbox_query.episodes.finding import spans_of_episodes
 from fleetbox_query.events import Where, find_events, resolve, spans_around
 from fleetbox_query.expressions import Expression, both, compile_expression, from_labels
 from fleetbox_query.films import film_sources, film_spans
-from fleetbox_query.inventory import Inventory, Unreached, take_inventory
+from fleetbox_query.inventory import Unreached, take_inventory
 from fleetbox_query.plan import make_sources
 from fleetbox_query.question import Question, Span
 from fleetbox_query.reading import Prepared
@@ -30,10 +30,11 @@ async def prepare(stores: Stores, fleet: FleetSettings, question: Question, *, f
     spans, seen = await spans_of(stores, fleet, question, where)
     filmed = film_spans(spans) if films else ()
     selectors = list(dict.fromkeys(span.selector for span in (*spans, *filmed)))
-    inventory = await take_inventory(stores, places_for(fleet, selectors, where.tier, where.site), selectors)
+    places = places_for(fleet, selectors, where.tier, where.site)
+    inventory = await take_inventory(stores, places, selectors)
     inventory = replace(inventory, unreached=_each_once((*inventory.unreached, *seen)))
     if spans and not inventory.holdings:
-        raise _nothing(question, inventory)
+        raise await no_stream(stores, places, question, inventory)
     schemas = await read_schemas(stores, inventory.holdings)
     chosen = [any(span.selector.matches(one.robot, one.stream) for span in spans) for one in inventory.holdings]
     plain = [one for one, is_asked in zip(inventory.holdings, chosen, strict=True) if is_asked]
@@ -89,10 +90,3 @@ async def _of_episodes(
 
 def _each_once(unreached: tuple[Unreached, ...]) -> tuple[Unreached, ...]:
     return tuple({(one.tier, one.place): one for one in unreached}.values())
-
-
-def _nothing(question: Question, inventory: Inventory) -> NotFound:
-    names = ", ".join(str(selector) for selector in question.selectors)
-    asked = ", ".join(place.name for place in inventory.reached)
-    unasked = "".join(f"; {one.place} could not be asked" for one in inventory.unreached)
-    return NotFound(f"no stream matches {names} at {asked}{unasked}", "`fleetbox ls` shows what there is")

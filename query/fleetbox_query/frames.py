@@ -269,7 +269,7 @@ def outer(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         for frame in frames
     ]
     if all(frame.index.is_unique for frame in frames):
-        joined: pd.DataFrame = pd.concat(frames, axis=1, join="outer").sort_index()
+        joined: pd.DataFrame = pd.concat(frames, axis=1, join="outer", sort=False).sort_index()
         return joined
     counted = [frame.set_index(frame.groupby(level=0).cumcount().rename("nth"), append=True) for frame in frames]
-    return pd.concat(counted, axis=1, join="outer").sort_index().droplevel("nth")
+    return pd.concat(counted, axis=1, join="outer", sort=False).sort_index().droplevel("nth")

@@ -92,7 +92,20 @@ def parse_selectors(texts: tuple[str, ...]) -> tuple[Selector, ...]:
     for text in texts:
         if not isinstance(text, str):
             raise InputError(f"selector {text!r} is no text", "give each as text: select('r1/imu', 'r*/cam/*')")
+        _refuse_view(text)
     return tuple(Selector.parse(text) for text in texts)
+
+
+def _refuse_view(text: str) -> None:
+    """Raise InputError for what names an event or an episode where streams are chosen."""
+    kind, colon, name = text.strip().partition(":")
+    kind = kind.lower().removesuffix("s")
+    if colon and kind == "episode":
+        step = f"in Python fleet.episodes({name!r}).select('imu', ...); on the command line write it episode:{name}"
+        raise InputError(f"{text!r} names an episode, and streams are chosen here", step)
+    if colon and kind == "event":
+        step = f"name streams, from event:{name}-10s to event:{name}+5s: --start, --stop, in Python between(...)"
+        raise InputError(f"{text!r} names an event, and streams are chosen here", step)
 
 
 def wants(selector: Selector, robot: str, cls: str, stream: str) -> bool:

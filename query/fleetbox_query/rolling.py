@@ -93,7 +93,7 @@ def frame_of(gathered: Gathered) -> pd.DataFrame:
             columns[prefix + column] = pd.Series(values, pd.DatetimeIndex(at_us.view("datetime64[us]"), tz="UTC"))
     if not columns:
         return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="time"))
-    frame = pd.concat(columns, axis=1).sort_index()
+    frame = pd.concat(columns, axis=1, sort=False).sort_index()
     counts = [name for name in frame.columns if name.endswith(".count")]
     frame[counts] = frame[counts].fillna(0).astype(np.int64)
     frame.index.name = "time"

@@ -247,7 +247,52 @@ def test_where_takes_expressions_on_fields_and_labels(tiers: Tiers, fleet: Fleet
     assert selection.where("n > 3 || half < 1.0").where("n < 5").frames()["n"].tolist() == [0, 1, 4]
     assert [item.time_us for item in selection.where("n == 11", run="b").records()] == [T0 + 11 * SECOND]
     assert selection.where("n > 3").where(run="b").count().rows == 5
+    assert selection.where("n > 7").count().rows == 7
     assert selection.where("labels.run == 'a'").explain().engine_when is not None
+
+
+def test_labels_are_found_in_streams_without_a_schema(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """where("run == '7'") means the label in rows and texts of streams that nobody described, as labels.run does."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, at, run=run) for at, run in ((0, "7"), (5, "8"))])
+    pictures = [
+        blob(f"{stream}/note", T0 + at, b"x", kind="log", robot=tiers.robot, run=run)
+        for at, run in ((0, "7"), (5, "8"))
+    ]
+    tiers.put("edge", "log", pictures)
+    selection = fleet.select(f"{tiers.robot}/{stream}")
+    for text in ("run == '7'", "run == 7", "labels.run == '7'", "run in ['6', '7']", "run < '8' || n > 100"):
+        assert selection.where(text).frames()["n"].tolist() == [0, 1, 2, 3, 4], text
+        assert selection.where(text).count().rows == 5, text
+        assert len(list(fleet.select(f"{tiers.robot}/{stream}/note").where(text).records())) == 1, text
+    assert len(list(fleet.select(f"{tiers.robot}/{stream}/**").where("run == '7'").records())) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("episode:picks/1", "fleet.episodes('picks/1').select("),
+        ("Episodes:picks/1", "fleet.episodes('picks/1').select("),
+        ("event:3f2a", "event:3f2a-10s"),
+    ],
+)
+def test_an_episode_or_event_is_no_stream(fleet: Fleet, text: str, step: str) -> None:
+    """Where streams are chosen, what names an episode or an event is refused with how to ask for it."""
+    with pytest.raises(InputError, match="streams are chosen here") as refused:
+        fleet.select("r1/imu", text)
+    assert step in str(refused.value.next_step)
+
+
+def test_a_name_that_is_nearly_right_is_told(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """A selector that chooses nothing says which streams or robots have nearly that name, else which there are."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0)])
+    name = f"{tiers.robot}/{stream}"
+    for typo, wanted in ((f"{name}x:n", name), (f"{tiers.robot}x", tiers.robot), (f"{tiers.robot}/zz", name)):
+        with pytest.raises(NotFound, match="no stream matches") as missing:
+            fleet.select(typo).frames()
+        assert wanted in str(missing.value.next_step)
+    with pytest.raises(NotFound) as missing:
+        fleet.select("q/zz").tier("edge").frames()
+    assert "there are" in str(missing.value.next_step)
 
 
 @pytest.mark.parametrize("text", ["ax >", "ax > 5 &&", "((", "ax ==== 2"])

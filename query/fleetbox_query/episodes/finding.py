@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from fleetbox.episode_books import read_revisions
@@ -196,8 +197,11 @@ def _order(episode: Episode) -> tuple[str, int, str]:
 def _unknown(name: str, known: Sequence[Episode], inventory: Inventory) -> NotFound:
     if any(name in (one.name, one.id) for one in known):
         return NotFound(f"episode {name!r} was dropped", "see it with --dropped; NAME@VERSION still shows it")
+    near = get_close_matches(name, sorted({one.name for one in known}), SHOWN)
     shown = ", ".join(one.name for one in known[-SHOWN:])
-    step = f"known: {shown}" if known else "make one: fleetbox episode new, or record one: fleetbox record start"
+    step = "make one: fleetbox episode new, or record one: fleetbox record start"
+    if known:
+        step = f"did you mean {' or '.join(near)}?" if near else f"known: {shown}"
     return NotFound(f"episode {name!r} is not known{_unasked(inventory)}", step)
 
 

@@ -55,6 +55,15 @@ def test_an_episode_shows_what_its_view_says(fleet: Fleet, recorded: Tiers) -> N
     assert [episode.note for episode in mine] == ["look"]
 
 
+def test_a_name_that_is_nearly_right_is_told(fleet: Fleet, recorded: Tiers) -> None:
+    """A typo in an episode's name is answered with the name that was meant."""
+    name = f"{recorded.robot}/brakes"
+    fleet.new_episode(name, recorded.robot, T0, T0 + SECOND)
+    with pytest.raises(NotFound, match="not known") as missing:
+        fleet.episodes(f"{name}x").frames()
+    assert name in str(missing.value.next_step)
+
+
 def test_episodes_are_found_by_what_is_said_of_them(fleet: Fleet, recorded: Tiers) -> None:
     """Name, note, label, success, CEL and time choose; an unknown name says what there is."""
     ten(fleet, recorded.robot)
