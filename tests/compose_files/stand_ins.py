@@ -1,12 +1,14 @@
 """Builds stand-ins for the official images from the real programs, for machines that cannot pull images.
 
 ReductStore, InfluxDB and Caddy are the real programs, on a Debian made by debootstrap, with the users, folders and
-start commands of the official images. Grafana cannot be had without its image: its stand-in answers /api/health,
-says what it is, and reads nothing. Each carries the label `fleetbox.stand-in`.
+start commands of the official images. Grafana cannot be had without its image: its stand-in looks
+for what Grafana would read (secrets, datasource, boards, rules), says what it is, and answers /api/health. Each carries
+the label `fleetbox.stand-in`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -23,16 +25,28 @@ BASE = "fleetbox-stand-in-base:bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")  # this machine's: it may reach its package index by one of its own
 PULL_S = 900.0  # four images on a slow line
-LABEL = 'LABEL fleetbox.stand-in="not the official image: the same program on a plain Debian"\n'
-GRAFANA = '''"""Stands in for Grafana where its image cannot be pulled: it answers /api/health and nothing else."""
+WHAT = "not the official image but a stand-in on a plain Debian"
+GRAFANA = '''"""Stands in for Grafana where there is no image: looks for what it needs, then says all is well."""
 import http.server
+import json
 import os
 import pathlib
+import re
+import signal
 import sys
 
 assert pathlib.Path(os.environ["GF_SECURITY_ADMIN_PASSWORD__FILE"]).read_text(), "no password"
-assert pathlib.Path("/run/grafana/influx.token").read_text(), "no token"
-assert list(pathlib.Path("/etc/grafana/provisioning/datasources").glob("*.yaml")), "no datasource"
+provisioning = pathlib.Path("/etc/grafana/provisioning")
+(datasource,) = provisioning.glob("datasources/*.yaml")
+assert os.environ["INFLUX_URL"] and "url: $INFLUX_URL" in datasource.read_text(), "no address of InfluxDB"
+token = re.search(r"\\$__file{(.+)}", datasource.read_text())[1]
+assert pathlib.Path(token).read_text(), "no token"
+(provider,) = provisioning.glob("dashboards/*.yaml")
+boards = pathlib.Path(re.search("path: (.+)", provider.read_text())[1]).glob("*.json")
+assert len([json.loads(board.read_text()) for board in boards]) >= 5, "no boards"
+(rules,) = provisioning.glob("alerting/*")
+assert json.loads(rules.read_text())["groups"], "no alert rules"
+pathlib.Path("/var/lib/grafana/grafana.db").touch()  # a volume it may not write to would end the real one
 
 
 class Health(http.server.BaseHTTPRequestHandler):
@@ -46,6 +60,7 @@ class Health(http.server.BaseHTTPRequestHandler):
 
 
 sys.stderr.write("this is a stand-in, not Grafana\\n")
+signal.signal(signal.SIGTERM, lambda *args: sys.exit())  # the first process of a container is not ended without
 address = os.environ["GF_SERVER_HTTP_ADDR"], int(os.environ["GF_SERVER_HTTP_PORT"])
 http.server.ThreadingHTTPServer(address, Health).serve_forever()
 '''
@@ -59,16 +74,21 @@ class StandIn:
     fill: Callable[[Path], None]  # puts files into the build's folder
     dockerfile: str
 
+    @property
+    def label(self) -> str:
+        """Return what the image says of itself; another one when it would be built otherwise."""
+        return f"{WHAT} ({_digest(self.dockerfile)})"
+
 
 def make_missing(images: list[str]) -> list[str]:
     """Pull each image that is not here, or stand in for it; return the names of the stand-ins that serve now."""
     known = {one.image: one for one in _stand_ins()}
     for image in images:
-        if _quiet("docker", "image", "inspect", image) or _pulled(image):
+        if _label(image) in ("", known[image].label) or _pulled(image):
             continue
         _say(f"{image} cannot be pulled here: building a stand-in")
         _build(known[image])
-    return [image for image in images if _is_stand_in(image)]
+    return [image for image in images if _label(image)]
 
 
 def base_name() -> str:
@@ -110,7 +130,7 @@ def _stand_ins() -> list[StandIn]:
         StandIn(
             "grafana/grafana:11.6.1",
             lambda folder: _write(folder / "grafana.py", GRAFANA),
-            f'COPY grafana.py /\n{grafana_user}USER 472\nCMD ["python3", "/grafana.py"]\n',
+            f'# {_digest(GRAFANA)}\nCOPY grafana.py /\n{grafana_user}USER 472\nCMD ["python3", "/grafana.py"]\n',
         ),
     ]
 
@@ -121,7 +141,7 @@ def _build(one: StandIn) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         one.fill(folder)
-        _write(folder / "Dockerfile", f"FROM {BASE}\n{LABEL}{one.dockerfile}")
+        _write(folder / "Dockerfile", f'FROM {BASE}\nLABEL fleetbox.stand-in="{one.label}"\n{one.dockerfile}')
         _run("docker", "build", "--quiet", "--tag", one.image, str(folder))
 
 
@@ -172,9 +192,15 @@ def _pulled(image: str) -> bool:
         return False
 
 
-def _is_stand_in(image: str) -> bool:
+def _label(image: str) -> str | None:
+    """Return what a stand-in says of itself, an empty text for an official image, None for one that is not here."""
     shown = ["docker", "image", "inspect", "--format", '{{index .Config.Labels "fleetbox.stand-in"}}', image]
-    return bool(subprocess.run(shown, capture_output=True, text=True, check=False).stdout.strip())
+    done = subprocess.run(shown, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _copy(source: Path, folder: Path) -> None:

@@ -132,6 +132,7 @@ def test_grafanas_token_may_only_read(containers: Containers) -> None:
     write = urllib.request.Request(f"{url}/api/v2/write?org=fleetbox&bucket=fleetbox", b"m f=1", headers)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(write, timeout=10)
+    refused.value.close()
     assert refused.value.code in (401, 403, 404)
 
 

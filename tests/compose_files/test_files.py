@@ -21,6 +21,7 @@ from fleetbox_local.programs import INFLUXDB, REDUCTSTORE
 from .compose_program import find_compose
 
 HERE = Path(__file__).parents[2] / "compose"
+BUILT = HERE.parent / "dashboards/built"
 TIERS = ("robot", "edge", "cloud")
 ENDS = ("-secrets", "-setup", "handing-out")  # services that end by themselves
 PORTS = {
@@ -130,6 +131,17 @@ def test_the_laptops_own_settings_load(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert load_robot(tmp_path / robot / "robot.toml").store == place.url
 
 
+def test_grafana_asks_as_the_boards_were_built_for() -> None:
+    """The datasource is the one that `fleetbox dashboards build` writes, with this place's address and token."""
+    ours, built = (
+        yaml.safe_load(path.read_text())["datasources"][0]
+        for path in (HERE / "grafana/datasource.yaml", BUILT / "provisioning/datasources/fleetbox.yaml")
+    )
+    places = {"url": None, "isDefault": None, "secureJsonData": None}
+    dbname = {"jsonData": {**built["jsonData"], "dbName": "fleetbox"}}
+    assert {**ours, **places} == {**built, **dbname, **places}
+
+
 def test_policy_is_the_sample_with_the_demos_trigger() -> None:
     """What containers keep and ship is what `fleetbox config sample policy` shows, and the demo can be played on it."""
     text = (HERE / "settings/policy.toml").read_text()
@@ -149,13 +161,7 @@ def test_every_variable_has_its_line_in_the_example() -> None:
 @pytest.mark.parametrize("name", [*TIERS, "compose"])
 def test_compose_takes_the_files(name: str, tmp_path: Path) -> None:
     """`docker compose config` reads each file, and compose.yaml holds all of them and the second robot."""
-    program = find_compose()
-    if program is None:
-        pytest.skip("no `docker compose` here: `make test-compose` builds one")
-    argv = [*program, "-f", str(HERE / f"{name}.yaml"), "--env-file", os.devnull, "config", "--format", "json"]
-    said = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(tmp_path)})
-    assert said.returncode == 0, said.stderr
-    found = json.loads(said.stdout)["services"]
+    found = read_by_compose(name, Path(os.devnull), tmp_path)
     if name == "compose":
         assert {*services("robot"), *services("edge"), *services("cloud")} < set(found)
         assert found["r2-agent"]["environment"]["ROBOT"] == "r2"
@@ -163,6 +169,28 @@ def test_compose_takes_the_files(name: str, tmp_path: Path) -> None:
         ours = {volume["source"] for volume in found["r2-agent"]["volumes"]}
         assert not {source for source in ours if source.startswith("robot-")}
         assert len(ports(found)) == len(set(ports(found))) >= 13
+
+
+def test_a_laptop_may_use_other_ports(tmp_path: Path) -> None:
+    """Whoever is told to listen elsewhere is also looked for there: no service names a port that was moved."""
+    moved = {name: str(int(port) + 20_000) for name, port in PORTS.items()}
+    (tmp_path / "env").write_text("".join(f"{name}={port}\n" for name, port in moved.items()))
+    for name, one in read_by_compose("compose", tmp_path / "env", tmp_path).items():
+        left = {port for value in (one.get("environment") or {}).values() for port in re.findall(r"\d{4,}", str(value))}
+        assert not left & set(PORTS.values()), name
+
+
+def read_by_compose(name: str, env_file: Path, home: Path) -> dict[str, dict[str, Any]]:
+    """Return the services of a file as `docker compose config` understands them."""
+    program = find_compose()
+    if program is None:
+        pytest.skip("no `docker compose` here: `make test-compose` builds one")
+    argv = [*program, "-f", str(HERE / f"{name}.yaml"), "--env-file", str(env_file), "config", "--format", "json"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(home)})
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)["services"]
+    assert isinstance(found, dict)
+    return found
 
 
 def ports(found: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from fleetbox.cli.output import emit
-from fleetbox.errors import InputError
+from fleetbox.errors import FleetboxError, InputError
 from fleetbox.events import Event
 from fleetbox.settings import FleetSettings, load_fleet
 from fleetbox_local.demo import ask, books, fault, moment, record, table
@@ -92,6 +92,16 @@ async def _version(stage: Stage) -> str:
 
 
 async def _play(stage: Stage) -> Event:
+    try:
+        return await _side_by_side(stage)
+    except ExceptionGroup as several:
+        named, _ = several.split(FleetboxError)
+        if named is None:
+            raise
+        raise named.exceptions[0] from several  # one act's reason to stop, said as any other verb says it
+
+
+async def _side_by_side(stage: Stage) -> Event:
     async with asyncio.TaskGroup() as beside:
         with record.simulators(stage) as children:
             beside.create_task(fault.play(stage))  # the recording takes half a minute anyway
