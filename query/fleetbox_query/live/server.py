@@ -59,7 +59,7 @@ class Server(ServerListener):
     _channels: dict[str, foxglove.Channel] = field(default_factory=dict)
     _names: dict[int, str] = field(default_factory=dict)  # a channel's id -> its stream
     _encoders: dict[str, Encode] = field(default_factory=dict)
-    _watchers: dict[str, set[int]] = field(default_factory=dict)
+    _watchers: dict[int, set[int]] = field(default_factory=dict)  # a channel's id -> who watches it
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -80,8 +80,12 @@ class Server(ServerListener):
                 metadata={**topic.metadata, "stream": name},
                 context=self._context,
             )
-            self._names[channel.id()] = name
             self._channels[name] = channel
+            with self._lock:
+                self._names[channel.id()] = name
+                early = channel.id() in self._watchers  # who watches it heard of it before we knew its number
+            if early:
+                self.watched(self._watched())
 
     def start(self) -> None:
         """Begin to serve; raises FleetboxError where the port is taken."""
@@ -115,6 +119,10 @@ class Server(ServerListener):
     def streams(self) -> tuple[str, ...]:
         """Return the streams that have a channel."""
         return tuple(self._channels)
+
+    def reached(self, names: frozenset[str]) -> frozenset[str]:
+        """Return those whose messages go out by now: a viewer is heard of a moment before its subscription counts."""
+        return frozenset(name for name in names if name in self._channels and self._channels[name].has_sinks())
 
     # -- as a sink -------------------------------------------------------------------------------------------------
 
@@ -165,14 +173,16 @@ class Server(ServerListener):
         return _as_theirs(state, request.request_id)
 
     def _watch(self, channel: ChannelView, client: Client, begins: bool) -> None:
-        name = self._names.get(channel.id)
-        if name is None:
-            return
         with self._lock:
-            watchers = self._watchers.setdefault(name, set())
+            watchers = self._watchers.setdefault(channel.id, set())
             (watchers.add if begins else watchers.discard)(client.id)
-            names = frozenset(one for one, ids in self._watchers.items() if ids)
-        self.watched(names)
+            known = channel.id in self._names
+        if known:
+            self.watched(self._watched())
+
+    def _watched(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(self._names[one] for one, ids in self._watchers.items() if ids and one in self._names)
 
 
 def _as_theirs(state: State, request_id: str | None) -> PlaybackState:

@@ -30,8 +30,8 @@ class Watching:
         self._session = session
         self._question = question
         self._server = server
-        self._wanted: frozenset[str] | None = None if server is None else frozenset()
-        self.tail = Tail(session, sink, lambda: self._wanted)
+        self._wanted: frozenset[str] = frozenset()
+        self.tail = Tail(session, sink, lambda: None if server is None else server.reached(self._wanted))
 
     def want(self, names: frozenset[str]) -> None:
         """Follow these streams from now on."""

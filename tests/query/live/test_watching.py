@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ import pytest
 pytest.importorskip("foxglove", reason="needs fleetbox[view]")
 
 from fleetbox_query.fleet import Fleet, connect
+from fleetbox_query.items import Item
+from fleetbox_query.live import server as serving
 from fleetbox_query.live import watching as module
+from fleetbox_query.live.samples import Sample
 from fleetbox_query.live.watching import watched
 
 from ..conftest import Tiers, blob, chunk
@@ -81,6 +85,27 @@ def test_a_stream_that_begins_meanwhile(
         client.subscribe(f"/{stream}/log")
         client.until(lambda: client.got)
         assert b"too hot" in client.got[0].data
+
+
+def test_a_viewer_quicker_than_the_server(
+    fleet: Fleet, tiers: Tiers, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who subscribes the moment a channel is offered, before its number is noted, counts as watching it."""
+    _rows(tiers, stream, _now_us() - 60 * SECOND, 1.0)
+    offer = serving.foxglove.Channel
+    with watched(fleet.session, fleet.select(f"{tiers.robot}/{stream}/imu").question, "127.0.0.1", 0) as (_, server):
+        heard: list[frozenset[str]] = []
+        server.watched = heard.append
+        samples = {f"{tiers.robot}/{stream}/new": Sample(Item("r", "new", 1, "log", {}, "text/plain", data=b"x"), {})}
+
+        def offered(*args: Any, **options: Any) -> Any:
+            channel = offer(*args, **options)
+            server.on_subscribe(SimpleNamespace(id=1), SimpleNamespace(id=channel.id()))  # type: ignore[arg-type]
+            return channel
+
+        monkeypatch.setattr(serving.foxglove, "Channel", offered)
+        server.open(samples, True)
+    assert heard == [frozenset(samples)]
 
 
 def test_from_the_robot_first(fleet: Fleet, tiers: Tiers, stream: str, watch: Callable[[str], Watcher]) -> None:
