@@ -12,6 +12,7 @@ from fleetbox_cloud.feeds.points import Value
 SILENT_US = 3 * MINUTE_US  # a robot tells of a minute within 80 s of its end; two later it has stopped, or its link has
 GRACE_US = 2 * MINUTE_US  # both ends tell of a minute at different times: until then nothing of it is late
 DAY_US = 1440 * MINUTE_US  # how far back lost, unexplained and dropped count: a loss is looked into within a day
+OPEN_US = 30 * DAY_US  # how far back letters and what waits count; a ring has let go of what is older
 SLOW_S = 600.0  # what waits for so long does not wait for the next batch
 SHORT_H = 24.0  # a ring that holds less than a day lets go of what a weekend's outage delays
 
@@ -53,7 +54,10 @@ class Known:
     dropped: Mapping[int, int] = field(default_factory=dict)
 
     def forget(self, now_us: int) -> None:
-        """Forget losses that are older than a day."""
+        """Forget losses older than a day, and what is open for longer than anybody tells of it."""
+        self.open = {
+            key: one for key, one in self.open.items() if (one.waiting or one.refused) and key[2] >= now_us - OPEN_US
+        }
         self.bad = {key: one for key, one in self.bad.items() if key[2] >= now_us - DAY_US}
 
 

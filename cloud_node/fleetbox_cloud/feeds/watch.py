@@ -64,6 +64,7 @@ class RobotWatch:
         self._site, self._path, self._policy, self._mine = site, state / FILE, policy, mine
         self._known: dict[str, Known] = {}
         self._told: set[tuple[str, str]] = set()  # letters told of last: when they are gone that is told too
+        self._telling = self._told  # those of the lines made last: told of once InfluxDB has them
         self._load()
 
     # -- what is learnt -------------------------------------------------------------------------------------------
@@ -78,7 +79,7 @@ class RobotWatch:
         for key in sight.keys:
             known.open.pop(key, None)
             known.bad.pop(key, None)
-        known.open |= open_
+        known.open |= _stood(sight, known.open) | open_
         known.bad |= bad
         known.dropped = _dropped(ledger)
         if not sight.changed:
@@ -113,20 +114,22 @@ class RobotWatch:
             point(ROBOTS, self._tags(robot), fields_of(self._of(robot), counts[robot], now_us), now_us)
             for robot in chosen
         ]
-        gone = dict.fromkeys(self._told - letters.keys(), Letters(0, now_us))
+        gone = dict.fromkeys(self._told - letters.keys(), Letters(0, now_us))  # told until InfluxDB has it
         for (robot, reason), one in {**gone, **letters}.items():
             fields = {"letters": one.count, "oldest_s": max(0, now_us - one.since_us) / 1e6}
             made.append(point(DEAD_LETTERS, {**self._tags(robot), "reason": reason}, fields, now_us))
-        self._told = set(letters)
+        self._telling = set(letters)
         return [line for line in made if line is not None]
 
     def save(self) -> None:
-        """Write down what a restart would not read again."""
+        """Write down what a restart would not read again, once InfluxDB has taken the lines."""
+        self._told = self._telling
         robots = {
             robot: {
                 "newest_us": known.newest_us,
                 "streams": [known.streams, known.streams_well],
                 "bad": [[*key, one.lost, one.unexplained] for key, one in known.bad.items()],
+                "open": [[*key, one.waiting, one.refused] for key, one in known.open.items()],
             }
             for robot, known in self._known.items()
         }
@@ -190,7 +193,11 @@ class RobotWatch:
                 known.newest_us = int(told["newest_us"])
                 known.streams, known.streams_well = told["streams"]
                 known.bad = {(cls, stream, at): Bad(lost, odd) for cls, stream, at, lost, odd in told["bad"]}
-            self._told = {(robot, reason) for robot, reason in found["letters"]}
+                known.open = {
+                    (cls, stream, at): Waiting(waiting, refused)
+                    for cls, stream, at, waiting, refused in told.get("open", [])  # older files have none
+                }
+            self._told = self._telling = {(robot, reason) for robot, reason in found["letters"]}
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -213,6 +220,21 @@ def _terms(sight: Sight) -> tuple[dict[Key, Waiting], dict[Key, Bad]]:
                 was = bad.get(key, Bad())
                 bad[key] = Bad(was.lost + lost, was.unexplained + terms.unexplained)
     return open_, bad
+
+
+def _stood(sight: Sight, open_: Iterable[Key]) -> dict[Key, Waiting]:
+    """Return what the newest standings say of minutes that are open and that the books do not look at any more.
+
+    A site that was started again, and one that has read a robot's last day anew, looks at no older minute.
+    """
+    standings = [sight.ledger.standings.get(hop.site, {}) for hop in sight.hops]
+    found: dict[Key, Waiting] = {}
+    for key in open_:
+        told = [one[key] for one in standings if key in one]
+        if told:
+            refused = sum((Counter(one.refused) for one in told), Counter[str]())
+            found[key] = Waiting(sum(one.waiting for one in told), refused)
+    return found
 
 
 def _dropped(ledger: Ledger) -> Mapping[int, int]:

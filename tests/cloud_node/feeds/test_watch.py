@@ -8,9 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from fleetbox.errors import Unreachable
 from fleetbox.ledger import MINUTE_US, Drop, Line, Standing
 from fleetbox.measurements import HOST_STREAM
 from fleetbox.records import Draft
+from fleetbox.scalars import ScalarStore
 
 from .conftest import NOW_US, Rig
 
@@ -120,6 +124,57 @@ def test_letters_are_told_until_they_are_gone(rig: Rig, line: Callable[..., Line
     ledger = [row["letters"] for row in found if row["reason"] == "422 refused"]
     assert ledger == [2, 0]
     assert [row["letters"] for row in found if row["reason"] != "422 refused"] == [3, 3, 3]
+
+
+def test_the_end_of_letters_is_told_although_influxdb_was_away(rig: Rig, line: Callable[..., Line]) -> None:
+    """The look that found them gone could not write: the next one does."""
+
+    async def told() -> list[int]:
+        refused = Standing("edge", "sensor", "imu", NOW_US - 5 * MINUTE_US, 0, {"422 refused": 2})
+        await rig.tell("r1", line("imu", 5, (10, 10, 10)), standings=(refused,))
+        feeds = rig.feeds()
+        books = rig.books(feeds)
+        await rig.look(feeds, books)
+        settled = Standing("edge", "sensor", "imu", NOW_US - 5 * MINUTE_US)
+        await rig.tell("edge", line("imu", 5, (10, 10, 10)), at_us=NOW_US + 1)
+        await rig.tell("r1", line("imu", 5, (10, 10, 10)), at_us=NOW_US + 2, standings=(settled,))
+        here, rig.influx = rig.influx, replace(rig.influx, url="http://127.0.0.1:9")
+        async with rig.store() as store, ScalarStore(here) as there, ScalarStore(rig.influx) as away:
+            await books.feed(store, there, NOW_US + MINUTE_US)
+            with pytest.raises(Unreachable):
+                await feeds.tell_robots(store, away, NOW_US + MINUTE_US)
+        rig.influx = here
+        await rig.look(feeds, books, NOW_US + 2 * MINUTE_US)
+        await rig.look(feeds, books, NOW_US + 3 * MINUTE_US)
+        return [row["letters"] for row in await rig.ask("SELECT letters FROM dead_letters")]
+
+    assert asyncio.run(told()) == [2, 0]
+
+
+def test_old_letters_outlive_a_restart_of_the_site(rig: Rig, line: Callable[..., Line]) -> None:
+    """They stand for minutes that nobody reads again, and go to 0 when a page says that they are settled."""
+    minute_us, hours_us = NOW_US - 5 * MINUTE_US, 26 * 60 * MINUTE_US
+
+    async def told() -> list[int]:
+        refused = Standing("edge", "sensor", "imu", minute_us, 3, {"400 quota": 2})
+        await rig.tell("edge", line("imu", 5, (5, 5, 5)))
+        await rig.tell("r1", line("imu", 5, (10, 10, 10)), standings=(refused,))
+        before = rig.feeds()
+        books = rig.books(before)
+        await rig.look(before, books)
+        await rig.tell("edge", line("gps", 0, (1, 1, 1)), at_us=NOW_US + hours_us // 2)
+        await rig.look(before, books, NOW_US + hours_us)
+        feeds = rig.feeds()
+        books = rig.books(feeds)
+        await rig.look(feeds, books, NOW_US + hours_us + MINUTE_US)
+        settled = Standing("edge", "sensor", "imu", minute_us)
+        await rig.tell("r1", at_us=NOW_US + hours_us + 2 * MINUTE_US, standings=(settled,))
+        await rig.look(feeds, books, NOW_US + hours_us + 3 * MINUTE_US)
+        waiting = [row["waiting"] for row in await rig.ask("SELECT waiting FROM robots")]
+        assert waiting == [3, 3, 3, 0]
+        return [row["letters"] for row in await rig.ask("SELECT letters FROM dead_letters")]
+
+    assert asyncio.run(told()) == [2, 2, 2, 0]
 
 
 def test_a_stream_that_stops_delivers_nothing(rig: Rig, line: Callable[..., Line]) -> None:
