@@ -53,6 +53,7 @@ def test_every_public_method_has_an_example() -> None:
 def recent(tiers: Tiers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     """A fleet whose robot r1 has recorded the streams that the examples name, up to now."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)  # exports go where people stand; what a run before left there would be in the way
     path = tiers.write_fleet(tmp_path, ["r1"])
     fleet = connect(path)
     now_us = fleet.session.now_us() - 5_000_000
