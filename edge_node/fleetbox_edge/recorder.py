@@ -4,50 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import time as system_time
 import weakref
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import structlog
 
-from fleetbox import episodes, events, types
+from fleetbox import events, types
 from fleetbox.background import BackgroundLoop
-from fleetbox.blobs import Store
 from fleetbox.clock import Clock
 from fleetbox.diagnostics import log_to_stderr
-from fleetbox.episode_books import labels_of
-from fleetbox.episodes import Revision
-from fleetbox.errors import FleetboxError, Incomplete, InputError
-from fleetbox.labels import RESERVED
+from fleetbox.errors import FleetboxError, Incomplete
 from fleetbox.settings import RobotSettings, load_robot
 from fleetbox_edge.agent import Agent
 from fleetbox_edge.counts import Stats
-from fleetbox_edge.courier.telling import META
 from fleetbox_edge.duties import Duties
 from fleetbox_edge.forking import leave_to_parent
-from fleetbox_edge.live_episode import LiveEpisode, begun, check_none_open, open_episodes
+from fleetbox_edge.live_episode import LiveEpisode
 from fleetbox_edge.live_policy import live_policy
 from fleetbox_edge.marks import Moment, Span, around, encode, event_of
 from fleetbox_edge.notices import Notices, circles_anywhere
 from fleetbox_edge.outbox import Outbox
+from fleetbox_edge.own_episodes import OwnEpisodes
 from fleetbox_edge.preview import Previewer
 from fleetbox_edge.session import Session
-from fleetbox_edge.spool import Limits, Segment, Spool
+from fleetbox_edge.spool_folder import classes_synced, make_spool, put_away
 
 _log = structlog.get_logger()
 
 POLL_S = 0.005  # flush looks this often: well below the store's answer
 CLOSE_S = 10.0  # a store that runs takes the rest within a second; one that doesn't gets it at the next start
-LOOK_S = 1.0  # seconds; a store beside us answers in milliseconds, one that is away must not stop an operator
-EPISODES = 1_000  # of this program, whose end may not have reached the store; more in one outage is no teleoperation
 DESCRIBE_S = 5.0  # the store has just answered for the records; a schema more takes milliseconds
 STOP_TRIES = 8  # seconds; longer than a relay's own grace for a batch on the wire
 
@@ -87,11 +80,9 @@ class Recorder:
         outbox = Outbox(memory_bytes, self._kick)
         self._agent: Agent | None = None
         self._stopped = False
-        self._episode: LiveEpisode | None = None
-        self._episodes: deque[LiveEpisode] = deque(maxlen=EPISODES)
         self._session = Session(
-            self._open_spool, outbox, bound_us=self.settings.chunk, clock=clock, preview=self._previewer.take,
-            synced=self._classes("always"),
+            partial(make_spool, self.settings, id(self)), outbox, bound_us=self.settings.chunk, clock=clock,
+            preview=self._previewer.take, synced=classes_synced(self.settings, "always"),
         )  # fmt: skip
         self._notices = Notices(self.settings.state)
         for event in self._notices.news():
@@ -101,6 +92,7 @@ class Recorder:
         self._session.on_event = self._give_notice
         self.live.follow(self._session.learn)
         self._loop = BackgroundLoop(f"fleetbox-{self.settings.robot}")
+        self._episodes = OwnEpisodes(self.settings, self._session, self._loop, self._push)
         self._work = self._loop.run(self._start(duties))
         _living.add(self)
 
@@ -192,23 +184,8 @@ class Recorder:
             with rec.episode("pick cup", labels={"operator": "ann"}) as ep:
                 ep.success = run()
         """
-        session = self._session
-        session.check_home()
-        if self._episode is not None and not self._episode.ended:
-            raise InputError(f"episode {self._episode.name} is still being recorded", "end it first: its stop()")
-        known = {one.id for one in self._episodes}  # they end here before the store hears of it
-        found = [one for one in self._loop.run(self._open_episodes()) if one.id not in known]
-        if found and resume:
-            self._episode = LiveEpisode(found[-1], self._put_revision, session.clock.now_us, begun=True)
-            self._episodes.append(self._episode)
-            return self._episode
-        check_none_open(found)
-        wish = begun(
-            self.settings.robot, note, session.clock.now_us(), session.id, name=name, streams=streams, labels=labels
-        )
-        self._episode = LiveEpisode(wish, self._put_revision, session.clock.now_us)
-        self._episodes.append(self._episode)
-        return self._episode
+        self._session.check_home()
+        return self._episodes.begin(note, name=name, streams=streams, labels=labels, resume=resume)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged so far, leftovers of earlier processes included, is readable in the store.
@@ -303,40 +280,9 @@ class Recorder:
         self._push()
         return event.id
 
-    def _put_revision(self, revision: Revision) -> None:
-        labels = {name: text for name, text in labels_of([revision]).items() if name not in RESERVED}
-        self._session.blob(episodes.STREAM, META, episodes.encode([revision]), None, labels)
-        self._push()
-
-    async def _open_episodes(self) -> list[episodes.Episode]:
-        """Return what is being recorded as far as the store answers at once: a program must not wait for it."""
-        with suppress(TimeoutError, FleetboxError):
-            async with asyncio.timeout(LOOK_S), Store.at(self.settings.place(), timeout_s=LOOK_S) as store:
-                return await open_episodes(store, "meta", self.settings.robot)
-        return []
-
     async def _start(self, duties: bool) -> Future[None]:
         self._agent = Agent(self.settings, self._session, self.live, duties=duties)
         return self._loop.start(self._agent.run())
-
-    def _open_spool(self, on_drop: Callable[[str, Segment, str], None]) -> Spool:
-        settings = self.settings
-        lingering = self._classes("interval", "always")
-        limits = Limits(settings.spool.max, settings.ring.leave_free, lingering=lingering)
-        root = settings.state / "spool" / settings.robot
-        try:
-            return Spool(root / self._folder_name(), limits, on_drop)
-        except OSError as error:
-            raise FleetboxError(
-                f"the spool of {settings.robot} cannot be made in {root}: {error.strerror or error}",
-                "let `state` in robot.toml name a folder that this program may write to, on a disk with room",
-            ) from error
-
-    def _classes(self, *modes: str) -> frozenset[str]:
-        return frozenset(cls for cls, mode in self.settings.spool.fsync.items() if mode in modes)
-
-    def _folder_name(self) -> str:
-        return f"{system_time.time_ns():020d}-{id(self) & 0xFFFFFF:06x}"  # sorts by start
 
     def _kick(self, cls: str | None = None) -> None:
         """Have the agent send what waits of a class, or everything; after close it stays in the spool."""
@@ -394,18 +340,7 @@ class Recorder:
         with suppress(CancelledError):
             self._loop.run(self._ended())
         self._loop.stop()
-        session = self._session
-        session.move_all()
-        with session.lock:
-            session.seal_all()
-            session.closed = True
-            empty = all([session.spool.close(), session.outbox.drops.close()])
-        for segment in session.spool.garbage:
-            segment.release()
-            segment.path.unlink(missing_ok=True)
-        if empty:
-            shutil.rmtree(session.spool.folder, ignore_errors=True)  # what cannot be removed the next start removes
-        session.spool.unlock()
+        put_away(self._session)
 
     async def _ended(self) -> None:
         """Give cancelled work its moment to close connections."""
