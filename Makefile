@@ -35,7 +35,8 @@ test: servers-influx lint  ## everything: lint, types, import contracts, tests o
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-faults: servers-influx  ## the whole fault matrix on real servers, about half an hour
-	@$(BIN)/python -m pytest tests/faults tests/cloud_node/test_comparing.py tests/edge_node/pulling -m "not soak and not compose" $(ARGS)
+	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest tests --ignore=tests/faults -m "faults and not soak" $(ARGS)
 
 test-compose: servers-influx  ## the compose files on a Docker engine, with stand-ins where images cannot be pulled
 	@$(BIN)/python tests/compose_files/run.py $(ARGS)

@@ -18,6 +18,7 @@ DEADLINE_S = 100.0  # the engine writes down when tokens were used once a minute
 
 
 @pytest.mark.slow
+@pytest.mark.faults  # it waits a minute for the engine, whose timer that is
 def test_a_robot_that_only_looks_into_its_desk_is_online(scene: Callable[..., Any]) -> None:
     """By the use of its token, to whoever may read that; its neighbour, and to others both, count by their records."""
 
