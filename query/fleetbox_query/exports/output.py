@@ -21,7 +21,8 @@ from typing import Any
 
 from fleetbox.errors import FleetboxError, InputError
 from fleetbox_query.exports.growing import Growing
-from fleetbox_query.exports.journal import Finished, Journal
+from fleetbox_query.exports.journal import Finished
+from fleetbox_query.exports.partial import Partial
 from fleetbox_query.exports.swapping import put_in_place, remove_empty, restore
 from fleetbox_query.exports.syncing import sync_and_hash, sync_folder, write_synced
 
@@ -65,9 +66,7 @@ class Output:
         self.target = target
         self.folder = folder
         self._asked = json.loads(json.dumps(dict(asked), default=str))
-        self._partial = target.with_name(target.name + ".partial")
-        self._files = self._partial / "files"
-        self._journal = Journal(self._partial / "finished.ndjson")
+        self._partial = Partial(target)
         self._finished: dict[str, Finished] = {}
         self._notes: dict[str, Any] = {}
         self._checkpoint: Any = None
@@ -77,12 +76,15 @@ class Output:
         with self._explained():
             restore(self.target)
             _check_target(self.target, self.folder)
-            self._files.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
-            if not self._same_question():
+            self._partial.files.mkdir(parents=True, exist_ok=True)
+            self._lock = self._partial.lock()
+            notes = self._partial.notes_of(self._question())
+            if notes is None:
                 self._begin()
+            else:
+                self._notes = notes
             self._take_up()
-            self._remove_unfinished()
+            self._partial.keep_only(self._finished)
         return self
 
     def __exit__(
@@ -104,7 +106,7 @@ class Output:
 
     def path_of(self, name: str) -> Path:
         """Return where a finished file lies until the end."""
-        return self._files / name
+        return self._partial.files / name
 
     def remember(self, name: str, value: Any) -> Any:
         """Return what the first attempt remembered under a name, or remember this (plain values).
@@ -130,7 +132,7 @@ class Output:
     @contextmanager
     def batch(self) -> Iterator[Batch]:
         """Yield a way to several files that are finished together when the block ends well, or gone."""
-        folder = self._partial / "writing"
+        folder = self._partial.writing
         with self._explained():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -148,14 +150,14 @@ class Output:
         size_bytes: how much of it the last checkpoint counts; ask `grown_bytes` whether so much is there.
         """
         with self._explained():
-            path = self._partial / "growing"
+            path = self._partial.growing
             growing = Growing(path, size_bytes)
             try:
                 yield growing
                 growing.sync()
-                self._journal.append([asdict(made := Finished(name, growing.size_bytes, growing.hash))])
+                self._partial.journal.append([asdict(made := Finished(name, growing.size_bytes, growing.hash))])
                 path.replace(self.path_of(name))
-                sync_folder(self._files)
+                sync_folder(self._partial.files)
                 self._finished[name] = made
             finally:
                 growing.close()
@@ -163,7 +165,7 @@ class Output:
     @property
     def grown_bytes(self) -> int:
         """Return how large the growing file is on the disk; -1 without one."""
-        return _size(self._partial / "growing")
+        return _size(self._partial.growing)
 
     @property
     def checkpoint(self) -> Any:
@@ -173,7 +175,7 @@ class Output:
     def reached(self, checkpoint: Any) -> None:
         """Say how far the output has come (plain values); files finished later count only once it is said again."""
         with self._explained():
-            self._journal.append([{"checkpoint": checkpoint}])
+            self._partial.journal.append([{"checkpoint": checkpoint}])
         self._checkpoint = checkpoint
 
     def begin_anew(self, notes: Mapping[str, Any] | None = None) -> None:
@@ -188,7 +190,7 @@ class Output:
         """Forget a finished file and remove it: it was a step towards another one."""
         if self._finished.pop(name, None) is not None:
             with self._explained():
-                self._journal.append([{"dropped": name}])
+                self._partial.journal.append([{"dropped": name}])
                 self.path_of(name).unlink(missing_ok=True)
 
     def finish(self, manifest: Mapping[str, Any], whole: str | None = None) -> Path:
@@ -205,18 +207,19 @@ class Output:
             default=str,
         )
         with self._explained():
-            write_synced(self._partial / "ended", "")  # what lies in files/ from here on may be the old output
+            partial = self._partial
+            partial.end()
             if self.folder:
-                remove_empty(self._files)
-                write_synced(self._files / MANIFEST, text)
-                put_in_place(self._files, self.target)
+                remove_empty(partial.files)
+                write_synced(partial.files / MANIFEST, text)
+                put_in_place(partial.files, self.target)
             else:
                 name = self._whole(whole).path
                 beside = self.target.with_name(f"{self.target.name}.{MANIFEST}")
-                write_synced(self._partial / MANIFEST, text)
+                write_synced(partial.folder / MANIFEST, text)
                 put_in_place(self.path_of(name), self.target)
-                put_in_place(self._partial / MANIFEST, beside)
-            shutil.rmtree(self._partial)
+                put_in_place(partial.folder / MANIFEST, beside)
+            shutil.rmtree(partial.folder)
             sync_folder(self.target.parent)
         return self.target
 
@@ -236,40 +239,12 @@ class Output:
             (batch.folder / one.path).replace(path)
         for folder in {self.path_of(one.path).parent for one in made}:
             sync_folder(folder)
-        self._journal.append([asdict(one) for one in made])
+        self._partial.journal.append([asdict(one) for one in made])
         self._finished |= {one.path: one for one in made}
-
-    def _take_lock(self) -> None:
-        if os.name == "nt":
-            return  # no flock there; two exports into one output are the user's own care
-        import fcntl
-
-        self._lock = os.open(self._partial / "lock", os.O_CREAT | os.O_RDWR, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            self._lock = None
-            raise InputError(
-                f"another export is writing {self.target}", "wait for it to end, or give another -o OUT"
-            ) from None
-
-    def _same_question(self) -> bool:
-        try:
-            kept = json.loads((self._partial / "asked.json").read_text())
-        except (OSError, ValueError):
-            return False
-        if (self._partial / "ended").exists() or any(kept.get(name) != said for name, said in self._question().items()):
-            return False
-        self._notes = dict(kept.get("notes", {}))
-        return True
 
     def _begin(self) -> None:
         """Empty the partial output: it answers another question."""
-        for name in ("finished.ndjson", "ended"):
-            (self._partial / name).unlink(missing_ok=True)
-        shutil.rmtree(self._files)
-        self._files.mkdir()
+        self._partial.empty()
         self._notes, self._finished, self._checkpoint = {}, {}, None
         self._write_asked()
 
@@ -278,24 +253,16 @@ class Output:
         return {"asked": self._asked, "folder": self.folder, **_versions()}
 
     def _write_asked(self) -> None:
-        text = json.dumps({**self._question(), "notes": self._notes})
-        write_synced(self._partial / "asked.json.writing", text)
-        (self._partial / "asked.json.writing").replace(self._partial / "asked.json")
-        sync_folder(self._partial)
+        self._partial.write_asked(self._question(), self._notes)
 
     def _take_up(self) -> None:
         """Take up what was finished earlier and is there still; with a checkpoint, all of it or nothing."""
-        finished, checkpoint = self._journal.read()
+        finished, checkpoint = self._partial.journal.read()
         there = {name: one for name, one in finished.items() if _size(self.path_of(name)) == one.size_bytes}
         if checkpoint is not None and len(there) < len(finished):
             self._begin()
             return
         self._finished, self._checkpoint = there, checkpoint
-
-    def _remove_unfinished(self) -> None:
-        for path in self._files.rglob("*"):
-            if path.is_file() and str(path.relative_to(self._files)) not in self._finished:
-                path.unlink()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -304,7 +271,8 @@ class Output:
         except OSError as error:
             raise FleetboxError(
                 f"cannot write {self.target}: {error.strerror or error}",
-                f"make room or give another -o OUT; what is finished waits in {self._partial} for the same export",
+                "make room or give another -o OUT; "
+                f"what is finished waits in {self._partial.folder} for the same export",
             ) from error
 
 
