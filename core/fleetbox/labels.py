@@ -9,9 +9,10 @@ from fleetbox.errors import InputError
 
 Labels = dict[str, str]
 
+PIN = "pin"  # of what a pin copied into a place's `kept`: it stays there, and no book counts it a second time
 RESERVED = frozenset(
     {
-        "robot", "type", "session", "seq", "xxh", "rows", "t_end", "part", "parts", "keep", "policy",
+        "robot", "type", "session", "seq", "xxh", "rows", "t_end", "part", "parts", "keep", "policy", PIN,
         "log_ns", "publish_ns", "header_ns",
     }
 )  # fmt: skip

@@ -75,8 +75,11 @@ def roll_up(session: Session, question: Question, step_us: int) -> tuple[Gathere
     """Return the steps of all streams chosen, and what was read from the chunks."""
     prepared = session.run(session.prepare(question))
     gathered, left = Gathered(step_us), list[Source]()
+    by_name: dict[str, list[Source]] = {}
     for source in prepared.sources:
-        left += session.run(_from_influx(source, prepared, question, gathered))
+        by_name.setdefault(source.name, []).append(source)
+    for sources in by_name.values():
+        left += session.run(_from_influx(sources, prepared, question, gathered))
     provenance = _from_chunks(session, Prepared(prepared.inventory, tuple(left), prepared.expression), gathered)
     return gathered, provenance
 
@@ -101,23 +104,30 @@ def frame_of(gathered: Gathered) -> pd.DataFrame:
     return frame
 
 
-async def _from_influx(source: Source, prepared: Prepared, question: Question, gathered: Gathered) -> list[Source]:
-    """Take what an InfluxDB has of a stream; return what is left for the chunks: all of it, or the windows' edges."""
-    place = next((one.place for one in source.holdings if one.place.influx is not None), None)
+async def _from_influx(
+    sources: Sequence[Source], prepared: Prepared, question: Question, gathered: Gathered
+) -> list[Source]:
+    """Take what an InfluxDB has of a stream; return what is left for the chunks: all of it, or the windows' edges.
+
+    sources: the stream's classes, its ring and `kept`, whose rows are one series in InfluxDB.
+    """
+    source = sources[0]
+    places = (holding.place for one in sources for holding in one.holdings)
+    place = next((place for place in places if place.influx is not None), None)
     plain = not (question.labels or prepared.expression.text or source.computed)
     whole, edges = _whole(source.windows)
     if place is None or not plain or gathered.step_us % SECOND_US or not whole or len(whole) > MOST_WINDOWS:
-        return [source]
+        return list(sources)
     try:
         found = await _asked(place, source, whole, gathered.step_us)
     except FleetboxError:
-        return [source]  # the chunks hold the same numbers
+        return list(sources)  # the chunks hold the same numbers
     if not found:
-        return [source]
+        return list(sources)
     for start_us, fields in found:
         gathered.add(source.name, fields, start_us, f"influx at {place.name}")
     gathered.edges[source.name] = edges
-    return [replace(source, windows=tuple(edges))] if edges else []
+    return [replace(one, windows=tuple(edges)) for one in sources] if edges else []
 
 
 async def _asked(place: Place, source: Source, windows: Sequence[Window], step_us: int) -> list[tuple[int, Fields]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fleetbox.labels import PIN
 from fleetbox.naming import RING_CLASSES
 from fleetbox.settings import Uplink
 
@@ -17,6 +18,7 @@ When = dict[str, Any]
 
 SELECTED: When = {"$has": "keep"}
 SELECTED_FOR_CLOUD: When = {"$has": "keep", "&keep": {"$eq": 1}}
+NO_PIN: When = {"$not": [{"$has": PIN}]}
 SMALL_BATCH_BYTES = 256_000  # an event waits for the batch of its own task: 2 s at 1 Mbit/s instead of 64 s
 # One batch per round trip: 50 kB chunks cross 50 ms at 2.5 MB/s in batches of 256 kB, at 22 MB/s in the engine's own
 # 8 MB. Between classes the relay lets pieces overtake, so only `meta`, small and most urgent, pays that price.
@@ -32,7 +34,8 @@ def hop_filter(cls: str, from_robot: bool, uplink: Uplink | None = None) -> When
     """Return the `when` of a class on a hop, or None for everything.
 
     From a robot everything selected travels; a site passes on only what is selected for the cloud (`keep=1`).
-    `meta` and `kept` travel whole. `uplink` says how large a batch may be; None leaves it as it is.
+    `meta` travels whole, `kept` too but for the copies that pins made there. `uplink` says how large a batch may be;
+    None leaves it as it is.
     """
     batch: When = {}
     if cls in SMALL_BATCH_CLASSES:
@@ -42,6 +45,8 @@ def hop_filter(cls: str, from_robot: bool, uplink: Uplink | None = None) -> When
     wanted: When = {}
     if cls in RING_CLASSES:
         wanted = SELECTED if from_robot else SELECTED_FOR_CLOUD
+    elif cls == "kept":
+        wanted = NO_PIN
     return {**batch, **wanted} or None
 
 

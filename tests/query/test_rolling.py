@@ -98,9 +98,44 @@ async def load(tiers: Tiers, influx: Influx, state: Path) -> int:
     cursor = Cursor(state / "loader.sqlite")
     async with Store(tiers.stores["cloud"].url, tiers.stores["cloud"].token) as store, ScalarStore(influx) as scalars:
         await scalars.ensure_bucket()
-        loaded = await Sweep(Loader(store, scalars, cursor, "cloud")).bucket(f"{tiers.robot}--sensor")
+        sweep = Sweep(Loader(store, scalars, cursor, "cloud"))
+        there = [name for name in await store.buckets() if name in (f"{tiers.robot}--sensor", f"{tiers.robot}--kept")]
+        loaded = sum([await sweep.bucket(name) for name in there])
     cursor.close()
     return loaded
+
+
+def test_what_is_pinned_counts_once(
+    tiers: Tiers, tmp_path: Path, fleet_at: Callable[[Path], Fleet], influx_server: Any, stream: str
+) -> None:
+    """An episode pinned into `kept`, which the loader loads too, makes no number larger, in InfluxDB or from chunks."""
+    frame = put(tiers, "cloud", stream)
+    tiers.put("cloud", "meta", [chunk("made", [T0], {"n": [0]}, robot=tiers.robot)])
+    influx = Influx(influx_server.url, influx_server.token, influx_server.org, influx_server.bucket)
+    (tmp_path / "influx.token").write_text(influx.token)
+    bare = fleet_at(tiers.write_fleet(tmp_path))
+    tiers.influx = (
+        f'[site.cloud.influx]\nurl = "{influx.url}"\ntoken = {{ file = "influx.token" }}\n'
+        f'org = "{influx.org}"\nbucket = "{influx.bucket}"\n'
+    )
+    fed = fleet_at(tiers.write_fleet(tmp_path))
+    name, selector = f"{tiers.robot}/pinned", f"{tiers.robot}/{stream}"
+    asyncio.run(load(tiers, influx, tmp_path))
+    bare.new_episode(name, tiers.robot, T0 + 5_000_000, T0 + 15_000_000, streams=[stream])
+    assert bare.episodes(name).pin()[0].records > 2
+    assert asyncio.run(load(tiers, influx, tmp_path)) > 2
+    wanted = by_pandas(frame, "1s")
+    for fleet, source in ((fed, "influx at cloud"), (bare, "chunks")):
+        found = fleet.select(selector).between(T0, T0 + 60_000_000).rollup("1s")
+        assert set(found.attrs["sources"].values()) == {source}
+        assert list(found["x.count"]) == list(wanted["x.count"])
+        mean = fleet.scalar_mean(f"{selector}:y", T0 + 5_500_000, T0 + 14_500_000).value
+        assert mean == pytest.approx(frame["y"][time_of(T0 + 5_500_000) : time_of(T0 + 14_499_999)].mean())
+
+
+def time_of(time_us: int) -> pd.Timestamp:
+    """Return a time as pandas writes it."""
+    return pd.Timestamp(time_us, unit="us", tz="UTC")
 
 
 def test_a_step_must_have_a_length(fleet: Fleet) -> None:

@@ -362,6 +362,14 @@ def test_meta_and_kept_travel_whole() -> None:
         assert (line.held.records, line.keep.records, line.cloud.records) == expected
 
 
+def test_what_a_pin_copied_is_counted_where_it_came_from() -> None:
+    """A copy in `kept` with the label of pins is in no line: else a place would have more than ever came to it."""
+    for cls, expected in (("kept", []), ("sensor", [1])):
+        tally = Tally(cls)  # type: ignore[arg-type]
+        tally.add(head(NOON_US, keep="1", pin="1"))
+        assert [counted.line.held.records for counted in tally.counted()] == expected
+
+
 def test_a_line_is_told_again_only_for_news() -> None:
     """Equal, or only about to be taken by the ring: nothing. Fewer in a turning ring: told, for what comes later."""
     tally = Tally("sensor")

@@ -19,11 +19,11 @@ def test_every_hop_filter_is_guarded(cls: str, from_robot: bool) -> None:
 
 
 def test_filters_by_class() -> None:
-    """Ring classes ask for the label, meta and kept travel whole, and only meta goes in small batches."""
+    """Ring classes ask for the label, meta travels whole, kept without pins, and only meta goes in small batches."""
     assert hop_filter("media", from_robot=True) == {"$has": "keep"}
     assert list(hop_filter("sensor", from_robot=False) or {}) == ["$has", "&keep"]
     assert hop_filter("meta", from_robot=False) == {"#batch_size": SMALL_BATCH_BYTES}
-    assert hop_filter("kept", from_robot=True) is None
+    assert hop_filter("kept", from_robot=True) == {"$not": [{"$has": "pin"}]}
 
 
 def test_batches_follow_the_cap() -> None:

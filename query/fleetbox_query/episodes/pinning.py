@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from fleetbox.blobs import Store
 from fleetbox.episodes import Episode
 from fleetbox.errors import Incomplete, InputError, NotFound, StoreRefused
+from fleetbox.labels import PIN
 from fleetbox.naming import RING_CLASSES
 from fleetbox.quotas import bucket_spec
 from fleetbox.records import Draft, Head
@@ -22,7 +23,6 @@ from fleetbox_query.session import Session
 from fleetbox_query.stores import places_for
 
 KEPT = "kept"
-PIN = "pin"  # label of a pin's copies: what was in `kept` before stays there when a pin is taken out
 BATCH_BYTES, BATCH_RECORDS = 4_000_000, 80  # half of what the engine takes at once
 
 Tell = Callable[[int, int], None]  # bytes done, of how many

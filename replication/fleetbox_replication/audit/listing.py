@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from fleetbox.blobs import Store
 from fleetbox.errors import NotFound
+from fleetbox.labels import PIN
 from fleetbox.ledger import MINUTE_US, Folded, Key, Line, Reach, count_of, minute_of
 from fleetbox.naming import CLASSES, Class
 from fleetbox.records import Head
@@ -128,11 +129,12 @@ async def _ring(end: End, cls: Class) -> dict[str, int] | None:
 
 
 async def _heads(end: End, cls: Class, item: Range) -> list[Head]:
+    """Return what a place holds; what a pin copied into `kept` is no record of that class, as in the ledger."""
     try:
         heads = end.store.query(
             end.bucket_of(cls), (item.stream,), start_us=item.start_us, stop_us=item.stop_us, head=True
         )
-        return [head async for head in heads]
+        return [head async for head in heads if item.cls != "kept" or PIN not in head.labels]
     except NotFound:
         return []
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from fleetbox.labels import PIN
 from fleetbox.ledger import MINUTE_US, Count, Line, Span, fingerprint
 from fleetbox.naming import RING_CLASSES, Class
 from fleetbox.records import Head
@@ -38,7 +39,9 @@ class Tally:
         self.ahead: dict[str, int] = {}
 
     def add(self, head: Head) -> None:
-        """Count one record."""
+        """Count one record; what a pin copied is counted where it came from."""
+        if PIN in head.labels and self._cls == "kept":
+            return
         at = head.entry, head.time_us - head.time_us % MINUTE_US
         minute = self._minutes.get(at)
         if minute is None:

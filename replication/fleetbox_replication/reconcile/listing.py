@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from fleetbox.blobs import EntryInfo, Store, TaskSpec
 from fleetbox.errors import NotFound
+from fleetbox.labels import PIN
 from fleetbox.records import Head
 from fleetbox_replication.census.rings import is_turning
-from fleetbox_replication.filters import SELECTED, SELECTED_FOR_CLOUD, condition_of
+from fleetbox_replication.filters import NO_PIN, SELECTED, SELECTED_FOR_CLOUD, condition_of
 from fleetbox_replication.reconcile.difference import Bounds, Difference, compare, union
 
 WINDOW_RECORDS = 20_000  # heads of both ends in memory at a time: 40 MB
@@ -105,6 +106,8 @@ def _selects(spec: TaskSpec, head: Head) -> bool:
     wanted = condition_of(spec.when)
     if wanted == SELECTED:
         return "keep" in head.labels
+    if wanted == NO_PIN:
+        return PIN not in head.labels
     return wanted != SELECTED_FOR_CLOUD or head.labels.get("keep") == "1"
 
 
