@@ -22,7 +22,8 @@ ALONE = "alone"  # buckets, task and token of the hop without fleetbox, gone aft
 BEFORE, DURING = 100, 500  # log lines before the quota is full, and while it is
 FULL_BYTES = 1_000  # less than both buckets hold by then
 LOOK_S = 0.2
-PATIENCE_S = 60.0  # the engine tries again 10 s after a refusal
+PATIENCE_S = 120.0  # the engine tries again 10 s after a refusal; a busy laptop with fourteen containers gets more
+CHECKS_S = 20.0  # the same laptop, asked what is wrong while two robots record
 
 
 @dataclass(slots=True)
@@ -161,7 +162,7 @@ async def _named(stage: Stage, bucket: str) -> str:
     words: list[str] = []
 
     async def found() -> bool:
-        checks = await run_checks(stage.fleet, ROBOT)
+        checks = await run_checks(stage.fleet, ROBOT, CHECKS_S)
         words[:] = [check.phrase or check.text for check in checks if check.verdict != "PASS" and bucket in check.text]
         return bool(words)
 
