@@ -83,7 +83,7 @@ def alerts() -> tuple[Alert, ...]:
         Alert(
             "lost",
             "Records lost or unexplained",
-            f"the books of {who} miss records of the last day",
+            f"the books of {who} miss records recorded within the last day; it stays on until they are a day old",
             f'SELECT sum("lost") + sum("unexplained") FROM "{BOOKS.name}" WHERE time > now() - 1d {per_robot}',
             86_400,
             "gt",

@@ -17,7 +17,8 @@ DATASOURCE = """\
 # InfluxDB 2 through InfluxQL. Grafana fills in what begins with a $ from its own environment:
 #   FLEETBOX_INFLUX_URL          http://influxdb:8086
 #   FLEETBOX_INFLUX_BUCKET       the bucket of [site.NAME.influx]; `fleetbox site run` maps it for InfluxQL
-#   FLEETBOX_INFLUX_TOKEN_FILE   a file with a token that may read the bucket
+# A token that may read the bucket comes from a file at this path (Grafana fills in no $ inside `$__file`):
+#   /run/secrets/fleetbox-influx-token
 apiVersion: 1
 datasources:
   - name: fleetbox
@@ -33,7 +34,7 @@ datasources:
       timeInterval: 1s
       httpHeaderName1: Authorization
     secureJsonData:
-      httpHeaderValue1: Token $__file{{$FLEETBOX_INFLUX_TOKEN_FILE}}
+      httpHeaderValue1: Token $__file{{/run/secrets/fleetbox-influx-token}}
 """
 
 PROVIDER = f"""\

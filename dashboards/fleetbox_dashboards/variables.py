@@ -9,7 +9,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import DatasourceVariable, QueryVariable, TextBoxVariable
 from grafana_foundation_sdk.models.dashboard import VariableHide, VariableOption, VariableRefresh, VariableSort
 
-from fleetbox.measurements import BOOKS, EVENTS, RESERVED, ROBOTS, SITES
+from fleetbox.measurements import BOOKS, EVENTS, HEALTH_STREAMS, RESERVED, ROBOTS, SITES
 from fleetbox_dashboards.influxql import CHOSEN, DATASOURCE_TYPE
 
 IN_TIME = "$timeFilter"
@@ -53,8 +53,8 @@ def robot() -> QueryVariable:
 
 
 def stream() -> QueryVariable:
-    """Choose a stream with numbers: its measurement is its name."""
-    own = "|".join(sorted(RESERVED))
+    """Choose a stream with numbers: its measurement is its name. What agents measure has panels of its own."""
+    own = "|".join(sorted(RESERVED | HEALTH_STREAMS)).replace("/", r"\/")  # a / would end the expression
     return _query("stream", f"SHOW MEASUREMENTS WHERE {OF_ROBOT}").label("Stream").regex(f"/^(?!(?:{own})$).+/")
 
 

@@ -188,13 +188,13 @@ def test_logs_are_the_newest_first(loaded: Loaded) -> None:
 
 
 def test_variables_offer_what_is_there(loaded: Loaded) -> None:
-    """Streams are those with numbers, not our own measurements; a field is told once; pictures are in the books."""
+    """Streams are those with numbers, not ours or an agent's; a field is told once; pictures are in the books."""
 
     def options(board: str, name: str) -> list[str]:
         asked = EVERY["fleetbox-" + board, name]
         return asked.options(ask(loaded, asked))
 
-    assert options("robot", "stream") == ["fleetbox/agent", "fleetbox/host", "imu"]
+    assert options("robot", "stream") == ["imu"]
     assert options("robot", "field") == ["ax", "ay"]
     assert options("robot", "camera") == ["cam/front"]
     assert options("fleet", "site") == ["cloud", "edge-1"]
@@ -228,5 +228,4 @@ def test_check_runs_everything_without_grafana(loaded: Loaded) -> None:
     answers = loaded.run(go)
     assert len(answers) == sum(len(list(queries(board))) for board in boards().values()) + len(alerts())
     assert [one.told() for one in answers if one.fault] == []
-    # The first stream of r1 is `fleetbox/agent`; it has no rate in the ledger here.
-    assert {one.asked.place for one in answers if not one.rows} <= {"Rate of ${stream:raw}"}
+    assert {one.asked.place for one in answers if not one.rows} == set()

@@ -174,7 +174,8 @@ def _dead_letters() -> list[panels.AnyPanel]:
         panels.rows(
             Look(
                 "Dead letters by reason",
-                "Records that a destination will never take. `fleetbox replicate dead-letters` names and sends them.",
+                "Records that a destination refuses: let through by name, or held until it takes them. "
+                "`fleetbox replicate dead-letters` names them and the next step. 0: they have arrived since.",
                 empty=empty,
                 width=12,
                 height=7,
@@ -185,7 +186,7 @@ def _dead_letters() -> list[panels.AnyPanel]:
         panels.graph(
             Look(
                 "Dead letters over time",
-                "How many wait, by reason.",
+                "How many wait, by reason, let through or held.",
                 empty=empty,
                 steps=panels.BAD_ABOVE_ZERO,
                 width=12,
