@@ -14,7 +14,8 @@ from fleetbox.time import GRAMMAR
 from fleetbox_query.showing import event_dict, event_row
 
 if TYPE_CHECKING:
-    from fleetbox_query.fleet import Events, Fleet
+    from fleetbox_query.chosen_events import Events
+    from fleetbox_query.fleet import Fleet
 
 PARTIAL = 3
 COLUMNS = ("id", "kind", "robot", "time", "before", "after", "state", "records", "note")
