@@ -33,16 +33,23 @@ def main() -> int:
     """Run everything; return pytest's exit code."""
     reason = _why_not()
     if reason:
-        sys.stderr.write(f"SKIPPED: the compose files were not proven on an engine: {reason}\n")
-        return 0
+        return _skip(reason)
     with _engine():
         compose_program.get_compose()
-        served = stand_ins.make_missing([*SERVERS, stand_ins.base_name()])
+        try:
+            served = stand_ins.make_missing([*SERVERS, stand_ins.base_name()])
+        except stand_ins.NoStandIn as lacking:
+            return _skip(str(lacking))
         if served:
             sys.stderr.write(f"stand-ins, not the official images: {', '.join(served)}\n")
         _build_ours()
         argv = [sys.executable, "-m", "pytest", "-m", "compose", "-p", "no:cacheprovider", str(Path(__file__).parent)]
         return subprocess.run([*argv, *sys.argv[1:]], cwd=ROOT, check=False).returncode
+
+
+def _skip(reason: str) -> int:
+    sys.stderr.write(f"SKIPPED: the compose files were not proven on an engine: {reason}\n")
+    return 0
 
 
 def _build_ours() -> None:
@@ -60,6 +67,8 @@ def _build_ours() -> None:
 def _why_not() -> str | None:
     if not shutil.which("docker"):
         return "no `docker` command (on Debian: apt-get install docker.io)"
+    if compose_program.find_compose() is None and not shutil.which("go"):
+        return "no `docker compose` of version 2 or newer, and no go to build one"
     if _answers("docker", "info"):
         return None
     if os.getuid() != 0 or not _daemon():

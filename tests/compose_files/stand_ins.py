@@ -66,6 +66,10 @@ http.server.ThreadingHTTPServer(address, Health).serve_forever()
 '''
 
 
+class NoStandIn(Exception):
+    """This machine lacks what stand-ins are made with."""
+
+
 @dataclass(frozen=True, slots=True)
 class StandIn:
     """Say how an official image is stood in for: files to copy and the lines of its Dockerfile."""
@@ -81,7 +85,10 @@ class StandIn:
 
 
 def make_missing(images: list[str]) -> list[str]:
-    """Pull each image that is not here, or stand in for it; return the names of the stand-ins that serve now."""
+    """Pull each image that is not here, or stand in for it; return the names of the stand-ins that serve now.
+
+    Raises NoStandIn where neither can be done.
+    """
     known = {one.image: one for one in _stand_ins()}
     for image in images:
         if _label(image) in ("", known[image].label) or _pulled(image):
@@ -148,8 +155,10 @@ def _build(one: StandIn) -> None:
 def _make_base() -> None:
     """Import a small Debian; debootstrap and busybox (wget, as in Alpine's images) come from Debian's own archive."""
     if os.getuid() != 0:
-        raise SystemExit("stand-ins need root: debootstrap makes their base")
+        raise NoStandIn("only root can make stand-ins for images that cannot be pulled: debootstrap makes their base")
     if not shutil.which("debootstrap"):
+        if not shutil.which("apt-get"):
+            raise NoStandIn("images cannot be pulled, and stand-ins for them need debootstrap")
         _run("apt-get", "update", "-qq")
         _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "debootstrap")
     kept = cache_dir(os.environ).parent / "stand-in-base.tar"
@@ -178,6 +187,8 @@ def _caddy() -> Path:
     """Build Caddy with Go, once per user."""
     binary = cache_dir(os.environ) / f"caddy-{CADDY}" / "bin" / "caddy"
     if not binary.exists():
+        if not shutil.which("go"):
+            raise NoStandIn("images cannot be pulled, and Caddy's stand-in needs go")
         _say(f"building Caddy {CADDY} with go; once per user, about 5 minutes on two cores")
         package = f"github.com/caddyserver/caddy/v2/cmd/caddy@{CADDY}"
         fresh = {**os.environ, "GOBIN": str(binary.parent), "CGO_ENABLED": "0"}

@@ -107,7 +107,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]
         sys.stderr.write(f"all healthy after {fleet.healthy_s:.0f} s\n")
         yield fleet
     finally:
-        fleet("down", "--volumes", "--timeout", "60", check=False)
+        fleet("--profile", "tools", "down", "--volumes", "--timeout", "60", check=False)
 
 
 def test_secrets_are_made_once_and_shown_nowhere(containers: Containers) -> None:
