@@ -13,10 +13,10 @@ from typing import Any, TextIO
 
 from fleetbox.chunks import CLOCKS
 from fleetbox.errors import InputError
-from fleetbox_query.absent import unknown_names
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.formats import Shape, write_csv, write_ndjson, write_table
 from fleetbox_query.items import Item
+from fleetbox_query.nothing import why_nothing
 from fleetbox_query.plain import plain_item
 from fleetbox_query.plan import Source
 from fleetbox_query.plot import braille
@@ -152,13 +152,13 @@ def _left(selection: Selection, records: Records, written: int, limit: int | Non
 
 
 def _hints(selection: Selection, records: Records, written: int) -> tuple[str, ...]:
-    """Say why nothing came, where a name is the likely reason."""
+    """Say why nothing came."""
     notes, when = records.notes, selection.question.when
     if written:
         return ()
     if notes.tested and notes.undecided == notes.tested:
         return (f"{when!r} could not be decided on any of {notes.tested} rows: is a name or a type wrong?",)
-    return selection.session.run(unknown_names(selection.session.stores, records.sources, records.expression))
+    return (why_nothing(selection.session, selection.question),)
 
 
 def _named(sources: tuple[Source, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

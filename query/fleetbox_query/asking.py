@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fleetbox.errors import InputError
 from fleetbox.settings import FleetSettings
 from fleetbox_query.absent import check_fields, no_stream
 from fleetbox_query.episodes.finding import spans_of_episodes
@@ -13,6 +12,7 @@ from fleetbox_query.events import Where, find_events, resolve, spans_around
 from fleetbox_query.expressions import Expression, both, compile_expression, from_labels
 from fleetbox_query.films import film_sources, film_spans
 from fleetbox_query.inventory import Unreached, take_inventory
+from fleetbox_query.moments import check_order
 from fleetbox_query.plan import make_sources
 from fleetbox_query.question import Question, Span
 from fleetbox_query.reading import Prepared
@@ -69,8 +69,7 @@ async def spans_of(
     if question.events is None:
         start = await resolve(stores, fleet, where, question.start)
         stop = await resolve(stores, fleet, where, question.stop)
-        if start is not None and stop is not None and start >= stop:
-            raise InputError("the time asked for ends before it starts", "exchange --start and --stop")
+        check_order(start, stop)
         return tuple(Span(selector, start, stop, question.computed) for selector in question.selectors), ()
     events = question.events
     times = (await resolve(stores, fleet, where, events.start), await resolve(stores, fleet, where, events.stop))
@@ -84,6 +83,7 @@ async def _of_episodes(
     assert question.episodes is not None
     start = None if question.start is None else await resolve(stores, fleet, where, question.start)
     stop = None if question.stop is None else await resolve(stores, fleet, where, question.stop)
+    check_order(start, stop)
     spans, unreached = await spans_of_episodes(stores, fleet, question.episodes, where, question.selectors)
     return tuple(part for span in spans if (part := span.within(start, stop)) is not None), unreached
 

@@ -68,8 +68,15 @@ class Cover:
         }  # fmt: skip
 
     def __str__(self) -> str:
+        return self.line()
+
+    def line(self, width: int = 0) -> str:
+        """Return it as a line of text, the name filled up to a width."""
         longest = max(self.holes, key=lambda hole: hole[1] - hole[0], default=None)
-        text = f"{self.name}  {bar(self)}  {100 * self.share:.4g} %"
+        text = f"{self.name:{width or len(self.name)}}  {bar(self)}  {100 * self.share:.4g} %"
+        if self.asked:
+            first, last = self.asked[0][0], self.asked[-1][1]
+            text += f" of {show_duration(last - first)} from {iso_time(first)}"
         if longest:
             length = show_duration(longest[1] - longest[0])
             text += f", {len(self.holes)} holes, the longest {length} from {iso_time(longest[0])}"
@@ -97,7 +104,9 @@ class Coverage(Sequence[Cover]):
         return iter(self._covers)
 
     def __repr__(self) -> str:
-        return "\n".join([*map(str, self._covers), *self.provenance.lines()]) or "nothing"
+        width = max((len(cover.name) for cover in self._covers), default=0)
+        lines = [cover.line(width) for cover in self._covers]
+        return "\n".join([*lines, *self.provenance.lines()]) or "nothing"
 
 
 def joined(parts: Iterable[Window], gap_us: int) -> tuple[Window, ...]:

@@ -15,6 +15,7 @@ from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Tier
 from fleetbox_query.event_index import Bounds, EventIndex, index_path
 from fleetbox_query.inventory import Holding, Inventory, Unreached, take_inventory
+from fleetbox_query.moments import check_order
 from fleetbox_query.question import EventQuestion, Moment, Span
 from fleetbox_query.stores import Stores, places_for
 
@@ -50,6 +51,7 @@ async def find_events(
     times: bounds in µs that the event's own moment must lie in, [start, stop).
     """
     start_us, stop_us = times
+    check_order(start_us, stop_us)
     selectors = [Selector(robot, f"{STREAM}/**") for robot in question.robots]
     places = places_for(fleet, selectors, where.tier, where.site)
     inventory = await take_inventory(stores, places, selectors)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from fleetbox.errors import InputError
-from fleetbox.time import GRAMMAR, parse_duration, parse_time
+from fleetbox.time import GRAMMAR, iso_time, parse_duration, parse_time
 
 TimeLike = str | int | float | date  # a datetime is a date; numpy's datetime64 is taken as well
 DurationLike = str | int | float | timedelta
@@ -64,3 +64,13 @@ def _is_missing(value: Any) -> bool:
 
 def _is_many(value: Any) -> bool:
     return getattr(value, "ndim", None) not in (None, 0)
+
+
+def check_order(start_us: int | None, stop_us: int | None) -> None:
+    """Raise InputError for a time [start, stop) that ends before it starts, or where it starts."""
+    if start_us is None or stop_us is None or start_us < stop_us:
+        return
+    said = f"{iso_time(start_us)} to {iso_time(stop_us)}"
+    if start_us == stop_us:
+        raise InputError(f"the time asked for is empty: {said}", "its stop is excluded: let it be later than its start")
+    raise InputError(f"the time asked for ends before it starts: {said}", "exchange its start and its stop")

@@ -24,6 +24,7 @@ from fleetbox_query.grids import Method
 from fleetbox_query.images import Color, Images
 from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.nearest import Nearest, nearest
+from fleetbox_query.nothing import warn_of_nothing
 from fleetbox_query.opaque import reading_of_rows, reading_of_values
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.pulling import Ordered, PullWish, pull
@@ -154,6 +155,8 @@ class Selection:
         tables = self.session.run(self._tables(reading))
         if warn:
             tables.provenance.warn()
+            if not tables and tables.provenance.complete:
+                warn_of_nothing(self.session, self.question)
         return tables
 
     def records(self, *, warn: bool = True) -> Records:
@@ -382,6 +385,8 @@ class Selection:
         with bar(f"export {format}", advance) as told:
             exported = export(self, format, out, made_options(options), advance=told)
         exported.warn()
+        if not exported.tally.total and exported.complete:
+            warn_of_nothing(self.session, self.question)
         return exported
 
     def lerobot(

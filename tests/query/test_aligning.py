@@ -11,6 +11,7 @@ from fleetbox.errors import InputError, NotFound
 from fleetbox_query.aligning import MixedUnits
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.grids import Method
+from fleetbox_query.nothing import NothingFound
 
 from .conftest import Tiers, blob, chunk
 
@@ -172,6 +173,8 @@ def test_what_cannot_be_meant(tiers: Tiers, fleet: Fleet, stream: str) -> None:
 def test_a_selection_with_nothing_in_it(tiers: Tiers, fleet: Fleet, stream: str) -> None:
     """A time in which nothing lies gives an empty frame."""
     numbers(tiers, stream, 100, 10)
-    frame = fleet.select(f"{tiers.robot}/{stream}").between(T0 + 500_000_000, T0 + 600_000_000).align("1 Hz").frames()
+    asked = fleet.select(f"{tiers.robot}/{stream}").between(T0 + 500_000_000, T0 + 600_000_000)
+    with pytest.warns(NothingFound):
+        frame = asked.align("1 Hz").frames()
     assert len(frame) == 0
     assert not np.any(frame.columns)

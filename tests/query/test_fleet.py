@@ -21,6 +21,7 @@ from fleetbox.scalars import ScalarStore
 from fleetbox.settings import Influx
 from fleetbox_query.events import merge_events, split_event_time
 from fleetbox_query.fleet import Fleet
+from fleetbox_query.nothing import NothingFound
 
 from .conftest import Tiers, blob, chunk
 
@@ -107,7 +108,10 @@ def test_events_select_what_lies_around_them(tiers: Tiers, fleet: Fleet, stream:
     assert frame["x"].tolist() == [*range(47, 55), *range(97, 103)]
     whole = chosen.between(T0 + 99 * SECOND, None).select(f"{stream}:x").frames()
     assert whole["x"].tolist() == list(range(90, 106))
-    assert fleet.events("nothing").robots(tiers.robot).select(stream).frames().empty
+    with pytest.warns(NothingFound, match=r"of kind 'nothing' .* there are hard_brake \(3\), stall \(1\)"):
+        assert fleet.events("nothing").robots(tiers.robot).select(stream).frames().empty
+    with pytest.raises(InputError, match="ends before it starts"):
+        chosen.between(T0 + SECOND, T0).list()
     assert chosen.last("1h").list() == []
 
 

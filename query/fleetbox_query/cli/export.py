@@ -123,6 +123,7 @@ def _export(format_: str, given: dict[str, Any], options: dict[str, Any]) -> int
     from fleetbox_query.exports.exporting import export as write
     from fleetbox_query.exports.job import Options
     from fleetbox_query.fleet import connect
+    from fleetbox_query.nothing import why_nothing
     from fleetbox_query.selection import Selection
 
     out, fleet_path, as_json = given.pop("output"), given.pop("fleet_path"), given.pop("as_json")
@@ -131,6 +132,8 @@ def _export(format_: str, given: dict[str, Any], options: dict[str, Any]) -> int
     with connect(fleet_path) as fleet, progress(f"export {format_}", 1.0) as advance:
         selection = Selection(fleet.session, chosen(fleet, choice))
         done = write(selection, format_, out, Options(**options), said=choice.said, advance=advance)
+        if not done.tally.total and done.complete:
+            note(why_nothing(fleet.session, selection.question))
     return _tell(done, as_json)
 
 
@@ -144,6 +147,4 @@ def _tell(done: Exported, as_json: bool) -> int:
             note(line)
         if len(lines) > SHOWN:
             note(f"and {len(lines) - SHOWN:,} more such lines; the manifest has them")
-        if not done.tally.total:
-            note("nothing lies in that time and passes those conditions")
     return 0 if done.complete else PARTIAL

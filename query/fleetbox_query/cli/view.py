@@ -57,6 +57,7 @@ def view(output: Path | None, **given: Any) -> int:
     Where there is no display, or with -o, they are written into a file for `rerun FILE` elsewhere.
     """
     from fleetbox_query.fleet import connect
+    from fleetbox_query.nothing import why_nothing
     from fleetbox_query.selection import Selection
     from fleetbox_query.viewing.recording import file_name, has_display
     from fleetbox_query.viewing.recording import view as show
@@ -66,6 +67,8 @@ def view(output: Path | None, **given: Any) -> int:
         if output is None and not has_display():
             output = file_name(question, fleet.session.now_us())
         viewed = show(Selection(fleet.session, question), output, advance)
+        if not viewed.items and viewed.complete:
+            note(why_nothing(fleet.session, question))
     if given["as_json"]:
         emit(viewed.as_dict())
     else:
@@ -73,6 +76,4 @@ def view(output: Path | None, **given: Any) -> int:
         say(f"{viewed.path}: {counts}, {size_text(viewed.file_bytes)}" if viewed.path else counts)
         for line in viewed.lines():
             note(line)
-        if not viewed.items:
-            note("nothing lies in that time and passes those conditions")
     return 0 if viewed.complete else PARTIAL

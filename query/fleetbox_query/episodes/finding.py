@@ -16,6 +16,7 @@ from fleetbox.settings import FleetSettings
 from fleetbox_query.events import Where, resolve
 from fleetbox_query.expressions import Expression, compile_expression
 from fleetbox_query.inventory import Holding, Inventory, Unreached, take_inventory
+from fleetbox_query.moments import check_order
 from fleetbox_query.question import EpisodeQuestion, Span
 from fleetbox_query.stores import Stores, places_for
 
@@ -49,6 +50,7 @@ async def find_episodes(stores: Stores, fleet: FleetSettings, question: EpisodeQ
     """
     expression = compile_expression(question.when) if question.when else None
     bounds = [await resolve(stores, fleet, where, at) for at in (question.start, question.stop)]
+    check_order(*bounds)
     selectors = [Selector(robot, f"{STREAM}/**") for robot in question.robots]
     inventory = await take_inventory(stores, places_for(fleet, selectors, where.tier, where.site), selectors)
     held = {holding.key[:2]: holding for holding in inventory.holdings if holding.cls == "meta"}

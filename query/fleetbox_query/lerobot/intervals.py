@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fleetbox.episodes import Episode
-from fleetbox.errors import InputError, NotFound
+from fleetbox.errors import NotFound
 from fleetbox.events import Event
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox_query.episodes.finding import computed_of, find_episodes
 from fleetbox_query.events import find_events
 from fleetbox_query.inventory import Inventory, Unreached, take_inventory
+from fleetbox_query.moments import check_order
 from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question
 from fleetbox_query.session import Session
 from fleetbox_query.stores import places_for
@@ -118,8 +119,7 @@ async def _of_robots(session: Session, question: Question, streams: Sequence[Sel
         None if moment is None else await session.resolve(moment, where) for moment in (question.start, question.stop)
     ]
     start, stop = ends
-    if start is not None and stop is not None and start >= stop:
-        raise InputError("the time asked for ends before it starts", "exchange --start and --stop")
+    check_order(start, stop)
     wanted = [replace(one, robot=selector.robot) for selector in question.selectors for one in streams]
     places = places_for(session.fleet, wanted, where.tier, where.site)
     inventory = await take_inventory(session.stores, places, wanted)
