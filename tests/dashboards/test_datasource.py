@@ -14,7 +14,7 @@ from conftest import InfluxServer
 from grafana_stand_in import TOKEN, StandIn
 from small_fleet import Loaded
 
-from fleetbox.errors import InputError, NotFound
+from fleetbox.errors import AccessDenied, InputError, NotFound
 from fleetbox.settings import Influx
 from fleetbox_dashboards.cli import dashboards
 from fleetbox_dashboards.datasource import map_bucket
@@ -74,6 +74,20 @@ def test_a_missing_bucket_is_told(loaded: Loaded, influx_server: InfluxServer) -
     with pytest.raises(NotFound, match="has no bucket"):
         asyncio.run(map_bucket(gone))
     assert asyncio.run(map_bucket(loaded.influx)) == "ready"
+
+
+def test_a_check_on_a_missing_bucket_says_so(loaded: Loaded, tmp_path: Path) -> None:
+    """It is no empty board."""
+    fleet = fleet_of(replace(loaded.influx, bucket=f"gone-{uuid.uuid4().hex[:8]}"), tmp_path)
+    result = CliRunner().invoke(dashboards, ["check", "--fleet", str(fleet)])
+    assert isinstance(result.exception, NotFound)
+    assert "gone-" in f"{result.exception} {result.exception.next_step}"
+
+
+def test_a_check_with_a_wrong_token_says_so(loaded: Loaded, tmp_path: Path) -> None:
+    """With where the token stands."""
+    fleet = fleet_of(replace(loaded.influx, token="wrong"), tmp_path)
+    assert isinstance(CliRunner().invoke(dashboards, ["check", "--fleet", str(fleet)]).exception, AccessDenied)
 
 
 def test_a_site_without_influxdb_is_told(stand_in: StandIn, tmp_path: Path) -> None:

@@ -144,6 +144,26 @@ def test_nothing_is_missing_after_an_outage(rig: Rig) -> None:
     assert [row["text"] for row in logs].count("new") == 29
 
 
+def test_what_is_older_than_retention_is_counted_and_stops_nothing(rig: Rig) -> None:
+    """An event of three hours ago in a bucket that keeps one: refused by reason, told no more; the others are there."""
+
+    async def told() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        async with ScalarStore(rig.influx) as scalars:
+            await scalars.ensure_bucket(3600)
+        async with running(rig) as feeds:
+            await rig.mark(event(NOW_US - 180 * MINUTE_US), NOW_US - 180 * MINUTE_US)
+            await rig.mark(event(NOW_US), NOW_US)
+            found = await rig.rows_in_time(EVENTS, 1)  # it may be there before InfluxDB has answered about the other
+            async with asyncio.timeout(30):
+                while not feeds.report()["refused"]:  # noqa: ASYNC110 - what happens in servers sets no event here
+                    await asyncio.sleep(0.05)
+            return found, feeds.report()
+
+    events, report = asyncio.run(told())
+    assert [row["time"] for row in events] == [NOW_US]
+    assert report == {"refused": {"retention": 1}}
+
+
 def test_lines_of_one_moment_are_all_there(rig: Rig) -> None:
     """Two streams that log in the same µs: stream is no tag, so each line has a time of its own."""
 
