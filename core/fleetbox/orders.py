@@ -6,7 +6,6 @@ there every few seconds. Its answers are records of the stream `answers` in its 
 
 from __future__ import annotations
 
-import getpass
 import json
 import re
 import secrets
@@ -22,6 +21,7 @@ from fleetbox.appending import append
 from fleetbox.errors import InputError, NotFound
 from fleetbox.labels import Labels
 from fleetbox.naming import check_robot, desk_bucket
+from fleetbox.person import user_here
 from fleetbox.records import Draft, Record
 
 if TYPE_CHECKING:
@@ -93,11 +93,8 @@ async def write_order(store: Store, order: Order, writer: str, now_us: int | Non
 
 def writer_here() -> str:
     """Name the person at this machine as a writer of orders: "ada-laptop-7"; safe as the name of an entry."""
-    try:
-        person = getpass.getuser()
-    except (KeyError, OSError):  # a container's user that has no name
-        person = "somebody"
-    return re.sub(r"[^A-Za-z0-9_]+", "-", f"{person}-{socket.gethostname().split('.')[0]}").strip("-") or "somebody"
+    host = socket.gethostname().split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_]+", "-", f"{user_here()}-{host}").strip("-") or "somebody"
 
 
 async def write_answer(store: Store, bucket: str, answer: Answer) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from fleetbox.blobs import Store
 from fleetbox.episode_books import write_revisions
 from fleetbox.episodes import Episode, apply, first
 from fleetbox.errors import InputError, NotFound
+from fleetbox.person import person_here
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_edge.live_episode import begun, check_none_open, ended, open_episodes
 
@@ -51,7 +50,9 @@ async def _start(fleet: FleetSettings, order: RecordOrder) -> Episode:
         check_none_open(await open_episodes(store, META, place.name))
         now_us = time.time_ns() // 1000
         streams = order.streams or ("**",)
-        made = begun(place.name, order.note, now_us, _who(), name=order.name, streams=streams, labels=order.labels)
+        made = begun(
+            place.name, order.note, now_us, person_here(), name=order.name, streams=streams, labels=order.labels
+        )
         try:
             await write_revisions(store, META, [first(made)], now_us)
         except NotFound as error:
@@ -71,7 +72,7 @@ async def _stop(
                 f"no episode is being recorded on {place.name}", 'begin one: fleetbox record start "pick cup"'
             )
         now_us = time.time_ns() // 1000
-        revisions = [ended(one, now_us, _who(), success, labels) for one in found]
+        revisions = [ended(one, now_us, person_here(), success, labels) for one in found]
         await write_revisions(store, META, revisions, now_us)
     done = [apply(one, revision) for one, revision in zip(found, revisions, strict=True)]
     return [one for one in done if one is not None]
@@ -87,10 +88,3 @@ def _place(fleet: FleetSettings, robot: str | None) -> Place:
         step = "run this on the robot, or make an episode afterwards: fleetbox episode new"
         raise NotFound(f"nothing here says how to reach {name}", step)
     return place
-
-
-def _who() -> str:
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (OSError, KeyError):  # a container without a name for its user
-        return f"someone@{socket.gethostname()}"

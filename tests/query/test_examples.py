@@ -32,9 +32,7 @@ NOT_HERE = {"pull": "tests/edge_node/pulling", "lerobot": "tests/query/lerobot",
 def examples() -> Iterator[tuple[str, str]]:
     """Every Example: block of the public classes and methods, by name."""
     found: dict[str, Any] = {cls.__name__: cls for cls in CLASSES}
-    found |= {
-        f"{cls.__name__}.{name}": method for cls in CLASSES for name, method in vars(cls).items() if name[0] != "_"
-    }
+    found |= {f"{cls.__name__}.{name}": getattr(cls, name) for cls in CLASSES for name in dir(cls) if name[0] != "_"}
     for name, thing in found.items():
         doc = getattr(thing, "__doc__", None) or ""
         if (match := re.search(r"\n *Example:\n(.*)", doc, re.DOTALL)) and not any(one in name for one in NOT_HERE):
@@ -43,7 +41,7 @@ def examples() -> Iterator[tuple[str, str]]:
 
 def test_every_public_method_has_an_example() -> None:
     """What people call is shown in use, where it runs."""
-    public = [(cls, name) for cls in CLASSES for name, thing in vars(cls).items() if name[0] != "_" and callable(thing)]
+    public = [(cls, name) for cls in CLASSES for name in dir(cls) if name[0] != "_" and callable(getattr(cls, name))]
     assert [
         f"{cls.__name__}.{name}" for cls, name in public if "Example:" not in (getattr(cls, name).__doc__ or "")
     ] == []

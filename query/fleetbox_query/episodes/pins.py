@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from fleetbox.episodes import Episode, apply, change
 from fleetbox.errors import InputError, NotFound
+from fleetbox.person import person_here
 from fleetbox.selectors import Selector
 from fleetbox.settings import Place
 from fleetbox_query.episodes.finding import find_episodes
@@ -21,7 +22,7 @@ from fleetbox_query.episodes.pinning import (
     free,
     needs_of,
 )
-from fleetbox_query.episodes.writing import write_all, writer_here
+from fleetbox_query.episodes.writing import write_all
 from fleetbox_query.events import Where
 from fleetbox_query.question import EpisodeQuestion
 from fleetbox_query.session import Session
@@ -105,7 +106,7 @@ async def _say(session: Session, episode: Episode, pinned: Mapping[str, object])
     """Write how an episode is pinned now, and return it as it then is."""
     now_us = session.now_us()
     did = "pin" if pinned else "unpin"
-    revision = change(episode, did, writer_here(), now_us, pinned=dict(pinned))
+    revision = change(episode, did, person_here(), now_us, pinned=dict(pinned))
     await write_all(session.stores, session.fleet, [revision], Where(), now_us)
     changed = apply(episode, revision)
     assert changed is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +16,10 @@ from fleetbox_query.stores import Stores, places_for
 Tell = Callable[[int, int], None]  # revisions written, of how many
 
 
+def untold(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
 @dataclass(slots=True)
 class Written:
     """Say what was written: revisions, bytes of them, and where, by robot."""
@@ -27,22 +29,13 @@ class Written:
     at: dict[str, str] = field(default_factory=dict)
 
 
-def writer_here() -> str:
-    """Return who changes episodes from here: user@host."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container without a name for its user
-        user = "someone"
-    return f"{user}@{socket.gethostname()}"
-
-
 async def write_all(
     stores: Stores,
     fleet: FleetSettings,
     revisions: Sequence[Revision],
     where: Where,
     now_us: int,
-    tell: Tell = lambda done, total: None,
+    tell: Tell = untold,
 ) -> Written:
     """Write revisions, grouped by robot, each at the nearest place that takes them; return what was written.
 
