@@ -1,40 +1,54 @@
-"""A real fleet fills the boards: robots, sites, loader and feeds as `fleetbox up` starts them, compared with chunks."""
+"""Real fleets fill the boards: robots, sites, loader and feeds as `fleetbox up` starts them, compared with chunks."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+import fleetbox as fb
+from fleetbox.blobs import Store
 from fleetbox.errors import MissingServer
-from fleetbox.scalars import ScalarStore, Series
+from fleetbox.records import Draft
+from fleetbox.scalars import ScalarStore
 from fleetbox.settings import load_fleet
 from fleetbox_dashboards.building import boards
 from fleetbox_dashboards.filling import Filling, queries
 from fleetbox_local.processes import find_server
+from fleetbox_local.running import state_of
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(500)]
-FAULTS_ONLY = {  # panels that stay empty while nothing of the kind has happened
-    "Silent",
-    "Silent robots",
-    "Dead letters",
-    "Dead letters by reason",
-    "Dead letters over time",
-    "Relay: held",
-    "Where",  # the simulated robot does not say where it was
-    "Sites: temperature",  # a virtual machine has no sensor
+MINUTE_US = 60_000_000
+POLICY = """version = 1
+name = "boards"
+[stream.imu]
+ship = "always"
+expect = "100 Hz"
+[stream."log/**"]
+ship = "always"
+[stream."**"]
+ship = "event"
+"""
+CHOSEN: Mapping[str, str] = {"site": ".*", "kind": ".*", "robots": "", "robot": "r1", "stream": "imu", "field": "ax"}
+ALWAYS_EMPTY = {  # what a fleet of processes on one machine has none of
+    "Sites: temperature",
     "Robots: temperature",
-    "Stream below what is expected",
-    "The 20 streams furthest below what is expected",  # the sample policy expects nothing
-    "Rate of ${stream:raw}",  # the first stream with numbers is the agent's own
+    "Relay: held",
 }
+FIELD = "${stream:raw}: ${field:raw}"  # the panel of a field
+Row = dict[str, Any]
+Got = TypeVar("Got")
 
 
 def fleetbox(*words: str, partial: bool = False) -> str:
@@ -44,64 +58,227 @@ def fleetbox(*words: str, partial: bool = False) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Path]:
-    """Two robots, an edge and a cloud, with an InfluxDB; r1 has recorded half a minute and marked a moment."""
+@dataclass(frozen=True)
+class Fleet:
+    """A running fleet of `fleetbox up` and the minute, long over, that its robots tell of."""
+
+    folder: Path
+    minute_us: int
+
+    @property
+    def file(self) -> str:
+        """Return its fleet.toml."""
+        return str(self.folder / "fleet.toml")
+
+    @property
+    def minute(self) -> tuple[int, int]:
+        """Return the minute as a range: a graph's ends with its last ms."""
+        return self.minute_us, self.minute_us + MINUTE_US - 1000
+
+    @contextmanager
+    def recorder(self, robot: str) -> Iterator[fb.Recorder]:
+        """Record as one of its robots; all is in the robot's store afterwards."""
+        with fb.Recorder(self.folder / robot / "robot.toml", duties=False) as recorder:
+            yield recorder
+            recorder.flush(60)
+
+    def rows(self, robot: str, hz: int, minutes_ago: int = 0) -> None:
+        """Record a minute of `imu`."""
+        start_us = self.minute_us - minutes_ago * MINUTE_US
+        times = [start_us + number * 1_000_000 // hz for number in range(60 * hz)]
+        with self.recorder(robot) as recorder:
+            recorder.log_columns("imu", times, {"ax": [math.sin(at_us / 7e6) for at_us in times]})
+
+    def chunks(self, selection: str) -> list[float]:
+        """Return the field ax of every row that the chunks hold."""
+        told = fleetbox("query", selection, "--fleet", self.file, "--format", "ndjson").splitlines()
+        return [json.loads(line)["fields"]["ax"] for line in told]
+
+    def ask(self, influxql: str) -> list[Row]:
+        """Ask the InfluxDB of the fleet's edge."""
+
+        async def go() -> list[Row]:
+            influx = load_fleet(self.file).site_place("edge").influx
+            assert influx is not None
+            async with ScalarStore(influx) as scalars:
+                found = await scalars.query(influxql)
+            return [{**one.tags, **dict(zip(one.columns, row, strict=True))} for one in found for row in one.rows]
+
+        return asyncio.run(go())
+
+    def panel(self, board: str, title: str, within: tuple[int, int] | None = None, **chosen: str) -> list[Row]:
+        """Return the rows of a panel's first query, over the last hour unless a range is given."""
+        asked = next(one for one in queries(boards()["fleetbox-" + board]) if one.place == title)
+        now_us = time.time_ns() // 1000
+        start_us, stop_us = within or (now_us - 60 * MINUTE_US, now_us)
+        filling = Filling(start_us // 1000, stop_us // 1000, {**CHOSEN, **chosen})
+        return self.ask(filling.fill(asked.influxql, asked.least_interval))
+
+    def value(self, board: str, title: str) -> Any:
+        """Return the large number of a panel, None while it has none."""
+        return next((row["value"] for row in self.panel(board, title)), None)
+
+    def at_site(self, site: str, what: Callable[[Store], Awaitable[Got]]) -> Got:
+        """Do something with a site's store."""
+
+        async def go() -> Got:
+            async with Store.at(load_fleet(self.file).site_place(site)) as store:
+                return await what(store)
+
+        return asyncio.run(go())
+
+    @contextmanager
+    def without_influxdb(self) -> Iterator[None]:
+        """Stop InfluxDB: it answers nobody, as a machine that has run out of memory."""
+        running = state_of(self.folder)
+        assert running is not None
+        pid = next(one.pid for one in running.processes if one.name == "influx")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def empty(self) -> set[str]:
+        """Return the places whose queries have no row, those of alerts as `alert NAME`; no query may be refused."""
+        told = json.loads(fleetbox("dashboards", "check", "--fleet", self.file, "--robot", "r1", "--json"))["queries"]
+        assert [one for one in told if one["fault"]] == []
+        named = {f"alert {one['place']}" if one["kind"] == "alert" else one["place"] for one in told if not one["rows"]}
+        return named - ALWAYS_EMPTY
+
+    def empty_while_alive(self) -> set[str]:
+        """Return the same once r1 and r2 have recorded something: who records nothing for 300 s is silent."""
+        for robot in ("r1", "r2"):
+            with self.recorder(robot) as recorder:
+                recorder.log("beat", {"at": 1.0})
+        return self.empty()
+
+
+@contextmanager
+def started(folder: Path, robots: int) -> Iterator[Fleet]:
+    """Start robots, an edge with InfluxDB and a cloud."""
     try:
         find_server("influxdb")
     except MissingServer as missing:
         pytest.skip(f"{missing.message}; install it: fleetbox servers install --influx")
-    fleetbox("up", "--dir", str(tmp_path), "--robots", "2", "--influx", "--detach")
-    where = ("--fleet", str(tmp_path / "fleet.toml"))
+    (folder / "policy.toml").write_text(POLICY)
     try:
-        for robot in ("r1", "r2"):
-            fleetbox("simulate", "--robot", robot, "--seconds", "15", "--brake-at", "5", *where)
-        fleetbox("mark", "look", "--robot", "r1", "--note", "for the boards", *where)
-        yield tmp_path / "fleet.toml"
+        fleetbox("up", "--dir", str(folder), "--robots", str(robots), "--influx", "--detach")
+        yield Fleet(folder, (time.time_ns() // 1000 // MINUTE_US - 2) * MINUTE_US)
     finally:
-        fleetbox("down", "--dir", str(tmp_path), partial=True)
+        fleetbox("down", "--dir", str(folder), partial=True)
 
 
-def test_a_real_fleet_fills_the_boards(fleet: Path) -> None:
-    """Within minutes every panel has rows but those for faults; events and a field are as the chunks say."""
-    deadline_s, empty = time.monotonic() + 240, {"not asked yet"}
-    while empty and time.monotonic() < deadline_s:
-        time.sleep(5)
-        told = json.loads(fleetbox("dashboards", "check", "--fleet", str(fleet), "--robot", "r1", "--json"))["queries"]
-        assert [one for one in told if one["fault"]] == []
-        empty = {one["place"] for one in told if not one["rows"]} - FAULTS_ONLY
-    assert not empty
-    assert newest(fleet, "fleet", "Robots")["value"] == 2
-    assert newest(fleet, "events", "Every event")["note"] == "for the boards"
-    rows = [
-        json.loads(line)["fields"]
-        for line in fleetbox("query", "r1/health", "--fleet", str(fleet), "--format", "ndjson").splitlines()
-    ]
-    name = next(name for name, value in rows[0].items() if isinstance(value, float))
-    values = [row[name] for row in rows if row.get(name) is not None]
-    found = ask(
-        fleet, f'SELECT sum("{name}.count"), min("{name}.min"), max("{name}.max") FROM health WHERE robot=\'r1\''
-    )
-    assert found[0].rows[0][1:] == pytest.approx([len(values), min(values), max(values)])
+def until(what: Callable[[], Got], is_so: Callable[[Got], object], deadline_s: float = 150.0) -> Got:
+    """Look again and again; return what was seen when it was so, fail with what was seen last."""
+    stop_s = time.monotonic() + deadline_s
+    while not is_so(seen := what()):
+        assert time.monotonic() < stop_s, seen
+        time.sleep(1)
+    return seen
 
 
-def newest(fleet: Path, board: str, title: str) -> dict[str, Any]:
-    """Return the first row of a panel's first query, over the last hour."""
-    asked = next(one for one in queries(boards()["fleetbox-" + board]) if one.place == title)
-    now_ms = time.time_ns() // 1_000_000
-    chosen = {"site": ".*", "kind": ".*", "robots": ""}
-    series = ask(fleet, Filling(now_ms - 3_600_000, now_ms, chosen).fill(asked.influxql, asked.least_interval))
-    return dict(zip(series[0].columns, series[0].rows[0], strict=True))
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_one_robot_shows_up_on_its_board(tmp_path: Path) -> None:
+    """A minute of numbers, a line and a mark are on the boards as they are in the chunks."""
+    with started(tmp_path, 1) as fleet:
+        fleet.rows("r1", 10)
+        with fleet.recorder("r1") as recorder:
+            recorder.log("log/nav", "ERROR lost the way", time=fleet.minute_us)
+            recorder.mark("look", note="for the boards")
+        values = fleet.chunks("r1/imu")
+        assert len(values) == 600
+        counted = 'SELECT sum("ax.count") AS "rows" FROM imu WHERE "robot" = \'r1\''
+        until(lambda: fleet.ask(counted), lambda rows: rows and rows[0]["rows"] == 600, 90.0)
+        seconds = fleet.panel("robot", FIELD, fleet.minute)
+        assert len(seconds) == 60
+        for number, row in enumerate(seconds):
+            held = values[10 * number : 10 * number + 10]
+            assert (row["least"], row["mean"], row["most"]) == pytest.approx((min(held), sum(held) / 10, max(held)))
+        (line,) = until(lambda: fleet.panel("robot", "Log"), len, 30.0)
+        assert (line["level"], line["stream"], line["text"]) == ("error", "log/nav", "ERROR lost the way")
+        (event,) = until(lambda: fleet.panel("events", "Every event"), len, 30.0)
+        assert (event["robot"], event["kind"], event["note"]) == ("r1", "look", "for the boards")
+        until(lambda: fleet.value("fleet", "Robots"), lambda number: number == 1, 60.0)
 
 
-def ask(fleet: Path, influxql: str) -> list[Series]:
-    """Ask the InfluxDB of the fleet's edge."""
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_a_fleet_with_faults_fills_every_panel(tmp_path: Path) -> None:
+    """Refusals, a silent robot, a stream below what is expected, InfluxDB away: each shows, with the books' numbers."""
+    with started(tmp_path, 3) as fleet:
+        disputed_us = fleet.minute_us + 1
+        foreign = Draft("log/nav", disputed_us, b"somebody else was here", {"type": "log"}, "text/plain")
+        fleet.at_site("edge", lambda store: store.write("r1--log", [foreign]))
+        fleet.rows("r1", 10)  # of 100 Hz expected
+        fleet.rows("r2", 100)
+        fleet.rows("r3", 20, minutes_ago=10)  # and nothing since
+        with fleet.recorder("r1") as recorder, fleet.without_influxdb():
+            recorder.log("log/nav", "the robot's own line", time=disputed_us)
+            for number in range(5):
+                recorder.log("log/nav", f"line {number}", time=disputed_us + 1 + number)
+                recorder.mark("left", time=fleet.minute_us + number * 1_000_000, labels={"lat": 48.1, "lon": 11.5})
+            recorder.log("cam/front", b"\xff\xd8\xff\xd9", time=fleet.minute_us)
+            recorder.flush(60)
+            until(lambda: fleet.at_site("edge", lines_there), lambda found: found >= 6, 60.0)
 
-    async def go() -> list[Series]:
-        settings = load_fleet(fleet)
-        influx = next(place.influx for name in settings.site if (place := settings.site_place(name)).influx)
-        assert influx is not None
-        async with ScalarStore(influx) as scalars:
-            return await scalars.query(influxql)
+        # every panel and alert that can fire within minutes has rows, from real robots
+        until(fleet.empty_while_alive, lambda empty: not empty, 240.0)
+        assert fleet.value("fleet", "Robots") == 3
+        assert fleet.value("fleet", "Silent") == 1
+        assert fleet.value("fleet", "Dead letters") == 1
+        assert (fleet.value("fleet", "Lost"), fleet.value("fleet", "Unexplained")) == (0, 0)
+        ranked = {row["robot"]: row for row in fleet.panel("fleet", "The 20 robots with the most trouble")}
+        assert (ranked["r1"]["dead_letters"], ranked["r1"]["refused"]) == (1, 1)
+        assert ranked["r1"]["trouble"] > max(ranked["r2"]["trouble"], ranked["r3"]["trouble"])
+        assert ranked["r3"]["age_s"] > 600 > ranked["r2"]["age_s"]
+        slow = fleet.panel("fleet", "The 20 streams furthest below what is expected", fleet.minute)
+        found = {row["robot"]: (row["hz"], row["expect_hz"]) for row in slow if row["stream"] == "imu"}
+        assert {robot: found[robot] for robot in ("r1", "r2")} == {"r1": (10.0, 100.0), "r2": (100.0, 100.0)}
+        (letter,) = fleet.panel("books", "Dead letters by reason")
+        assert (letter["reason"], letter["letters"]) == ("409 conflict", 1)
 
-    return asyncio.run(go())
+        # what came while InfluxDB was away is all there
+        texts = sorted(row["text"] for row in fleet.panel("robot", "Log"))
+        assert texts == [*(f"line {number}" for number in range(5)), "somebody else was here"]
+        assert fleet.value("events", "Events") == 5
+        assert len(fleet.panel("events", "Where")) == 5
+
+        # the balance is that of `fleetbox audit` (the cloud has no InfluxDB to tell of its hop), numbers the chunks'
+        until(lambda: (balance(fleet), audited(fleet)), lambda both: both[0] == both[1], 90.0)
+        assert audited(fleet)["refused"] == 1
+        for robot in ("r1", "r2"):
+            values = fleet.chunks(f"{robot}/imu")
+            seconds = fleet.panel("robot", FIELD, fleet.minute, robot=robot)
+            assert min(row["least"] for row in seconds) == pytest.approx(min(values))
+            assert max(row["most"] for row in seconds) == pytest.approx(max(values))
+
+        # the foreign record goes, the letter arrives, the boards are well again
+        fleet.at_site("edge", lambda store: store.delete("r1--log", "log/nav", [disputed_us]))
+        until(lambda: fleet.value("fleet", "Dead letters"), lambda number: number == 0, 200.0)
+        (letter,) = fleet.panel("books", "Dead letters by reason")
+        assert letter["letters"] == 0
+
+
+async def lines_there(store: Store) -> int:
+    """Count the lines of r1 at a site."""
+    return next((info.records for info in await store.entries("r1--log") if info.name == "log/nav"), 0)
+
+
+BALANCE = ("recorded", "selected", "kept_on_robot", "arrived", "waiting", "refused", "lost", "unexplained")
+
+
+def balance(fleet: Fleet) -> dict[str, int]:
+    """Return the sums of r1's first hop as the board shows them."""
+    found = {row["site"]: row for row in fleet.panel("books", "The balance of each hop", fleet.minute, robots="r1")}
+    return {name: found["edge"][name] for name in BALANCE}
+
+
+def audited(fleet: Fleet) -> dict[str, int]:
+    """Return the same as `fleetbox audit` tells."""
+    times = [f"{at_us}" for at_us in (fleet.minute_us, fleet.minute_us + MINUTE_US)]
+    words = ("--start", times[0], "--stop", times[1], "--fleet", fleet.file, "--json")
+    told = json.loads(fleetbox("audit", "r1/**", *words, partial=True))
+    hop = next(one for one in told["robots"]["r1"] if one["hop"] == "edge")
+    return {name: sum(hop[name].values()) if isinstance(hop[name], dict) else hop[name] for name in BALANCE}
