@@ -151,7 +151,7 @@ def test_policy_is_the_sample_with_the_demos_trigger() -> None:
 
 def test_every_variable_has_its_line_in_the_example() -> None:
     """.env.example names each variable of the compose files, with the same default."""
-    used = {}
+    used: dict[str, str] = {}
     for name in (*TIERS, "laptop"):
         used |= dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)\}", (HERE / f"{name}.yaml").read_text()))
     told = dict(re.findall(r"^# ([A-Z0-9_]+)=(\S+)", (HERE / ".env.example").read_text(), re.M))
