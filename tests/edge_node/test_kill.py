@@ -34,8 +34,8 @@ while True:
 """
 
 
-def record_and_kill(robot: Robot, seconds: float, memory_bytes: int = 64_000_000) -> int:
-    """Run the child for a while, kill it, and return the last number it printed."""
+def record_and_kill(robot: Robot, seconds: float, memory_bytes: int = 64_000_000, least: int = 0) -> int:
+    """Run the child for a while after it has logged `least` rows, kill it, and return the last number it printed."""
     last, killer = -1, None
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(robot.file), str(memory_bytes)], stdout=subprocess.PIPE, text=True
@@ -43,7 +43,7 @@ def record_and_kill(robot: Robot, seconds: float, memory_bytes: int = 64_000_000
         assert child.stdout is not None
         for line in child.stdout:
             last = int(line) if line.endswith("\n") else last
-            if killer is None:  # counted from the first row: starting takes as long as the machine is busy
+            if killer is None and last >= least:  # counted from a row: starting takes as long as the machine is busy
                 killer = threading.Timer(seconds, child.send_signal, [signal.SIGKILL])
                 killer.start()
     return last
@@ -183,7 +183,7 @@ def test_killed_with_drops_that_nobody_was_told(robot: Robot) -> None:
     """Frames that a full spool gave up are named after a kill: by their numbers, with the reason, all of them."""
     good, robot.url = robot.url, "http://127.0.0.1:9"
     robot.write('spool = { max = "2 MB" }')
-    last = record_and_kill(robot, 1.5, memory_bytes=50_000)
+    last = record_and_kill(robot, 0.5, memory_bytes=50_000, least=50_000)  # 4 MB of frames
     robot.url = good
     robot.write()
     with Recorder(robot.file, duties=False) as recorder:
