@@ -15,8 +15,9 @@ from fleetbox_query.events import Found, Where, find_events, resolve
 from fleetbox_query.moments import DurationLike, TimeLike, duration_us
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question
-from fleetbox_query.selection import Selection, label_text
+from fleetbox_query.selection import Selection
 from fleetbox_query.session import Session
+from fleetbox_query.stream_choice import label_text
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from fleetbox_query.means import Mean, scalar_mean
 from fleetbox_query.moments import TimeLike
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question, parse_selectors
-from fleetbox_query.selection import Selection, label_text
+from fleetbox_query.selection import Selection
 from fleetbox_query.session import Session
 from fleetbox_query.stores import places_for
+from fleetbox_query.stream_choice import label_text
 from fleetbox_query.streams import Streams, list_streams
 
 __all__ = ["Events", "Fleet", "connect"]

@@ -1,15 +1,13 @@
-"""Choose streams, time, labels and places step by step, then ask with one verb."""
+"""Ask what was chosen of streams with one verb."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleetbox.errors import InputError
 from fleetbox.settings import Tier
-from fleetbox.settings.places import TIERS
 from fleetbox_query.aligning import Aligned, make_grid
 from fleetbox_query.bars import bar
 from fleetbox_query.batches import Batches
@@ -17,7 +15,7 @@ from fleetbox_query.counting import Count, count
 from fleetbox_query.coverage import Coverage
 from fleetbox_query.covering import cover
 from fleetbox_query.decimating import Decimation, bins_for, check, decimated
-from fleetbox_query.expressions import Expression, compile_expression
+from fleetbox_query.expressions import Expression
 from fleetbox_query.extents import extents
 from fleetbox_query.frames import ClockName, Tables, frame_of, tables_of
 from fleetbox_query.grids import Method
@@ -28,14 +26,13 @@ from fleetbox_query.nothing import warn_of_nothing
 from fleetbox_query.opaque import reading_of_rows, reading_of_values
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.pulling import Ordered, PullWish, pull
-from fleetbox_query.question import Question
 from fleetbox_query.reading import Prepared, Reading
 from fleetbox_query.rolling import frame_of as rollup_frame
 from fleetbox_query.rolling import roll_up, step_of
-from fleetbox_query.session import Session
 from fleetbox_query.sizing import Size, announce, size
 from fleetbox_query.sql import into_duckdb, polars_of
 from fleetbox_query.stamps import times_ns
+from fleetbox_query.stream_choice import StreamChoice
 from fleetbox_query.streaming import Records
 
 if TYPE_CHECKING:
@@ -51,7 +48,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(StreamChoice):
     """Hold a question about streams; every step returns a new one, nothing is read before a verb.
 
     Verbs: size(), count() and coverage() move nothing; frames() pandas, arrow() tables, polars(), duckdb(), align(...),
@@ -61,62 +58,6 @@ class Selection:
     Example:
         fleet.select("r*/imu:ax").where(site="edge-1").last("1h").frames()
     """
-
-    session: Session
-    question: Question
-
-    def where(self, labels: Mapping[str, object] | str | None = None, /, **more: object) -> Selection:
-        """Keep what passes a CEL expression, or records whose labels have exactly these values (compared as text).
-
-        An expression is what `--when` takes: a bare name is a field where a chosen stream has one, else a label;
-        `explain()` says what of it the stores decide. Several calls must all hold. Raises InputError on what is no CEL.
-
-        Example:
-            fleet.select("r1/imu:ax").where("ax > 5 && site == 'edge-1'")
-            fleet.select("r1/cam/front").where(site="edge-1")
-        """
-        if isinstance(labels, str):
-            return self._when(labels).where(more) if more else self._when(labels)
-        given = {name: label_text(name, value) for name, value in {**(labels or {}), **more}.items()}
-        for name, value in given.items():
-            if self.question.labels.get(name, value) != value:
-                raise InputError(f"label {name!r} is asked to be two things at once", "use a selection for each")
-        return self._with(labels={**self.question.labels, **given})
-
-    def last(self, duration: DurationLike) -> Selection:
-        """Keep what is at most this old now, such as "1h".
-
-        Example:
-            fleet.select("r1/imu").last("1h").frames()
-        """
-        return self._timed(self.session.since(duration), None)
-
-    def between(self, start: TimeLike | None, stop: TimeLike | None) -> Selection:
-        """Keep [start, stop): any time people write, a datetime, a date (its midnight here), numpy's datetime64 (UTC),
-        an epoch, `event:ID-10s`; None leaves an end open.
-
-        Example:
-            fleet.select("r1/imu").between("now-10m", "now").frames()
-        """
-        return self._timed(self.session.moment(start), self.session.moment(stop))
-
-    def tier(self, tier: Tier) -> Selection:
-        """Ask one tier only: "robot", "edge" or "cloud".
-
-        Example:
-            fleet.select("r1/imu").tier("edge").frames()
-        """
-        if tier not in TIERS:
-            raise InputError(f"tier {tier!r} is not known", f"use one of {', '.join(TIERS)}")
-        return self._with(tier=tier)
-
-    def site(self, name: str) -> Selection:
-        """Ask one site only.
-
-        Example:
-            fleet.select("r1/imu").site("edge-1").frames()
-        """
-        return self._with(site=name)
 
     def frames(
         self,
@@ -434,20 +375,6 @@ class Selection:
         """
         return self.prepared().expression
 
-    def _when(self, text: str) -> Selection:
-        compile_expression(text)
-        before = self.question.when
-        return self._with(when=f"({before}) && ({text})" if before else text)
-
-    def _with(self, **changes: object) -> Selection:
-        return replace(self, question=replace(self.question, **changes))  # type: ignore[arg-type]
-
-    def _timed(self, start: int | str | None, stop: int | str | None) -> Selection:
-        if self.question.events is not None:
-            events = replace(self.question.events, start=start, stop=stop)
-            return self._with(events=events)
-        return self._with(start=start, stop=stop)
-
     async def _reading(self, *, films: bool = False) -> Reading:
         return Reading(self.session.stores, await self.session.prepare(self.question, films=films))
 
@@ -471,12 +398,3 @@ def _described(frame: pd.DataFrame, provenance: Provenance) -> pd.DataFrame:
     # Plain values only: pandas copies attrs deeply at every step.
     frame.attrs |= {"places_read": dict(provenance.places_read), "missing": provenance.lines()}
     return frame
-
-
-def label_text(name: str, value: object) -> str:
-    """Return a label's value as the text it is compared as; raises InputError for what is none."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise InputError(f"label {name!r} is compared with a {type(value).__name__}", "use text, a number or a truth value")

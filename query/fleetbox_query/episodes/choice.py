@@ -14,12 +14,12 @@ from fleetbox_query.expressions import compile_expression
 from fleetbox_query.moments import DurationLike, TimeLike
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import EpisodeQuestion
-from fleetbox_query.selection import label_text
 from fleetbox_query.session import Session
+from fleetbox_query.stream_choice import label_text
 
 
 @dataclass(frozen=True)
-class Choice:
+class EpisodeChoice:
     """Hold a question about episodes, and where it is asked; every step returns a new one."""
 
     session: Session

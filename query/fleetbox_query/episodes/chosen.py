@@ -12,7 +12,7 @@ from fleetbox.errors import InputError
 from fleetbox.person import person_here
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox_query.episodes import editing
-from fleetbox_query.episodes.choice import Choice
+from fleetbox_query.episodes.choice import EpisodeChoice
 from fleetbox_query.episodes.features import features_known
 from fleetbox_query.episodes.horizon import Standing, standings
 from fleetbox_query.episodes.making import copy_sets, write_new
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Episodes(Choice):
+class Episodes(EpisodeChoice):
     """Hold a question about episodes; every step returns a new one, nothing is read before a verb.
 
     Changes are revisions beside the records: no verb but pin() copies a byte of data.
