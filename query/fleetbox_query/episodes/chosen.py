@@ -22,7 +22,7 @@ from fleetbox_query.episodes.writing import Tell, Written, untold, write_all
 from fleetbox_query.events import Where
 from fleetbox_query.moments import TimeLike
 from fleetbox_query.question import EpisodeQuestion, Question
-from fleetbox_query.selection import Selection, label_text
+from fleetbox_query.selection import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
