@@ -23,6 +23,7 @@ from fleetbox_query.events import Where
 from fleetbox_query.moments import TimeLike
 from fleetbox_query.question import EpisodeQuestion, Question
 from fleetbox_query.selection import Selection
+from fleetbox_query.stream_choice import label_text
 
 if TYPE_CHECKING:
     import pandas as pd
