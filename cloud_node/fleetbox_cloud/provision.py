@@ -103,10 +103,10 @@ async def present(store: Store, want: Layout) -> Present:
     return Present(buckets, frozenset(await store.tokens()))
 
 
-async def provision(store: Store, want: Layout) -> Provisioned:
+async def provision(store: Store, want: Layout, *, only_missing: bool = False) -> Provisioned:
     """Make a store as wanted and say what changed; a second call changes nothing.
 
-    A token whose rights differ is made anew, which turns the old value away.
+    A token whose rights differ is made anew, which turns the old value away; with `only_missing` it is left alone.
     """
     have = await present(store, want)
     changes = plan(want, have)
@@ -115,6 +115,8 @@ async def provision(store: Store, want: Layout) -> Provisioned:
             await store.ensure_bucket(change.name, want.buckets[change.name])
     values: dict[str, str] = {}
     for name, spec in want.tokens.items():
+        if only_missing and tokens_of(name, have.tokens):
+            continue
         if (value := await ensure_token(store, spec, have.tokens)) is not None:
             values[name] = value
             if tokens_of(name, have.tokens):
@@ -140,7 +142,7 @@ async def make_missing(
         return Provisioned()
     held = {holder_of(token) for token in await store.tokens()}
     tokens = {name: spec for name, spec in want.tokens.items() if name not in held}
-    return await provision(store, Layout(buckets, tokens))
+    return await provision(store, Layout(buckets, tokens), only_missing=True)  # one may be being replaced just now
 
 
 def _route(fleet: FleetSettings, robot: str) -> list[str]:
