@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import environ
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from fleetbox.errors import InputError
 from fleetbox.extras import require
@@ -96,15 +96,16 @@ def view(selection: Selection, out: Path | None, advance: Advance = lambda done,
     with _sink(out) as (entities, drained):
         _put_events(session, selection.question, prepared, entities, viewed)
         for done in _put_records(session, prepared, entities, viewed):
-            viewed.file_bytes += drained()
+            drained()
             advance(done, f"{viewed.items.total():,} items")
-        viewed.file_bytes += drained()
+        drained()
+    viewed.file_bytes = out.stat().st_size if out else 0
     return viewed
 
 
 @contextmanager
-def _sink(out: Path | None) -> Iterator[tuple[Entities, Callable[[], int]]]:
-    """Yield what logs, and a call that empties what was logged into its place and returns how many bytes it wrote."""
+def _sink(out: Path | None) -> Iterator[tuple[Entities, Callable[[], None]]]:
+    """Yield what logs, and a call that empties what was logged into its place, so that memory stays bounded."""
     import rerun as rr
 
     recording: Any = rr.RecordingStream(APPLICATION)
@@ -112,29 +113,35 @@ def _sink(out: Path | None) -> Iterator[tuple[Entities, Callable[[], int]]]:
     recording.set_log_time_enabled(False)
     if out is None:
         rr.spawn(recording=recording)
-        yield Entities(recording), lambda: _sent(recording)
+        yield Entities(recording), recording.flush
         return
     if out.suffix != ".rrd":
         raise InputError(f"{out} is no name for a recording of Rerun's", f"give -o {out.with_suffix('.rrd')}")
-    # Written by us and not by Rerun, which only prints a line when the disk is full.
-    stream = recording.binary_stream()
     try:
-        with written_whole(out) as part, part.open("wb") as file:
-            yield Entities(recording), lambda: _drain(stream, file)
+        with written_whole(out) as part:
+            recording.save(str(part))  # a stream of bytes would be a file each time it is emptied, end to end
+            yield Entities(recording), lambda: _written(recording, out)
+            recording.disconnect()
+            _check_whole(part, out)
     finally:
         recording.disconnect()
 
 
-def _sent(recording: Any) -> int:
-    recording.flush()
-    return 0
+def _written(recording: Any, out: Path) -> None:
+    try:
+        recording.flush()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"cannot write {out}: {error}", "is the disk full?") from error
 
 
-def _drain(stream: Any, file: IO[bytes]) -> int:
-    written = 0
-    while data := stream.read(flush=True):
-        written += file.write(data)
-    return written
+def _check_whole(part: Path, out: Path) -> None:
+    """Raise InputError unless Rerun's own reader opens the file: of its end, written last, Rerun says nothing."""
+    from rerun.chunk import RrdReader
+
+    try:
+        RrdReader(str(part)).stream()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"cannot write {out}: {error}", "is the disk full?") from error
 
 
 def _put_events(session: Session, question: Question, prepared: Prepared, entities: Entities, viewed: Viewed) -> None:

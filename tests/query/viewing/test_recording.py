@@ -19,7 +19,7 @@ from fleetbox.events import Event
 from fleetbox.types import video
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.question import Question, parse_selectors
-from fleetbox_query.viewing.recording import file_name, has_display, view
+from fleetbox_query.viewing.recording import _sink, file_name, has_display, view
 
 from ..conftest import Tiers, blob, chunk
 from ..test_cli import run
@@ -162,6 +162,17 @@ def test_a_full_disk(tiers: Tiers, stream: str, tmp_path: Path) -> None:
     assert "cannot write" in done.stderr
     assert out.read_text() == "old"
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_file_of_many_parts_is_one(tmp_path: Path) -> None:
+    """However often what was logged is emptied into the file, Rerun's own check and reader take it."""
+    out = tmp_path / "x.rrd"
+    with _sink(out) as (entities, drained):
+        for at in range(3):
+            entities.event(Event(f"e{at}", "brake", "r1", T0 + at, T0, T0 + 9, ("**",)))
+            drained()
+    subprocess.run([RERUN, "rrd", "verify", str(out)], check=True, capture_output=True, timeout=60)
+    assert list(rerun.chunk.RrdReader(str(out)).stream())
 
 
 def test_where_a_window_can_be_shown() -> None:
