@@ -13,7 +13,7 @@ from fleetbox.blobs import BucketSpec, Store, TokenSpec
 from fleetbox.errors import AccessDenied, InputError, NotFound
 from fleetbox.records import Draft
 from fleetbox.settings import FleetSettings, load_fleet
-from fleetbox_cloud.provision import Change, Layout, Present, plan, provision, wanted, wanted_here
+from fleetbox_cloud.provision import Change, Layout, Present, make_missing, plan, provision, wanted, wanted_here
 from fleetbox_cloud.provision_site import provision_site
 
 RECORD = Draft("imu", 1_000_000, b"x", {}, "text/plain")
@@ -182,3 +182,30 @@ def test_a_replaced_token_ends_the_old_one(fleet: FleetSettings, store_server: A
         asyncio.run(write(old))
     with pytest.raises(NotFound, match="nobody"):
         asyncio.run(provision_site(fleet, place, replaced="nobody"))
+
+
+def test_a_token_that_comes_back_while_a_site_looks_keeps_its_rights(fleet: FleetSettings) -> None:
+    """Whoever replaces a token removes it first: missing at one look and there at the next, it is not made anew."""
+    a, _, _ = names(fleet)
+    changed = TokenSpec(a, (f"{a}--*",), ())
+
+    class Replaced(Store):
+        looks = 0
+
+        async def tokens(self) -> list[str]:
+            found = await super().tokens()
+            self.looks += 1
+            return [name for name in found if name != a] if self.looks == 1 else found
+
+    async def main() -> None:
+        place = fleet.site_place("edge")
+        async with Replaced(place.url, place.current_token()) as store:
+            await provision(store, wanted(fleet, "edge"))
+            store.looks = 0
+            await store.ensure_token(changed)
+            done = await make_missing(store, fleet, "edge", {a}, look_at_tokens=True)
+            assert store.looks == 2
+            assert not done.tokens
+            assert await store.ensure_token(changed) is None, "its rights are as they were"
+
+    asyncio.run(main())

@@ -130,7 +130,8 @@ def test_the_command_line_on_a_robots_own_ring(robot: Robot) -> None:
             recorder.log("imu", {"ax": ax}, time=now_us - 60_000_000 + number * 100_000)
         recorder.log("log/app", "started", time=now_us - 30_000_000)
         recorder.flush(20)
-        marked = fleetbox(robot, "mark", "bump", "--at", "-30s", "--pre", "1s", "--post", "1s", "--wait")
+        at = str(now_us - 30_000_000)
+        marked = fleetbox(robot, "mark", "bump", "--at", at, "--pre", "1s", "--post", "1s", "--wait")
         assert marked.returncode == 0, marked.stderr
     lint = json.loads(fleetbox(robot, "policy", "lint", str(policy), "--robot", robot.id, "--json").stdout)
     assert (lint["errors"], lint["findings"]) == (0, [])
