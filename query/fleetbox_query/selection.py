@@ -318,7 +318,7 @@ class Selection(StreamChoice):
         on where it stopped; that needs fixed times, `between` and not `last`.
 
         Example:
-            fleet.select("r1/**").between("13:25", "13:35").export("mcap", "pallet.mcap")
+            fleet.select("r1/**").last("10m").export("mcap", "pallet.mcap")
         """
         from fleetbox_query.exports.exporting import export
         from fleetbox_query.exports.job import made_options
