@@ -18,9 +18,10 @@ from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question
 from fleetbox_query.selection import Selection
 from fleetbox_query.session import Session
 from fleetbox_query.stream_choice import label_text
+from fleetbox_query.wording import events_words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Events:
     """Hold a question about events; every step returns a new one, nothing is read before `list`, `len` or a loop.
 
@@ -30,6 +31,9 @@ class Events:
     session: Session
     question: EventQuestion
     places: Where = field(default_factory=Where)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({events_words(self.question)})"
 
     def last(self, duration: DurationLike) -> Events:
         """Keep events whose moment is at most this old now, such as "30d".

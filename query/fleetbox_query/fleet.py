@@ -50,6 +50,9 @@ class Fleet:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def __repr__(self) -> str:
+        return f"Fleet({self.settings.fleet}: {', '.join(place.name for place in self.settings.places())})"
+
     def __enter__(self) -> Fleet:
         return self
 

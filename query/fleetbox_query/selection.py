@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fleetbox_query.lerobot.samples import Samples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection(StreamChoice):
     """Hold a question about streams; every step returns a new one, nothing is read before a verb.
 

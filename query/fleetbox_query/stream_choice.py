@@ -13,14 +13,18 @@ from fleetbox_query.expressions import compile_expression
 from fleetbox_query.moments import DurationLike, TimeLike
 from fleetbox_query.question import Question
 from fleetbox_query.session import Session
+from fleetbox_query.wording import streams_words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StreamChoice:
     """Hold a question about streams; every step returns a new one."""
 
     session: Session
     question: Question
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({streams_words(self.question)})"
 
     def where(self, labels: Mapping[str, object] | str | None = None, /, **more: object) -> Self:
         """Keep what passes a CEL expression, or records whose labels have exactly these values (compared as text).

@@ -16,15 +16,19 @@ from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import EpisodeQuestion
 from fleetbox_query.session import Session
 from fleetbox_query.stream_choice import label_text
+from fleetbox_query.wording import episodes_words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EpisodeChoice:
     """Hold a question about episodes, and where it is asked; every step returns a new one."""
 
     session: Session
     question: EpisodeQuestion
     places: Where = field(default_factory=Where)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({episodes_words(self.question)})"
 
     def where(self, when: str | None = None, /, **labels: object) -> Self:
         """Keep episodes that pass a CEL expression over their labels, success, note, robot, seconds, or have labels.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fleetbox_query.sizing import Size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Episodes(EpisodeChoice):
     """Hold a question about episodes; every step returns a new one, nothing is read before a verb.
 

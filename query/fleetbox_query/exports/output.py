@@ -26,7 +26,8 @@ from fleetbox_query.exports.partial import Partial
 from fleetbox_query.exports.swapping import put_in_place, remove_empty, restore
 from fleetbox_query.exports.syncing import sync_and_hash, sync_folder, write_synced
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"  # in a folder; whoever opens one as a Parquet dataset passes over names with _
+BESIDE = "manifest.json"  # after the name of a target that is one file
 VERSION = 1  # of the manifest's own form
 
 
@@ -215,7 +216,7 @@ class Output:
                 put_in_place(partial.files, self.target)
             else:
                 name = self._whole(whole).path
-                beside = self.target.with_name(f"{self.target.name}.{MANIFEST}")
+                beside = self.target.with_name(f"{self.target.name}.{BESIDE}")
                 write_synced(partial.folder / MANIFEST, text)
                 put_in_place(self.path_of(name), self.target)
                 put_in_place(partial.folder / MANIFEST, beside)

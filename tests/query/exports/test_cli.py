@@ -132,4 +132,4 @@ def test_killed_and_asked_again(tiers: Tiers, stream: str, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert after.items() >= made.items()
     assert made
-    assert json.loads((out / "manifest.json").read_text())["window_us"] == window
+    assert json.loads((out / "_manifest.json").read_text())["window_us"] == window

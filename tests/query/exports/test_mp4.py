@@ -99,7 +99,7 @@ def test_films_of_several_streams(tiers: Tiers, fleet: Fleet, stream: str, tmp_p
     export(asked, "mp4", tmp_path / "out")
     sizes = {path.stem[-1]: len(_frames(path)) for path in (tmp_path / "out").rglob("*.mp4")}
     assert sizes == {"a": 2, "b": 3}
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", tiers.robot]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_manifest.json", tiers.robot]
     with pytest.raises(InputError, match="do not fit one file"):
         export(asked, "mp4", tmp_path / "x.mp4")
 

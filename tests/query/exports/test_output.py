@@ -51,7 +51,7 @@ def test_a_folder_and_its_manifest(tmp_path: Path) -> None:
 def test_a_file_has_its_manifest_beside_it(tmp_path: Path) -> None:
     """A target that is a file becomes the finished part; its manifest names it with its hash."""
     _make(tmp_path / "x.mcap", {"whole": b"data"}, folder=False)
-    said = json.loads((tmp_path / f"x.mcap.{MANIFEST}").read_text())
+    said = json.loads((tmp_path / "x.mcap.manifest.json").read_text())
     assert (tmp_path / "x.mcap").read_bytes() == b"data"
     assert said["files"][0]["xxh3"] == xxhash.xxh3_64_hexdigest(b"data")
     assert not (tmp_path / "x.mcap.partial").exists()
@@ -61,7 +61,7 @@ def test_an_old_output_is_replaced_as_a_whole(tmp_path: Path) -> None:
     """No file of the old folder is left in the new one."""
     _make(tmp_path / "out", {"old": b"1", "both": b"1"})
     _make(tmp_path / "out", {"both": b"2"}, query="r2")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["both", MANIFEST]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [MANIFEST, "both"]
     assert (tmp_path / "out" / "both").read_bytes() == b"2"
 
 
