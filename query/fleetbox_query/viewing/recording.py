@@ -12,7 +12,7 @@ from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleetbox.errors import InputError
+from fleetbox.errors import FleetboxError, InputError
 from fleetbox.extras import require
 from fleetbox.time import iso_time
 from fleetbox_query.events import Where, find_events
@@ -87,7 +87,7 @@ def file_name(question: Question, now_us: int) -> Path:
 def view(selection: Selection, out: Path | None, advance: Advance = lambda done, text: None) -> Viewed:
     """Show a selection in the viewer, or write it into `out`; memory stays bounded.
 
-    Raises FleetboxError when Rerun is not installed, InputError for a file that cannot be written.
+    Raises FleetboxError when Rerun is not installed or a file cannot be written, InputError for a name of another kind.
     """
     require("view")
     session = selection.session
@@ -131,17 +131,17 @@ def _written(recording: Any, out: Path) -> None:
     try:
         recording.flush()
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"cannot write {out}: {error}", "is the disk full?") from error
+        raise FleetboxError(f"cannot write {out}: {error}", "make room or give another -o FILE") from error
 
 
 def _check_whole(part: Path, out: Path) -> None:
-    """Raise InputError unless Rerun's own reader opens the file: of its end, written last, Rerun says nothing."""
+    """Raise FleetboxError unless Rerun's own reader opens the file: of its end, written last, Rerun says nothing."""
     from rerun.chunk import RrdReader
 
     try:
         RrdReader(str(part)).stream()
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"cannot write {out}: {error}", "is the disk full?") from error
+        raise FleetboxError(f"cannot write {out}: {error}", "make room or give another -o FILE") from error
 
 
 def _put_events(session: Session, question: Question, prepared: Prepared, entities: Entities, viewed: Viewed) -> None:

@@ -155,7 +155,8 @@ def test_a_full_disk(tiers: Tiers, stream: str, tmp_path: Path, format_: str) ->
 
     words = [sys.executable, "-m", "fleetbox", "export", format_, f"{tiers.robot}/{stream}", "-o", str(out)]
     words += ["--start", str(T0), "--stop", str(T0 + 100_000_000)]
-    kept = {"env": {**os.environ, "FLEETBOX_FLEET": str(fleet_path)}, "capture_output": True, "text": True}
+    there = {"FLEETBOX_FLEET": str(fleet_path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
+    kept = {"env": {**os.environ, **there}, "capture_output": True, "text": True}
     refused = subprocess.run(words, preexec_fn=small_files, timeout=60, **kept)  # type: ignore[call-overload]
     stood = out.read_bytes()
     done = subprocess.run(words, timeout=60, **kept)  # type: ignore[call-overload]
