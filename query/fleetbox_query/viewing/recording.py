@@ -25,6 +25,7 @@ from fleetbox_query.reading import Piece, Prepared, Reading
 from fleetbox_query.saving import written_whole
 from fleetbox_query.session import Session
 from fleetbox_query.viewing.entities import Entities
+from fleetbox_query.viewing.pouring import poured
 from fleetbox_query.viewing.subject import prepared_to_see
 
 if TYPE_CHECKING:
@@ -119,15 +120,19 @@ def _sink(out: Path | None) -> Iterator[tuple[Entities, Callable[[], None]]]:
         raise InputError(f"{out} is no name for a recording of Rerun's", f"give -o {out.with_suffix('.rrd')}")
     try:
         with written_whole(out) as part:
-            recording.save(str(part))  # a stream of bytes would be a file each time it is emptied, end to end
-            yield Entities(recording), lambda: _written(recording, out)
-            recording.disconnect()
+            with poured(part) as (pipe, check):
+                recording.save(str(pipe))  # a stream of bytes would be a file each time it is emptied, end to end
+                try:
+                    yield Entities(recording), lambda: _written(recording, check, out)
+                finally:
+                    recording.disconnect()
             _check_whole(part, out)
     finally:
         recording.disconnect()
 
 
-def _written(recording: Any, out: Path) -> None:
+def _written(recording: Any, check: Callable[[], None], out: Path) -> None:
+    check()
     try:
         recording.flush()
     except (OSError, RuntimeError, ValueError) as error:
