@@ -157,7 +157,7 @@ def test_a_full_disk(tiers: Tiers, stream: str, tmp_path: Path) -> None:
 
     words = [sys.executable, "-m", "fleetbox", "view", f"{tiers.robot}/{stream}/*", "-o", str(out)]
     environment = {**os.environ, "FLEETBOX_FLEET": str(path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
-    done = subprocess.run(words, env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=150)
     assert done.returncode == 1, done.stderr
     assert "cannot write" in done.stderr
     assert out.read_text() == "old"
