@@ -114,7 +114,8 @@ def test_any_flipped_bit_costs_one_record_that_is_named(files: Files) -> None:
                 assert suspect.place.path == path
                 stretch = suspect.place.stretch
                 assert stretch.offset <= at < stretch.offset + len(stretch.data)
-    assert amiss <= tried / 25  # chance moves it by half: a flip in the very number or name of a stream's last record: nothing behind it tells
+    # A flip in the very number or name of a stream's last record: nothing behind it tells; chance moves it by half.
+    assert amiss <= tried / 25
 
 
 def test_a_file_cut_anywhere_gives_all_before_the_cut(files: Files) -> None:
