@@ -13,10 +13,13 @@ from fleetbox_local.drill.scenario import Scenario
 from fleetbox_local.drill.session import Session
 
 
+A_MINUTE = frozenset({"answer-422"})  # what a refusal tears is written again once it is dead for sure
+
+
 def cases(group: str) -> list[Any]:
     """Return a group's scenarios as parameters; those that are not quick belong to the full matrix only."""
     return [
-        pytest.param(one, id=one.name, marks=[] if one.quick else [pytest.mark.faults])
+        pytest.param(one, id=one.name, marks=[] if one.quick and one.name not in A_MINUTE else [pytest.mark.faults])
         for one in SCENARIOS
         if one.group == group
     ]
