@@ -12,7 +12,6 @@ from fleetbox_local.drill.outcome import Outcome
 from fleetbox_local.drill.scenario import Scenario
 from fleetbox_local.drill.session import Session
 
-
 A_MINUTE = frozenset({"answer-422"})  # what a refusal tears is written again once it is dead for sure
 
 
