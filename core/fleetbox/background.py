@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+WAKE_S = 0.2  # a Ctrl-C that another thread takes, or that comes just before a wait, is seen when the wait ends
 
 
 class BackgroundLoop:
@@ -26,7 +30,7 @@ class BackgroundLoop:
         """Run a coroutine to its end and return its value; Ctrl-C and a timeout cancel it."""
         future = self.start(work)
         try:
-            return future.result(timeout_s)
+            return ended(future, timeout_s)
         except BaseException:
             future.cancel()
             raise
@@ -54,3 +58,11 @@ class BackgroundLoop:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.run_until_complete(self.loop.shutdown_default_executor())  # a file may be half removed
             self.loop.close()
+
+
+def ended(future: Future[T], timeout_s: float | None = None) -> T:
+    """Wait for what was started and return its value, so that Ctrl-C is always heard; raises TimeoutError."""
+    until_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+    while not wait((future,), min(WAKE_S, until_s - time.monotonic())).done and time.monotonic() < until_s:
+        pass
+    return future.result(0)

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fleetbox.background import BackgroundLoop
+from fleetbox.background import BackgroundLoop, ended
 from fleetbox_query.frames import tables_of
 from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
@@ -73,7 +73,7 @@ class Batches(Iterator[Batch]):
         if self._ahead is None:
             return False
         try:
-            stretch = self._ahead.result()
+            stretch = ended(self._ahead)
         except BaseException:  # Ctrl-C too: nobody comes for what is being read ahead
             self.close()
             raise

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 
-from fleetbox.background import BackgroundLoop
+from fleetbox.background import BackgroundLoop, ended
 from fleetbox_query.expressions import Expression
 from fleetbox_query.films import FROM
 from fleetbox_query.items import Item, Notes, items_of
@@ -76,7 +76,7 @@ class Records(Iterator[Item]):
     def _fill(self) -> bool:
         if self._ahead is None:
             return False
-        stretch = self._ahead.result()
+        stretch = ended(self._ahead)
         if stretch is None:
             self._ahead = None
             self._ready = self._until(FAR_US)

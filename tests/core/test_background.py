@@ -1,6 +1,8 @@
 """The background loop: async work from plain code, anywhere."""
 
 import asyncio
+import signal
+import threading
 from concurrent.futures import CancelledError
 
 import pytest
@@ -39,4 +41,17 @@ def test_a_timeout_cancels_the_work() -> None:
     loop = BackgroundLoop()
     with pytest.raises(TimeoutError):
         loop.run(asyncio.sleep(60), timeout_s=0.01)
+    loop.stop()
+
+
+def test_ctrl_c_ends_a_wait_that_did_not_see_it() -> None:
+    """Ctrl-C that another thread takes wakes nobody who waits for a lock; the wait ends all the same."""
+    loop = BackgroundLoop()
+
+    async def pressed() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        await asyncio.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(pressed())
     loop.stop()

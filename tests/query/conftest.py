@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,18 +100,27 @@ def _draft(stream: str, time_us: int, data: bytes, robot: str, content_type: str
     return Draft(stream, time_us, data, full, content_type)
 
 
-@pytest.fixture(scope="session")
-def three_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StoreProcess]]:
-    """A store per tier for all of these tests; they keep apart by random names."""
+@contextmanager
+def three_tiers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StoreProcess]]:
+    """Run a store per tier."""
     made: dict[str, StoreProcess] = {}
     for tier in ("robot", "edge", "cloud"):
         made[tier] = StoreProcess(tmp_path_factory.mktemp(tier) / "data")
         made[tier].start()
-    for store in made.values():
-        store.wait_ready(START_S)
-    yield made
-    for store in made.values():
-        store.kill()
+    try:
+        for store in made.values():
+            store.wait_ready(START_S)
+        yield made
+    finally:
+        for store in made.values():
+            store.kill()
+
+
+@pytest.fixture(scope="session")
+def three_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StoreProcess]]:
+    """A store per tier for all of these tests; they keep apart by random names."""
+    with three_tiers(tmp_path_factory) as made:
+        yield made
 
 
 @pytest.fixture

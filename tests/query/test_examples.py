@@ -17,12 +17,13 @@ from fleetbox.blobs import BucketSpec, Store
 from fleetbox.episode_books import drafts
 from fleetbox.episodes import Episode, first, new_episode
 from fleetbox.records import Draft
+from fleetbox_local.processes import StoreProcess
 from fleetbox_query.aligning import Aligned
 from fleetbox_query.episodes.chosen import Episodes
 from fleetbox_query.fleet import Events, Fleet, connect
 from fleetbox_query.selection import Selection
 
-from .conftest import Tiers, blob, chunk
+from .conftest import Tiers, blob, chunk, three_tiers
 from .test_images import red
 
 CLASSES = (Fleet, Events, Episodes, Selection, Aligned)
@@ -47,11 +48,19 @@ def test_every_public_method_has_an_example() -> None:
     ] == []
 
 
+@pytest.fixture(scope="module")
+def own_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StoreProcess]]:
+    """Three stores that hold nothing else: examples ask for everything there is."""
+    with three_tiers(tmp_path_factory) as made:
+        yield made
+
+
 @pytest.fixture
-def recent(tiers: Tiers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+def recent(own_stores: dict[str, StoreProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     """A fleet whose robot r1 has recorded the streams that the examples name, up to now."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)  # exports go where people stand; what a run before left there would be in the way
+    tiers = Tiers(tmp_path, own_stores)
     path = tiers.write_fleet(tmp_path, ["r1"])
     fleet = connect(path)
     now_us = fleet.session.now_us() - 5_000_000

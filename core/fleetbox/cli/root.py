@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 
 import click
 
@@ -75,6 +76,7 @@ def main() -> None:
         error.show()
         code = 2
     except (KeyboardInterrupt, asyncio.CancelledError, click.Abort):
+        warnings.simplefilter("ignore", RuntimeWarning)  # a coroutine that was not begun yet never will be
         click.echo("interrupted", err=True)
         code = INTERRUPTED
     except BrokenPipeError:

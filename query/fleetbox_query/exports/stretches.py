@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fleetbox import chunks
-from fleetbox.background import BackgroundLoop
+from fleetbox.background import BackgroundLoop, ended
 from fleetbox_query.frames import tables_of
 from fleetbox_query.plan import FAR_US
 from fleetbox_query.provenance import Provenance
@@ -44,7 +44,7 @@ class Stretches(Iterator[Stretch]):
     def __next__(self) -> Stretch:
         if self._ahead is None:
             raise StopIteration
-        read = self._ahead.result()
+        read = ended(self._ahead)
         if read is None:
             self._ahead = None
             return Stretch(FAR_US, self._later.until(FAR_US))

@@ -12,6 +12,7 @@ from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleetbox.background import ended
 from fleetbox.errors import FleetboxError, InputError
 from fleetbox.extras import require
 from fleetbox.time import iso_time
@@ -174,7 +175,7 @@ def _put_records(session: Session, prepared: Prepared, entities: Entities, viewe
     stop = _last_us(prepared)
     ahead = session.loop.start(reading.next())
     try:
-        while (stretch := ahead.result()) is not None:
+        while (stretch := ended(ahead)) is not None:
             ahead = session.loop.start(reading.next())
             pieces, reached_us = stretch
             start = start or (pieces[0].record.time_us if pieces else 0)

@@ -20,8 +20,10 @@ from mcap.reader import make_reader
 from safetensors import safe_open
 
 from fleetbox import chunks
+from fleetbox.blobs import resuming
 from fleetbox.errors import FleetboxError
 from fleetbox.records import Draft
+from fleetbox.retry import Patience
 from fleetbox_local.processes import StoreProcess
 from fleetbox_query import reading
 from fleetbox_query.exports import steps
@@ -195,6 +197,7 @@ def test_a_store_that_goes_away_midway(
     monkeypatch.setattr(reading, "CAP_BYTES", 20_000)
     monkeypatch.setattr(writing, "PART_BYTES", 10_000)
     monkeypatch.setattr(steps, "STEP_BYTES", 10_000)
+    monkeypatch.setattr(resuming, "READING", Patience(attempts=None, timeout_s=2.0))  # it stays away
     process, fleet = passing_store()
     for first in range(0, 40_000, 1000):
         times = [T0 + at * 1000 for at in range(first, first + 1000)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleetbox.background import BackgroundLoop
+from fleetbox.background import BackgroundLoop, ended
 from fleetbox_query.exports.stretches import Later
 from fleetbox_query.frames import tables_of
 from fleetbox_query.items import Item, is_chunk
@@ -38,7 +38,7 @@ class Mixing(Records):
         """Return the next stretch; None after the last."""
         if self._ahead is None:
             return None
-        read = self._ahead.result()
+        read = ended(self._ahead)
         if read is None:
             self._ahead = None
             return Mixed(FAR_US, self._later.until(FAR_US), self._until(FAR_US))
