@@ -1,12 +1,17 @@
-"""Makes the secrets a place needs, once: `python -m fleetbox_local.containers.first_start tokens DIR NAME...`."""
+"""Makes the secrets a place needs, once: `python -m fleetbox_local.containers.first_start tokens DIR NAME...`.
+
+Everything else of the place waits for it, so it also says first what in .env makes no sense.
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fleetbox_local.containers.check_settings import NEXT_STEP, faults
 from fleetbox_local.containers.files import write_whole
 
 ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")  # Debian's; the image has them
@@ -29,7 +34,11 @@ def join_roots(folder: Path, roots: Path = ROOTS) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make what is missing in a folder and say what it was."""
+    """Make what is missing in a folder and say what it was; exit 2 and make nothing on settings of no sense."""
+    wrong = faults(os.environ)
+    if wrong:
+        sys.stderr.write("\n".join([*wrong, NEXT_STEP]) + "\n")
+        return 2
     match arguments:
         case ["tokens", folder, *names]:
             made = make_tokens(Path(folder), names)
