@@ -9,12 +9,15 @@ from typing import Any
 from fleetbox.episodes import Episode
 from fleetbox.errors import NotFound
 from fleetbox.events import Event
+from fleetbox.naming import VIDEO, parent_of
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox_query.episodes.finding import computed_of, find_episodes
 from fleetbox_query.events import find_events
+from fleetbox_query.films import BOUND_US as FILM_US
+from fleetbox_query.films import film_spans
 from fleetbox_query.inventory import Inventory, Unreached, take_inventory
 from fleetbox_query.moments import check_order
-from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question
+from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question, Span
 from fleetbox_query.session import Session
 from fleetbox_query.stores import places_for
 
@@ -122,7 +125,8 @@ async def _of_robots(session: Session, question: Question, streams: Sequence[Sel
     check_order(start, stop)
     wanted = [replace(one, robot=selector.robot) for selector in question.selectors for one in streams]
     places = places_for(session.fleet, wanted, where.tier, where.site)
-    inventory = await take_inventory(session.stores, places, wanted)
+    films = [span.selector for span in film_spans(map(Span, wanted))]  # a camera all of whose pictures became video
+    inventory = await take_inventory(session.stores, places, [*wanted, *films])
     found = [
         Interval(robot, max(low, start or 0), high + 1 if stop is None else min(high + 1, stop))
         for robot, (low, high) in sorted(_extents(inventory).items())
@@ -136,11 +140,12 @@ async def _of_robots(session: Session, question: Question, streams: Sequence[Sel
 
 
 def _extents(inventory: Inventory) -> dict[str, tuple[int, int]]:
-    """Return each robot's oldest and newest record of the chosen streams; a chunk's rows reach a bound further."""
+    """Return each robot's oldest and newest record of the chosen streams; chunks and videos reach a bound further."""
     from fleetbox.chunks import BOUND_US
 
     found: dict[str, tuple[int, int]] = {}
     for one in inventory.holdings:
+        bound_us = FILM_US if parent_of(one.stream)[1] == VIDEO else BOUND_US
         low, high = found.get(one.robot, (one.entry.oldest_us, 0))
-        found[one.robot] = (min(low, one.entry.oldest_us), max(high, one.entry.latest_us + BOUND_US))
+        found[one.robot] = (min(low, one.entry.oldest_us), max(high, one.entry.latest_us + bound_us))
     return found

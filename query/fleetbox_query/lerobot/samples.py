@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fleetbox.errors import InputError
@@ -23,24 +23,25 @@ class Samples:
     """Hold the frames of a selection: `len()`, and by number a dict of numpy arrays, as torch's DataLoader takes it.
 
     A sample has the map's features (vectors of their dtype; pictures HxWx3 uint8, RGB), `task` (text), `timestamp` (s
-    within the episode), `frame_index`, `episode_index`, `index` and `ts_ns`. Numbers are in memory; pictures are read
-    when asked for and kept, decoded, up to `memory` bytes in each process. It pickles, and workers connect for
-    themselves. `skipped` names intervals that make no episode, `lacks` what was missing, `names` what each number of
-    each vector is called.
+    within the episode), `frame_index`, `episode_index`, `index` and `ts_ns`. Numbers are in memory; pictures, those
+    that became video too, are read by blocks when asked for and kept, decoded, up to `memory` bytes in each process
+    (and a fourth as much undecoded). Arrays may be those that are kept: change copies. It pickles, and workers connect
+    for themselves. `skipped` names intervals that make no episode, `lacks` what was missing, `names` what each number
+    of each vector is called.
     """
 
     def __init__(
         self, session: Session, question: Question, map_: LerobotMap, memory: str | int = MEMORY_BYTES
     ) -> None:
         memory_bytes = _bytes(memory)
-        gathered, self._table = gather_frames(Job(session, question, map_))
+        job = Job(session, question, map_)
+        gathered, self._table = gather_frames(job)
         self.skipped, self.lacks, self.names, self.tasks = (
             gathered.skipped, gathered.lacks, gathered.names, gathered.tasks,
         )  # fmt: skip
         self._fps = map_.fps
         self._intervals = len(gathered.intervals)
-        self._album = Album(session, question, map_, gathered.intervals, memory_bytes)
-        self._album.take_sizes({feature: int(stamps[0]) for feature, stamps in self._table.stamps.items()})
+        self._album = Album(job, gathered.intervals, self._table, memory_bytes)
 
     def __len__(self) -> int:
         return len(self._table.ts_ns)
@@ -54,8 +55,8 @@ class Samples:
         table = self._table
         sample: Sample = {feature: values[at] for feature, values in table.numbers.items()}
         interval, frame = int(table.interval[at]), int(table.frame[at])
-        for feature, stamps in table.stamps.items():
-            sample[feature] = self._album.picture(feature, interval, int(stamps[at]))
+        for feature in table.stamps:
+            sample[feature] = self._album.picture(feature, at)
         return sample | {
             "task": self.tasks[interval],
             "timestamp": frame / self._fps,
@@ -65,23 +66,30 @@ class Samples:
             "ts_ns": int(table.ts_ns[at]),
         }
 
+    def __getitems__(self, numbers: Sequence[int]) -> list[Sample]:
+        """Return frames by their numbers, as torch's DataLoader asks for a batch: their pictures are read together."""
+        count = len(self)
+        self._album.fetch(at % count for at in numbers if -count <= at < count)
+        return [self[at] for at in numbers]
+
     def __iter__(self) -> Iterator[Sample]:
         return (self[at] for at in range(len(self)))
+
+    def __repr__(self) -> str:
+        features = ", ".join((*self._table.numbers, *self._table.stamps))
+        return f"Samples({len(self):,} frames, {len(self.episodes)} episodes: {features})"
 
     def load(self) -> int:
         """Read pictures in order of time until all are held or the memory is full, and return how many are held.
 
-        Reading them one by one in a random order takes a request each; this reads them as one stream.
+        Else they are read by blocks as they are asked for, and where those find no room one by one.
 
         Example:
             samples = fleet.select("r1/**").last("10m").torch("lerobot.toml")
             samples.load()
         """
-        table = self._table
         for number in range(self._intervals):
-            rows = table.interval == number
-            wanted = {feature: set(stamps[rows].tolist()) for feature, stamps in table.stamps.items()}
-            if not self._album.fill(number, wanted):
+            if not self._album.fill(number):
                 break
         return len(self._album)
 
