@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from fleetbox.background import BackgroundLoop
+from fleetbox.background import BackgroundLoop, ended
 from fleetbox.errors import MissingServer
 from fleetbox.settings import load_fleet
 from fleetbox_cloud.tokens import save_token
@@ -113,13 +113,13 @@ class LocalFleet:
 
     def stop(self, grace_s: float = GRACE_S) -> list[tuple[str, str]]:
         """End agents, then sites, then stores, each gracefully; return how each ended. Safe to repeat."""
-        ended: list[tuple[str, str]] = []
+        gone: list[tuple[str, str]] = []
         agents = {name: node for name, node in self.nodes.items() if name.endswith("agent")}
         sites = {name: node for name, node in self.nodes.items() if name not in agents}
         servers = {name: member for name, member in self.members.items() if name not in self.nodes}
         try:
             for group in (agents, sites, servers):  # upstream first: each can still hand on what it holds
-                ended += _stop_all(group, grace_s)
+                gone += _stop_all(group, grace_s)
         except BaseException:
             self.kill()  # interrupted a second time: now at once
             raise
@@ -127,7 +127,7 @@ class LocalFleet:
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
-        return ended
+        return gone
 
     def kill(self) -> None:
         """End everything at once."""
@@ -216,7 +216,8 @@ def _stop_all(members: dict[str, Child] | dict[str, Member], grace_s: float) -> 
         return []
     with ThreadPoolExecutor(len(members)) as pool:
         try:
-            return list(zip(members, pool.map(lambda member: member.stop(grace_s), members.values()), strict=True))
+            stopping = {name: pool.submit(member.stop, grace_s) for name, member in members.items()}
+            return [(name, ended(how)) for name, how in stopping.items()]
         except BaseException:  # interrupted once more: the pool is left only when its threads are done
             for member in members.values():
                 member.kill()

@@ -44,7 +44,7 @@ class BackgroundLoop:
         if not self._thread.is_alive():
             return
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
+        joined(self._thread)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -66,3 +66,9 @@ def ended(future: Future[T], timeout_s: float | None = None) -> T:
     while not wait((future,), min(WAKE_S, until_s - time.monotonic())).done and time.monotonic() < until_s:
         pass
     return future.result(0)
+
+
+def joined(thread: threading.Thread) -> None:
+    """Wait for a thread's end, so that Ctrl-C is always heard."""
+    while thread.is_alive():
+        thread.join(WAKE_S)

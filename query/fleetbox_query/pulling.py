@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any
 
+from fleetbox.background import ended
 from fleetbox.errors import FleetboxError, InputError
 from fleetbox.selectors import Selector
 from fleetbox_query.asking import spans_of
@@ -61,7 +62,7 @@ def pull(session: Session, question: Question, wish: PullWish) -> list[Ordered]:
     given = wish_of(wish.most, wish.preview, wish.rate, wish.note)
     with ThreadPoolExecutor(1) as thread:
         tell = _silent if wish.ask else None
-        rows = thread.submit(ask, session.fleet, windows, given, session.now_us(), tell).result()
+        rows = ended(thread.submit(ask, session.fleet, windows, given, session.now_us(), tell))
     return [_ordered(row) for row in rows]
 
 

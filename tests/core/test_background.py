@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from fleetbox.background import BackgroundLoop
+from fleetbox.background import BackgroundLoop, joined
 
 
 async def _double(value: int) -> int:
@@ -55,3 +55,22 @@ def test_ctrl_c_ends_a_wait_that_did_not_see_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         loop.run(pressed())
     loop.stop()
+
+
+def test_ctrl_c_ends_a_join_that_did_not_see_it() -> None:
+    """Neither does it wake whoever waits for a thread's end."""
+    waiting, over = threading.Event(), threading.Event()
+
+    def pressed() -> None:
+        waiting.wait(60)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        over.wait(60)
+
+    thread = threading.Thread(target=pressed, daemon=True)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it must not come before
+        waiting.set()
+        joined(thread)
+    over.set()
+    joined(thread)
+    assert not thread.is_alive()

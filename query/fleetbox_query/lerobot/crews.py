@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fleetbox.background import joined
 from fleetbox.errors import InputError
 from fleetbox.settings.lerobot import VideoRule
 from fleetbox_query.lerobot.filming import Decoder, Film, even_size, levels_of
@@ -60,14 +61,14 @@ class Crew:
     def join(self) -> None:
         """Wait for the film to be whole; raises what the thread met, Unfit when no picture could be shown."""
         self.give(_END)  # type: ignore[arg-type]
-        self._thread.join()
+        joined(self._thread)
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
         """End the thread, whatever is left to do."""
         self._stopped.set()
-        self._thread.join()
+        joined(self._thread)
 
     def _work(self) -> None:
         try:

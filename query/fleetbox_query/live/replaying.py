@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from fleetbox.background import WAKE_S
 from fleetbox.errors import FleetboxError
 from fleetbox_query.live.feed import Feed, Message
 from fleetbox_query.live.playhead import Playhead
@@ -142,7 +143,7 @@ class Replay:
     def _step(self, head: Playhead, asked: _Asked, once: bool) -> bool:
         """Send the next message or wait for it a while; return whether the end was reached and stays."""
         if not head.playing:
-            self._wait(asked, head, None)
+            self._wait(asked, head, WAKE_S)
             return False
         message = self._feed.peek() if self._feed else None
         if message is None and once:
@@ -224,7 +225,7 @@ class Replay:
             state = self._state()
         self._sink.told(state)
 
-    def _wait(self, asked: _Asked, head: Playhead, seconds: float | None) -> None:
+    def _wait(self, asked: _Asked, head: Playhead, seconds: float) -> None:
         with self._changed:
             if (self._jumps, self._watched) == asked and self._head is head and not self._stopped:
                 self._changed.wait(seconds)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fleetbox.background import joined
+
 READ_BYTES = 1_000_000  # a pipe gives at most what it holds, 64 KB as a rule
 
 
@@ -33,7 +35,7 @@ def poured(path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
             yield pipe, pouring.check
         finally:
             os.close(held)
-            pouring.join()
+            joined(pouring)
         pouring.check()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mcap.opcode import Opcode
 from mcap.records import Attachment, AttachmentIndex, ChunkIndex, Metadata, MetadataIndex
 
+from fleetbox.background import joined
 from fleetbox_query.exports.growing import Growing
 from fleetbox_query.exports.mcap.indexing import Summary, record
 from fleetbox_query.exports.mcap.rows import HEAD_BYTES, MESSAGE, Messages
@@ -101,7 +102,7 @@ class Section:
                 self._queue.put(None, timeout=0.1)
             except queue.Full:
                 continue
-            self._thread.join()
+            joined(self._thread)
 
     def _put(self, work: Callable[[], None]) -> None:
         while True:
