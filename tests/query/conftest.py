@@ -31,6 +31,7 @@ class Tiers:
     stores: dict[str, StoreProcess]
     robot: str = "r1"
     influx: str = ""
+    own_robot: bool = False
     made: set[tuple[str, str]] = field(default_factory=set)
 
     def write_fleet(self, directory: Path, robots: Sequence[str] = (), urls: Mapping[str, str] | None = None) -> Path:
@@ -75,6 +76,7 @@ class Tiers:
             await store.write_attachment(bucket, stream, "schema", dict(schema))
 
     def _store(self, tier: str) -> Store:
+        assert tier != "robot" or self.own_robot, "a robot's buckets have no robot's name: use the fixture own_robot"
         process = self.stores[tier]
         return Store(process.url, process.token, name=tier)
 
@@ -124,9 +126,24 @@ def three_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 
 
 @pytest.fixture
-def tiers(three_stores: dict[str, StoreProcess], tmp_path: Path) -> Tiers:
-    """The three tiers with a robot nobody else uses; the robot's own store is shared, so streams there need names."""
-    return Tiers(tmp_path, three_stores, f"r-{uuid.uuid4().hex[:8]}")
+def own_robot(tmp_path: Path) -> Iterator[StoreProcess]:
+    """A robot's store that nobody else asks: on a robot the buckets are the classes, and neighbours would see all."""
+    server = StoreProcess(tmp_path / "own-robot")
+    server.start()
+    try:
+        server.wait_ready(START_S)
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def tiers(three_stores: dict[str, StoreProcess], tmp_path: Path, request: pytest.FixtureRequest) -> Tiers:
+    """The three tiers with a robot nobody else uses; its own store stays empty unless a test has `own_robot` too."""
+    robot = f"r-{uuid.uuid4().hex[:8]}"
+    if "own_robot" not in request.fixturenames:
+        return Tiers(tmp_path, three_stores, robot)
+    return Tiers(tmp_path, {**three_stores, "robot": request.getfixturevalue("own_robot")}, robot, own_robot=True)
 
 
 @pytest.fixture

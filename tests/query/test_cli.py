@@ -275,6 +275,7 @@ def test_get_finds_the_nearest(tiers: Tiers, cli: Cli, tmp_path: Path, stream: s
     assert shown.stdout.split() == ["n", "0", "x", "0.0"]
 
 
+@pytest.mark.usefixtures("own_robot")
 def test_ls_lists_streams(tiers: Tiers, cli: Cli, stream: str) -> None:
     """ls says class, type, fields, rate, first, last and where a stream is held."""
     drafts = [numbers(stream, at, 5) for at in range(0, 20, 5)]

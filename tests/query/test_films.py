@@ -19,6 +19,7 @@ from .conftest import Tiers, chunk
 
 START_US = 1_700_000_000_000_000
 STEP_US = 100_000
+pytestmark = pytest.mark.usefixtures("own_robot")
 
 
 def jpeg(at: int) -> bytes:

@@ -119,6 +119,7 @@ def test_kept_and_class_buckets_are_one_stream(tiers: Tiers, fleet: Fleet, strea
     assert selection.count().rows == 15
 
 
+@pytest.mark.usefixtures("own_robot")
 def test_each_record_comes_from_the_nearest_tier(tiers: Tiers, fleet: Fleet, stream: str) -> None:
     """Over three tiers every record comes once: from the edge if it is there, else the cloud, else the robot."""
     drafts = [rows(tiers, stream, at) for at in range(0, 30, 5)]

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from ..conftest import fleet, fleet_at, settings, stream, three_stores, tiers  # noqa: F401
+from ..conftest import fleet, fleet_at, own_robot, settings, stream, three_stores, tiers  # noqa: F401

@@ -18,6 +18,7 @@ from .conftest import Watcher
 from .test_watching import _followed
 
 
+@pytest.mark.usefixtures("own_robot")
 def test_rows_before_their_chunk(tiers: Tiers, stream: str, tmp_path: Path, watch: Callable[[str], Watcher]) -> None:
     """With chunks of a minute, rows come within a second of log(); when the chunk comes, none comes again."""
     robot = tiers.stores["robot"]

@@ -151,6 +151,7 @@ def test_addresses_of_brokers() -> None:
         assert "secret" not in str(told.value)
 
 
+@pytest.mark.usefixtures("own_robot")
 def test_back_through_the_recorder(tiers: Tiers, stream: str, tmp_path: Path) -> None:
     """What a robot recorded is recorded by another one, now, with its labels and a word where it comes from."""
     _put(tiers, stream)

@@ -108,6 +108,7 @@ def test_a_viewer_quicker_than_the_server(
     assert heard == [frozenset(samples)]
 
 
+@pytest.mark.usefixtures("own_robot")
 def test_from_the_robot_first(fleet: Fleet, tiers: Tiers, stream: str, watch: Callable[[str], Watcher]) -> None:
     """Where the robot's own store answers, records come from there, before any of them travels."""
     start = _now_us() - 60 * SECOND
