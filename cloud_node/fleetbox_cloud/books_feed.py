@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,8 @@ FILE = "books.json"  # in the site's state folder: robot -> until when its pages
 class Rhythm:
     """Say how often the feed looks and how much it remembers; seconds and µs."""
 
-    look_s: float = 60.0  # the ledger itself tells by the minute
+    look_s: float = 60.0  # at everybody: what waits for too long becomes lost without a new page
+    news_s: float = 10.0  # at robots whose `meta` has grown: one small request for all of them
     known_us: int = 15 * MINUTE_US  # µs of settled minutes kept in memory: 50 robots of 31 streams take 70 MB
     again_s: float = 600.0  # between two readings of a robot's older minutes: a day of them takes two seconds
 
@@ -66,19 +67,30 @@ class BooksFeed:
         if influx is None:
             return
         self._robots.clear()  # what was read and not written is read again
+        loop, rhythm = asyncio.get_running_loop(), self._rhythm
+        sizes: dict[str, int] = {}
+        whole_s = loop.time()
         async with self._connect() as store, ScalarStore(influx) as scalars:
             while True:
-                await self.feed(store, scalars, time.time_ns() // 1000)
-                await asyncio.sleep(self._rhythm.look_s)
+                before, sizes = sizes, await self._sizes(store)
+                if whole := loop.time() >= whole_s:
+                    whole_s = loop.time() + rhythm.look_s
+                robots = [robot for robot, size in sizes.items() if whole or before.get(robot) != size]
+                await self._feed_all(store, scalars, robots, time.time_ns() // 1000)
+                await asyncio.sleep(min(rhythm.look_s, rhythm.news_s))
 
     async def feed(self, store: Store, scalars: ScalarStore, now_us: int) -> int:
         """Write what has changed since the last look; return the number of points."""
-        written = 0
-        for robot in await self._robots_here(store):
-            hops = self._hops(robot)
+        return await self._feed_all(store, scalars, await self._sizes(store), now_us)
+
+    async def _feed_all(self, store: Store, scalars: ScalarStore, robots: Iterable[str], now_us: int) -> int:
+        written, looked = 0, False
+        for robot in robots:
+            hops, looked = self._hops(robot), True
             if hops:
                 written += await self._feed(store, scalars, hops, self._memory(robot, now_us), now_us)
-        self._save()
+        if looked:
+            self._save()
         return written
 
     async def _feed(self, store: Store, scalars: ScalarStore, hops: Sequence[Hop], memory: Memory, now_us: int) -> int:
@@ -103,9 +115,10 @@ class BooksFeed:
     def _ships_whole(self, stream: str) -> bool:
         return self._fleet.policy.rule_for(stream).ship == "always"
 
-    async def _robots_here(self, store: Store) -> list[str]:
-        found = (split_bucket(bucket) for bucket in await store.buckets())
-        return sorted(split[0] for split in found if split and split[1] == "meta")
+    async def _sizes(self, store: Store) -> dict[str, int]:
+        """Return the robots that are known here, in order, with the bytes of their `meta`."""
+        found = sorted((await store.bucket_sizes()).items())
+        return {split[0]: size for bucket, size in found if (split := split_bucket(bucket)) and split[1] == "meta"}
 
     def _hops(self, robot: str) -> list[Hop]:
         """Return the hops up to this site that no other site writes into this InfluxDB."""

@@ -221,7 +221,8 @@ def test_a_fleet_with_faults_fills_every_panel(tmp_path: Path) -> None:
                 recorder.mark("left", time=fleet.minute_us + number * 1_000_000, labels={"lat": 48.1, "lon": 11.5})
             recorder.log("cam/front", b"\xff\xd8\xff\xd9", time=fleet.minute_us)
             recorder.flush(60)
-            until(lambda: fleet.at_site("edge", lines_there), lambda found: found >= 6, 60.0)
+            for site in ("edge", "cloud"):
+                until(lambda site=site: fleet.at_site(site, lines_there), lambda found: found >= 6, 60.0)
 
         # every panel and alert that can fire within minutes has rows, from real robots
         until(fleet.empty_while_alive, lambda empty: not empty, 240.0)
@@ -254,8 +255,9 @@ def test_a_fleet_with_faults_fills_every_panel(tmp_path: Path) -> None:
             assert min(row["least"] for row in seconds) == pytest.approx(min(values))
             assert max(row["most"] for row in seconds) == pytest.approx(max(values))
 
-        # the foreign record goes, the letter arrives, the boards are well again
-        fleet.at_site("edge", lambda store: store.delete("r1--log", "log/nav", [disputed_us]))
+        # the foreign record goes, also where the edge has sent it; the letter arrives, the boards are well again
+        for site in ("cloud", "edge"):
+            fleet.at_site(site, lambda store: store.delete("r1--log", "log/nav", [disputed_us]))
         until(lambda: fleet.value("fleet", "Dead letters"), lambda number: number == 0, 200.0)
         (letter,) = fleet.panel("books", "Dead letters by reason")
         assert letter["letters"] == 0

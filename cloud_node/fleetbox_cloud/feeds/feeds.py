@@ -41,7 +41,7 @@ SHOWN_GROUPS = 2_000  # of dead letters: of one stream and status each
 class FeedRhythm:
     """Say how often feeds look; seconds and µs."""
 
-    robots_s: float = 30.0  # half a minute: the ledger tells by the minute
+    robots_s: float = 30.0  # half a minute: the ledger tells by the minute; what is bad is told at once
     arrivals_s: float = 5.0  # a mark shows on a board while the person who made it still looks
     sweep_s: float = 86_400.0  # what came late into a ring that turned meanwhile shows nowhere else
     log_back_us: int = 7 * DAY_US  # µs; lines older than this no board asks for at the first start
@@ -79,7 +79,7 @@ class Feeds:
         async with self._connect() as store, ScalarStore(self._influx) as scalars:
             while True:
                 await self.tell_robots(store, scalars, time.time_ns() // 1000)
-                await asyncio.sleep(self._rhythm.robots_s)
+                await self.watch.rest(self._rhythm.robots_s)
 
     async def run_arrivals(self) -> None:
         """Tell of events and lines of logs as they arrive, until cancelled; raises FleetboxError."""
@@ -93,9 +93,9 @@ class Feeds:
     async def tell_robots(self, store: Store, scalars: ScalarStore, now_us: int) -> int:
         """Write how everything stands now; return the number of points."""
         sizes = await store.bucket_sizes()
-        here = {split[0] for bucket in sizes if (split := split_bucket(bucket)) and split[1] == "meta"}
-        robots = sorted(here | set(self._fleet.robots_of(self._site)))
-        await self.watch.refresh(store, sorted(here), now_us)
+        found = {split[0]: size for name, size in sizes.items() if (split := split_bucket(name)) and split[1] == "meta"}
+        robots = sorted(found.keys() | set(self._fleet.robots_of(self._site)))
+        await self.watch.refresh(store, found, now_us)
         text = self.watch.lines(robots, self._groups(), now_us)
         now_s = asyncio.get_running_loop().time()
         onward = self._sources.onward()

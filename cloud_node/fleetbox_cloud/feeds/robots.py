@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ DAY_US = 1440 * MINUTE_US  # how far back lost, unexplained and dropped count: a
 OPEN_US = 30 * DAY_US  # how far back letters and what waits count; a ring has let go of what is older
 SLOW_S = 600.0  # what waits for so long does not wait for the next batch
 SHORT_H = 24.0  # a ring that holds less than a day lets go of what a weekend's outage delays
+
+Trouble = tuple[tuple[str, int], ...]  # what it is, and how many records
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,18 @@ class Known:
     streams_well: int | None = None
     policy: Policy | None = None
     refreshed_us: int = 0
+    meta_bytes: int = -1  # of its `meta` when it was asked last
+    told_trouble: Trouble = ()
     bad: dict[Key, Bad] = field(default_factory=dict)
     open: dict[Key, Waiting] = field(default_factory=dict)
     dropped: Mapping[int, int] = field(default_factory=dict)
+
+    def trouble(self) -> Trouble:
+        """Return what is refused, by reason, and what is lost and unexplained: people are told of a change at once."""
+        refused: Counter[str] = sum((Counter(one.refused) for one in self.open.values()), Counter())
+        lost = sum(one.lost for one in self.bad.values())
+        unexplained = sum(one.unexplained for one in self.bad.values())
+        return (*sorted(refused.items()), ("lost", lost), ("unexplained", unexplained))
 
     def forget(self, now_us: int) -> None:
         """Forget losses older than a day, and what is open for longer than anybody tells of it."""

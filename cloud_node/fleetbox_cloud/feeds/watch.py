@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +35,7 @@ FILE = "watch.json"  # in the site's state folder: what the ledger's pages of th
 RING = "fleetbox/ring"  # where agents tell how long their rings hold, every ten minutes
 REFRESH_US = 300_000_000  # µs; three small requests a robot: 20 a second for 2,000 of them
 
-NEW_US = 60_000_000  # µs; an agent that has just started tells of its rings within seconds
+SOON_S = 2.0  # robots of one look are told of together
 
 LettersBy = dict[tuple[str, str], Letters]  # by robot and reason
 
@@ -65,6 +67,7 @@ class RobotWatch:
         self._known: dict[str, Known] = {}
         self._told: set[tuple[str, str]] = set()  # letters told of last: when they are gone that is told too
         self._telling = self._told  # those of the lines made last: told of once InfluxDB has them
+        self._stirred = asyncio.Event()
         self._load()
 
     # -- what is learnt -------------------------------------------------------------------------------------------
@@ -81,24 +84,35 @@ class RobotWatch:
             known.bad.pop(key, None)
         known.open |= _stood(sight, known.open) | open_
         known.bad |= bad
+        if (trouble := known.trouble()) != known.told_trouble:
+            known.told_trouble = trouble
+            self._stirred.set()
         known.dropped = _dropped(ledger)
         if not sight.changed:
             return []
         self._learn_streams(known, ledger, policy)
         return list(stream_lines(ledger, policy, self._site, sight.changed))
 
-    async def refresh(self, store: Store, robots: Iterable[str], now_us: int) -> None:
+    async def rest(self, most_s: float) -> None:
+        """Wait until what is refused, lost or unexplained is told otherwise than before, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._stirred.wait()
+                await asyncio.sleep(SOON_S)
+        self._stirred.clear()
+
+    async def refresh(self, store: Store, sizes: Mapping[str, int], now_us: int) -> None:
         """Ask the site's own store how long rings hold, which policies are followed, and who has told anything at all.
 
-        Robots that were asked within the last minutes are left out; one that has told little so far is asked again
-        sooner.
+        `sizes` are the bytes of each robot's `meta`. Robots that were asked within the last minutes are left out, but
+        for those that have told something new and nothing of their rings so far.
         """
-        for robot in robots:
+        for robot, size in sorted(sizes.items()):
             known = self._of(robot)
-            pause_us = NEW_US if known.held_h is None else REFRESH_US
-            if self._mine(robot) and now_us - known.refreshed_us >= pause_us:
+            new = known.held_h is None and size != known.meta_bytes
+            if self._mine(robot) and (new or now_us - known.refreshed_us >= REFRESH_US):
                 await self._refresh(store, known)
-                known.refreshed_us = now_us
+                known.refreshed_us, known.meta_bytes = now_us, size
                 known.forget(now_us)
 
     # -- what is told ---------------------------------------------------------------------------------------------
