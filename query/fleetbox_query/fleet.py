@@ -79,8 +79,13 @@ class Fleet:
         """
         return self._session.run(self._robots())
 
-    def streams(self, selector: str = "*", *, tier: str | None = None, site: str | None = None) -> Streams:
+    def streams(
+        self, selector: str = "*", *, tier: str | None = None, site: str | None = None, all: bool = False
+    ) -> Streams:
         """Return what streams there are, with type, fields, rates, first and last record and where they are held.
+
+        Those that fleetbox keeps for itself (books, policies, what agents measure) are there when they are named, as
+        "r1/ledger" or "r1/fleetbox/*", or with `all`.
 
         Example:
             for stream in fleet.streams("r1/**"):
@@ -88,7 +93,7 @@ class Fleet:
         """
         question = Question(parse_selectors((selector,)))
         where = Where(tier, site)  # type: ignore[arg-type]
-        return self._session.run(list_streams(self._session.stores, self.settings, question, where))
+        return self._session.run(list_streams(self._session.stores, self.settings, question, where, every=all))
 
     def select(self, *selectors: str) -> Selection:
         """Choose streams by ROBOT/STREAM[:FIELD] with globs, such as "r*/imu:ax"; nothing is read yet.

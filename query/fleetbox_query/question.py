@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from fleetbox.episodes import STREAM as EPISODES
 from fleetbox.errors import InputError
+from fleetbox.events import STREAM as EVENTS
 from fleetbox.labels import Labels
 from fleetbox.measurements import HEALTH_GLOB, HEALTH_STREAMS
 from fleetbox.selectors import Selector, is_glob
@@ -115,6 +117,17 @@ def wants(selector: Selector, robot: str, cls: str, stream: str) -> bool:
     if cls == "meta" and is_glob(selector.stream.partition("/")[0]):
         return False
     return selector.matches(robot, stream)
+
+
+def is_own(cls: str, stream: str) -> bool:
+    """Tell whether a stream is fleetbox's own book-keeping: nobody recorded it, and lists leave it out."""
+    return stream in HEALTH_STREAMS or (cls == "meta" and stream not in (EVENTS, EPISODES))
+
+
+def means_own(selector: Selector, stream: str) -> bool:
+    """Tell whether a selector names streams of fleetbox's own, as `r1/ledger` and `r1/fleetbox/*` do, and no glob."""
+    first = selector.stream.partition("/")[0]
+    return not is_glob(first) and first == stream.partition("/")[0]
 
 
 def means_health(selector: Selector, stream: str) -> bool:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fleetbox.errors import NotFound
+from fleetbox.measurements import HEALTH_STREAMS
 from fleetbox.records import Head
 from fleetbox.selectors import Selector, is_glob, matches_glob
 from fleetbox.settings import FleetSettings, Place
 from fleetbox_query.events import Where
 from fleetbox_query.inventory import Holding, Inventory, take_inventory
 from fleetbox_query.provenance import Provenance
-from fleetbox_query.question import Question, Span
+from fleetbox_query.question import Question, Span, is_own, means_own
 from fleetbox_query.schemas import Schema, read_schemas
 from fleetbox_query.showing import STREAM_COLUMNS, stream_row
 from fleetbox_query.stores import Stores, places_for, reading_order
@@ -100,12 +101,16 @@ class Streams(Sequence[Stream]):
     """Hold the streams found; prints as a table. `provenance` says which places were asked.
 
     untold: robots that do not answer and whose ledgers were not read within 3 s: name one to hear what it holds.
+    hidden: how many streams of fleetbox's own are left out: books, policies, answers, what agents measure.
     """
 
-    def __init__(self, streams: Sequence[Stream], provenance: Provenance, untold: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, streams: Sequence[Stream], provenance: Provenance, untold: tuple[str, ...] = (), hidden: int = 0
+    ) -> None:
         self._streams = tuple(streams)
         self.provenance = provenance
         self.untold = untold
+        self.hidden = hidden
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -144,9 +149,11 @@ class Streams(Sequence[Stream]):
         return [f"not looked up, away and many: what {names} told; name one to hear it"] if names else []
 
 
-async def list_streams(stores: Stores, fleet: FleetSettings, question: Question, where: Where) -> Streams:
-    """Return the streams the selectors choose, `meta` ones too."""
-    selectors = question.selectors
+async def list_streams(
+    stores: Stores, fleet: FleetSettings, question: Question, where: Where, *, every: bool = False
+) -> Streams:
+    """Return the streams the selectors choose; those of fleetbox's own only where they are named, or with `every`."""
+    selectors = with_own(question.selectors) if every else question.selectors
     places = places_for(fleet, selectors, where.tier, where.site)
     telling = asyncio.create_task(_tales(stores, fleet, selectors, where))  # a robot that is away takes its time
     try:
@@ -157,6 +164,7 @@ async def list_streams(stores: Stores, fleet: FleetSettings, question: Question,
         await asyncio.gather(telling, return_exceptions=True)
     if not inventory.holdings and not tales.found:
         await _check_robots(stores, fleet, question, places, inventory)
+    inventory, hidden = (inventory, 0) if every else without_own(inventory, selectors)
     schemas = await read_schemas(stores, inventory.holdings)
     recent = await _recent(stores, inventory)
     grouped: dict[tuple[str, str, str], list[Holding]] = {}
@@ -168,7 +176,32 @@ async def list_streams(stores: Stores, fleet: FleetSettings, question: Question,
         known = found.get(key) or Stream(*key, "", {}, None, None, ())
         found[key] = replace(known, held=(_told(robot, told), *known.held))
     asked = {place.name: 0 for place in inventory.reached}
-    return Streams([found[key] for key in sorted(found)], Provenance(asked, inventory.unreached), tales.unread)
+    return Streams([found[key] for key in sorted(found)], Provenance(asked, inventory.unreached), tales.unread, hidden)
+
+
+def with_own(selectors: Sequence[Selector]) -> tuple[Selector, ...]:
+    """Return the selectors, with what agents measure of themselves where they choose it by a glob."""
+    health = [
+        replace(one, stream=name)
+        for one in selectors
+        for name in sorted(HEALTH_STREAMS)
+        if one.matches(one.robot, name)
+    ]
+    return (*selectors, *health)
+
+
+def without_own(inventory: Inventory, selectors: Sequence[Selector]) -> tuple[Inventory, int]:
+    """Return what people recorded or named outright, and how many streams of fleetbox's own that leaves out."""
+    kept, hidden = [], set()
+    for one in inventory.holdings:
+        named = any(
+            selector.matches(one.robot, one.stream) and means_own(selector, one.stream) for selector in selectors
+        )
+        if named or not is_own(one.cls, one.stream):
+            kept.append(one)
+        else:
+            hidden.add((one.robot, one.cls, one.stream))
+    return replace(inventory, holdings=tuple(kept)), len(hidden)
 
 
 async def _tales(stores: Stores, fleet: FleetSettings, selectors: Sequence[Selector], where: Where) -> Tales:

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from fleetbox import events
 from fleetbox.cli.root import main
 from fleetbox.events import Event
+from fleetbox_query.fleet import Fleet
 from fleetbox_query.showing import fitted_rows
 from fleetbox_query.streams import Held, Stream
 
@@ -291,6 +292,30 @@ def test_ls_lists_streams(tiers: Tiers, cli: Cli, stream: str) -> None:
     done = cli("ls", f"{tiers.robot}/{stream}")
     assert "x float64 m" in done.stdout
     assert f"{tiers.robot} cloud" in done.stdout
+
+
+def test_ls_leaves_out_what_nobody_recorded(tiers: Tiers, cli: Cli, fleet: Fleet, stream: str) -> None:
+    """Books and what agents measure are listed by name or with --all; events are there as people mark them."""
+    tiers.put("edge", "sensor", [numbers(stream, 0, 5), numbers("fleetbox/host", 0, 5)], tiers.robot)
+    own = ("ledger", "ledger/edge-1", "policies", "fleetbox/ring", "events/edge-1")
+    tiers.put("edge", "meta", [blob(name, T0, b"{}", robot=tiers.robot, kind="json") for name in (*own, "events")])
+
+    def listed(*args: str) -> list[str]:
+        told = json.loads(cli("ls", *args, "--json").stdout)
+        assert all(one["robot"] == tiers.robot for one in told["streams"])
+        return [one["stream"] for one in told["streams"]]
+
+    plain = sorted(["events", stream])
+    assert listed(f"{tiers.robot}/**") == listed(tiers.robot) == plain
+    assert listed(f"{tiers.robot}/**", "--all") == sorted([*plain, *own, "fleetbox/host"])
+    assert listed(f"{tiers.robot}/ledger") == ["ledger"]
+    assert listed(f"{tiers.robot}/ledger/**") == ["ledger", "ledger/edge-1"]
+    assert listed(f"{tiers.robot}/fleetbox/*") == ["fleetbox/host", "fleetbox/ring"]
+    assert listed(f"{tiers.robot}/l*/*") == []
+    assert "not listed: 1 of fleetbox's own" in cli("ls", f"{tiers.robot}/pol*").stderr
+    assert fleet.streams(tiers.robot).hidden == len(own)
+    health = fleet.streams(f"{tiers.robot}/fleetbox/*", all=True)
+    assert [one.stream for one in health] == ["fleetbox/host", "fleetbox/ring"]
 
 
 def test_ls_fits_a_terminal(tiers: Tiers, cli: Cli, tmp_path: Path, stream: str) -> None:

@@ -32,22 +32,25 @@ stop_option = click.option("--stop", metavar="T", help="Up to then, excluded.")
 
 @click.command()
 @click.argument("selector", default="*")
+@click.option("--all", "every", is_flag=True, help="Also what nobody recorded: books, policies, what agents measure.")
 @tier_option
 @site_option
 @fleet_option
 @json_option
-def ls(selector: str, tier: str | None, site: str | None, fleet_path: Path | None, as_json: bool) -> int:
+def ls(selector: str, every: bool, tier: str | None, site: str | None, fleet_path: Path | None, as_json: bool) -> int:
     """List the streams that SELECTOR (ROBOT/STREAM, globs) chooses, and where they are held.
 
-    What agents measure of themselves is listed when it is named: 'ROBOT/fleetbox/*'.
+    Streams that fleetbox keeps for itself are listed when they are named, as 'r1/ledger' or 'r1/fleetbox/*', or with
+    --all.
     """
     with _connected(fleet_path) as fleet:
-        streams, now_us = fleet.streams(selector, tier=tier, site=site), fleet.session.now_us()
+        streams, now_us = fleet.streams(selector, tier=tier, site=site, all=every), fleet.session.now_us()
     if as_json:
         emit(
             {
                 "streams": [stream.as_dict() for stream in streams],
                 "untold": list(streams.untold),
+                "hidden": streams.hidden,
                 **_asked(streams.provenance),
             }
         )
@@ -57,6 +60,8 @@ def ls(selector: str, tier: str | None, site: str | None, fleet_path: Path | Non
         table(rows, STREAM_COLUMNS, right=("Hz", "size/s", "records"))
     else:
         note(f"nothing is recorded that {selector} chooses, at {', '.join(streams.provenance.places_read)}")
+        if streams.hidden:
+            note(f"not listed: {streams.hidden} of fleetbox's own (books, policies and the like); --all lists them")
     for line in streams.untold_lines():
         note(line)
     return _tell(streams.provenance)
