@@ -1,4 +1,4 @@
-"""Read training samples by number from a store: numbers alone, pictures held, and pictures read one by one."""
+"""Read training samples by number from a store: numbers alone, pictures held, and pictures read when asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import pickle
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,9 @@ from fleetbox_query.lerobot.samples import Samples
 GOAL = 1_000.0  # samples a second
 SMALL = "224x224"  # what image encoders take
 ASKED = 2_000
-UNREAD = 200  # pictures read one by one
+UNREAD = 1_024  # samples whose pictures are not held
+BATCH = 64  # as people train
+TIGHT = "16 MB"  # of memory: a hundred pictures, of thousands
 
 Row = dict[str, Any]
 
@@ -49,9 +53,9 @@ def _measure(server: StoreProcess, folder: Path) -> list[Row]:
         plain = _samples(fleet, parse_map({**MAP, "reference": "joints", "features": numbers}, Path("lerobot.toml")))
         small = {name: {"from": [*rule], "size": SMALL} for name, rule in MAP["features"].items() if "images" in name}  # type: ignore[attr-defined]
         began = time.perf_counter()
-        two = _samples(fleet, parse_map({**MAP, "features": {**numbers, **small}}, Path("lerobot.toml")))
+        cameras = parse_map({**MAP, "features": {**numbers, **small}}, Path("lerobot.toml"))
+        two = _samples(fleet, cameras)
         made_s = time.perf_counter() - began
-        unread = _rate(two, UNREAD)
         began = time.perf_counter()
         held = two.load()
         loading = held / (time.perf_counter() - began)
@@ -59,15 +63,43 @@ def _measure(server: StoreProcess, folder: Path) -> list[Row]:
             _row(f"to know {len(two):,} frames of {EPISODES} x {SECONDS} s at {FPS} Hz", made_s, "s"),
             _row("samples of numbers alone", _rate(plain, ASKED), "/s", f">= {GOAL:,.0f}/s"),
             _row(f"the same with two cameras of {SMALL}, held", _rate(two, ASKED), "/s", f">= {GOAL:,.0f}/s"),
-            _row("the same, pictures read one by one", unread, "/s"),
+            *_unread(fleet, cameras),
             _row("load(): pictures read, decoded and held", loading, "/s"),
             _row("what a worker is handed", len(pickle.dumps(two)) / 1e3, "kB"),
         ]
 
 
-def _samples(fleet: Fleet, map_: LerobotMap) -> Samples:
+def _unread(fleet: Fleet, map_: LerobotMap) -> list[Row]:
+    """Measure pictures that are not held: in order, shuffled in batches, and where memory is for a few alone."""
+    found = []
+    for memory, room in (("1 GB", ""), (TIGHT, f", memory {TIGHT}")):
+        made = _samples(fleet, map_, memory)
+        shuffled = np.random.default_rng(2).permutation(len(made))[:UNREAD].tolist()
+        for name, order in (("in order", list(range(UNREAD))), (f"shuffled, batches of {BATCH}", shuffled)):
+            with _cold(made) as samples:
+                began_s, cpu_s = time.perf_counter(), time.process_time()
+                for at in range(0, UNREAD, BATCH):
+                    samples.__getitems__(order[at : at + BATCH])
+                took_s, worked_s = time.perf_counter() - began_s, time.process_time() - cpu_s
+            found.append(_row(f"pictures not held, {name}{room}", UNREAD / took_s, "/s"))
+            found.append(_row(f"CPU of ours for that, {name}{room}", worked_s / UNREAD * 1e3, "ms a sample"))
+    return found
+
+
+@contextmanager
+def _cold(made: Samples) -> Iterator[Samples]:
+    """Yield the same samples as a worker process gets them: nothing of their pictures is there."""
+    samples = pickle.loads(pickle.dumps(made))
+    try:
+        yield samples
+    finally:
+        samples.close()
+
+
+def _samples(fleet: Fleet, map_: LerobotMap, memory: str = "1 GB") -> Samples:
     stop_us = T0_US + (EPISODES * 60) * 1_000_000
-    return fleet.select(f"{ROBOT}/**").between(T0_US, stop_us).torch(map_.model_copy(update={"gaps": "split"}))
+    chosen = fleet.select(f"{ROBOT}/**").between(T0_US, stop_us)
+    return chosen.torch(map_.model_copy(update={"gaps": "split"}), memory=memory)
 
 
 def _rate(samples: Samples, count: int) -> float:
