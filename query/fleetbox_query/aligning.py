@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from fleetbox.selectors import Selector
 from fleetbox_query.frames import ClockName, Tables, clock_ns, frame_of, times_of
 from fleetbox_query.grids import METHODS, Method, Picks, period_ns, pick, regular, window_of
 from fleetbox_query.plan import FAR_US, Source, Window, merged
+from fleetbox_query.units import column_units
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 CLOCK_NAMES: tuple[ClockName, ...] = ("record", "log", "publish", "header")
 FAR_NS = FAR_US  # an open end in ns: what lies beyond is no time of ours in µs either
-
-
-class MixedUnits(UserWarning):
-    """Warn that one field is told in several units by the streams put side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +77,10 @@ class Aligned:
         tables = self.selection.arrow()
         sources = tables.sources
         frame = align_tables(tables, sources, self.grid, self._reference(tables))
-        check_units(sources)
         frame.attrs |= {
             "places_read": dict(tables.provenance.places_read),
             "missing": tables.provenance.lines(),
-            "units": _units(sources, list(frame.columns)),
+            "units": column_units(sources, list(frame.columns)),
         }
         return frame
 
@@ -163,19 +158,6 @@ def align_tables(
     return out
 
 
-def check_units(sources: Sequence[Source]) -> None:
-    """Warn with MixedUnits when streams of one name tell a field in several units."""
-    told: dict[tuple[str, str], dict[str, str]] = {}
-    for source in sources:
-        for name, said in source.schema.fields.items():
-            if unit := said.get("unit"):
-                told.setdefault((source.stream, name), {})[source.robot] = str(unit)
-    mixed = {key: units for key, units in told.items() if len(set(units.values())) > 1}
-    for (stream, name), units in mixed.items():
-        each = ", ".join(f"{robot} {unit}" for robot, unit in sorted(units.items()))
-        warnings.warn(MixedUnits(f"{stream}:{name} is told in several units: {each}"), stacklevel=4)
-
-
 def _points(times: Sequence[Times], windows: Sequence[Window], grid: Grid, reference: Times | None) -> Times:
     import numpy as np
 
@@ -251,13 +233,6 @@ def _runs_back(table: pa.Table, clock: ClockName) -> bool:
     if clock == "record" or f"{clock}_ns" not in table.column_names:
         return False
     return bool((np.diff(table[f"{clock}_ns"].to_numpy()) < 0).any())
-
-
-def _units(sources: Sequence[Source], columns: Sequence[str]) -> dict[str, str]:
-    told = {f"{source.name}:{name}": said for source in sources for name, said in source.schema.fields.items()}
-    alone = sources[0].name if len({source.name for source in sources}) == 1 else ""
-    named = {column: told.get(column) or told.get(f"{alone}:{column}") or {} for column in columns}
-    return {column: str(said["unit"]) for column, said in named.items() if said.get("unit")}
 
 
 def _several(name: str, found: Sequence[str]) -> InputError:

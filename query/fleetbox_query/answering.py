@@ -26,6 +26,7 @@ from fleetbox_query.saving import written_whole
 from fleetbox_query.selection import Selection
 from fleetbox_query.sizing import scan_text
 from fleetbox_query.streaming import Records
+from fleetbox_query.units import mixed_units
 
 ON_TERMINAL = 20  # rows shown when somebody only looks
 
@@ -107,11 +108,13 @@ def explain(fleet: Fleet, question: Question) -> dict[str, Any]:
 
 
 def _announce(records: Records) -> None:
-    """Say on stderr what a filter over a long range costs, before it runs."""
+    """Say on stderr what a filter over a long range costs, before it runs, and which fields come in several units."""
     from fleetbox.cli.output import note
 
     if text := scan_text(records.prepared):
         note(text)
+    for line in mixed_units(records.sources):
+        note(line)
 
 
 def _write(items: Iterator[Item], out: TextIO, shape: Shape, wish: Wish, records: Records) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleetbox.errors import InputError
 from fleetbox_query.saving import written_whole
+from fleetbox_query.units import mixed_units, units_of, with_units
 
 if TYPE_CHECKING:
     from fleetbox_query.answering import Answered, Wish
@@ -19,9 +20,15 @@ def write_parquet(selection: Selection, wish: Wish) -> Answered:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from fleetbox.cli.output import note
     from fleetbox_query.answering import Answered
 
     tables = selection.arrow(warn=False)
+    units = units_of(tables.sources)
+    for line in mixed_units(tables.sources):
+        note(line)
+    for name, table in tables.items():
+        tables[name] = with_units(table, name, units.get(name, {}))
     if wish.limit is not None:
         for name, table in tables.items():
             tables[name] = table.slice(0, wish.limit)

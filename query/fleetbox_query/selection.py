@@ -34,6 +34,7 @@ from fleetbox_query.sql import into_duckdb, polars_of
 from fleetbox_query.stamps import times_ns
 from fleetbox_query.stream_choice import StreamChoice
 from fleetbox_query.streaming import Records
+from fleetbox_query.units import column_units, warn_of_units
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,7 +73,7 @@ class Selection(StreamChoice):
         Streams are outer-joined on time. align, max_age: the same as align(rate, max_age=...).frames(). clock: which
         clock is the index; clocks: keep the exact ns clocks as columns. Blobs stand in a column `value`, undecoded.
         `frame.attrs["places_read"]` counts records by place, `frame.attrs["missing"]` names what could not be read; a
-        PartialAnswer warns of it.
+        PartialAnswer warns of it. `frame.attrs["units"]` holds units by column; MixedUnits warns of mixed ones.
 
         Example:
             frame = fleet.select("r1/imu", "r1/joints").last("1h").frames()
@@ -82,6 +83,7 @@ class Selection(StreamChoice):
             return self.align(align, max_age=max_age, clock=clock).frames()
         tables = self.arrow()
         frame = frame_of(tables, clock, clocks)
+        frame.attrs["units"] = column_units(tables.sources, list(frame.columns))
         return _described(frame, tables.provenance)
 
     def arrow(self, *, warn: bool = True) -> Tables:
@@ -96,6 +98,7 @@ class Selection(StreamChoice):
         tables = self.session.run(self._tables(reading))
         if warn:
             tables.provenance.warn()
+            warn_of_units(tables.sources)
             if not tables and tables.provenance.complete:
                 warn_of_nothing(self.session, self.question)
         return tables
@@ -242,6 +245,7 @@ class Selection(StreamChoice):
             db.sql("SELECT * FROM imu ASOF JOIN joints USING (robot, time)").df()
         """
         batches = Batches(self.session.loop, reading_of_rows(self.session, self.question, "duckdb()"))
+        warn_of_units(batches.sources)  # a table takes a stream's rows of all robots
         try:
             return into_duckdb(batches, None if path is None else Path(path))
         finally:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fleetbox.errors import InputError, NotFound
-from fleetbox_query.aligning import MixedUnits
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.grids import Method
 from fleetbox_query.nothing import NothingFound
+from fleetbox_query.units import MixedUnits
 
 from .conftest import Tiers, blob, chunk
 

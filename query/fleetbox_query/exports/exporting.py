@@ -14,6 +14,7 @@ from fleetbox_query.exports.asked import as_plain, fixed, shown_by, window_of
 from fleetbox_query.exports.job import Advance, Exported, Job, Options
 from fleetbox_query.exports.output import Output
 from fleetbox_query.selection import Selection
+from fleetbox_query.units import mixed_units, units_of
 
 # Each format's module, loaded when it is asked for, and the extra it needs: none pays for another one's libraries.
 FORMATS = {
@@ -65,10 +66,13 @@ def export(
         start, stop = output.remember("window_us", window_of(selection.session, selection.question))
         job = Job(selection, output, options, (start, stop), advance)
         _same_windows(job)
+        question = fixed(selection.question, job.window)
+        sources = selection.session.run(selection.session.prepare(question, films=True)).sources
+        job.units, told = units_of(sources), tuple(mixed_units(sources))
         whole = made.write(job)
         size_bytes = sum(one.size_bytes for name, one in output.finished.items() if whole in (None, name))
-        output.finish(job.tally.as_dict(), whole)
-    return Exported(target, job.tally, size_bytes)
+        output.finish({**job.tally.as_dict(), "units": job.units, "told": told}, whole)
+    return Exported(target, job.tally, size_bytes, told)
 
 
 def _same_windows(job: Job) -> None:

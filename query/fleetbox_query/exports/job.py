@@ -20,6 +20,7 @@ from fleetbox_query.reading import Prepared, Reading, narrowed
 from fleetbox_query.schemas import KEY
 from fleetbox_query.selection import Selection
 from fleetbox_query.streaming import Records
+from fleetbox_query.units import MixedUnits
 
 Advance = Callable[[float, str], None]  # the part done, 0 to 1, and words beside it
 
@@ -49,6 +50,7 @@ class Exported:
     path: Path
     tally: Tally
     size_bytes: int = 0  # of the output's files
+    told: tuple[str, ...] = ()  # what its reader must know, though nothing is missing: fields in several units
 
     @property
     def complete(self) -> bool:
@@ -61,9 +63,11 @@ class Exported:
         return [*self.tally.missing, *left]
 
     def warn(self, stacklevel: int = 3) -> None:
-        """Issue a PartialAnswer warning unless everything is there."""
+        """Issue a PartialAnswer warning unless everything is there, and MixedUnits for fields in several units."""
         if not self.complete:
             warnings.warn(PartialAnswer("; ".join(self.lines())), stacklevel=stacklevel)
+        for line in self.told:
+            warnings.warn(MixedUnits(line), stacklevel=stacklevel)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -71,6 +75,7 @@ class Exported:
             "path": str(self.path),
             "file_bytes": self.size_bytes,
             "complete": self.complete,
+            "told": list(self.told),
             **self.tally.as_dict(),
         }
 
@@ -87,6 +92,7 @@ class Job:
     tally: Tally = field(default_factory=Tally)
     next_us: int = 0  # everything before it is in finished files
     state: dict[str, Any] = field(default_factory=dict)  # what the format itself remembers between attempts
+    units: dict[str, dict[str, str]] = field(default_factory=dict)  # of each stream's ("robot/stream") fields
 
     def __post_init__(self) -> None:
         if (kept := self.out.checkpoint) is not None:

@@ -11,6 +11,7 @@ from fleetbox_query.exports.days import by_day
 from fleetbox_query.exports.job import Job
 from fleetbox_query.exports.staging import Staged, stage
 from fleetbox_query.exports.steps import alike, steps
+from fleetbox_query.units import with_units
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +40,7 @@ def write(job: Job) -> str | None:
                     for day, rows in by_day(table):
                         folder = f"robot={robot}/stream={quote(stream, safe='')}/day={day}"
                         path = batch.path(f"{folder}/{step.number:04d}{f'-{at}' if at else ''}.parquet")
-                        pq.write_table(rows, path, **_options(rows.schema))
+                        pq.write_table(with_units(rows, name, job.units.get(name, {})), path, **_options(rows.schema))
                         at += 1
                     job.tally.count(name, table.num_rows, table.nbytes)
         job.reached(step.reached_us)
@@ -60,9 +61,11 @@ def _write_one(job: Job, staged: Staged | None) -> str:
 
     with job.out.part("whole.parquet") as path:
         schema = staged.schema if staged else pa.schema([])
+        name = staged.name if staged else ""
+        schema = with_units(schema.empty_table(), name, job.units.get(name, {})).schema
         with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
             for table in staged.batches() if staged else ():
-                writer.write_table(table)
+                writer.write_table(table.replace_schema_metadata(schema.metadata))
     return "whole.parquet"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,8 @@ def write(job: Job) -> str | None:
     """
     tensors = [tensor for staged in stage(job) for tensor in _tensors(job, staged)]
     tensors.sort(key=lambda one: -int(one.kind[1:]))  # wide items first: each lies at a multiple of its item's size
-    header: dict[str, Any] = {"__metadata__": {"made_by": "fleetbox", "time_us": "µs since 1970-01-01 UTC"}}
+    about = {"made_by": "fleetbox", "time_us": "µs since 1970-01-01 UTC", "units": json.dumps(_units(job, tensors))}
+    header: dict[str, Any] = {"__metadata__": about}
     at = 0
     for one in tensors:
         shape = [one.staged.rows, *one.item]
@@ -72,6 +73,13 @@ def write(job: Job) -> str | None:
             for piece in one.pieces():
                 file.write(piece)
     return "whole.safetensors"
+
+
+def _units(job: Job, tensors: Sequence[_Tensor]) -> dict[str, str]:
+    """Return what the tensors are measured in, by their names."""
+    told = job.units
+    named = {one.name: told.get(one.staged.name, {}).get(one.column) for one in tensors}
+    return {name: unit for name, unit in named.items() if unit}
 
 
 def _tensors(job: Job, staged: Staged) -> list[_Tensor]:

@@ -207,4 +207,6 @@ def _json_kind(said: Mapping[str, Any], value: Any) -> _Leaf:
     if said.get("shape") or isinstance(value, list):
         for _ in said.get("shape") or [None]:
             made = {"type": "array", "items": made}
+    if unit := said.get("unit"):
+        made["unit"] = str(unit)
     return _Leaf(made)
