@@ -2,8 +2,8 @@
 
     python tests/compose_files/run.py [PYTEST ARGUMENTS]
 
-An engine that runs already is used and left alone; one that this script starts ends with it. Exit 0 with a clear word
-when there can be none here.
+An engine that runs already is used and left alone; one that this script starts ends with it, listens on a socket that
+nobody else looks at, and keeps its images in a folder of its own. Exit 0 with a clear word when there can be none here.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import compose_program
 import stand_ins
 
+from fleetbox_local.programs import cache_dir
+
 ROOT = Path(__file__).parents[2]
 IMAGE = "fleetbox:0.1.0"
 SERVERS = ["reduct/store:v1.21.4", "influxdb:2.7.12", "caddy:2.10.2", "grafana/grafana:11.6.1"]
-ENGINE_S = 60.0
+ENGINE_S = 180.0  # its containers get theirs to end, on a busy machine
 DAEMON = "/usr/sbin/dockerd"  # Debian's; not on everybody's PATH
 
 
@@ -86,20 +89,40 @@ def _engine() -> Iterator[None]:
     if _answers("docker", "info"):
         yield
         return
+    with tempfile.TemporaryDirectory(prefix="fleetbox-engine-") as name:
+        log = Path(name) / "log"
+        os.environ["DOCKER_HOST"] = f"unix://{name}/socket"
+        try:
+            with log.open("w") as file, _engine_of_our_own(Path(name), file) as engine:
+                _wait_ready(engine, log)
+                yield
+        finally:
+            del os.environ["DOCKER_HOST"]
+
+
+@contextmanager
+def _engine_of_our_own(run: Path, log: TextIO) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one that touches nothing of this machine's: no bridge, no packet filter, its images in our cache."""
     daemon = _daemon()
     assert daemon is not None
-    with tempfile.NamedTemporaryFile(prefix="dockerd-", suffix=".log", delete=False) as log:
-        engine = subprocess.Popen([daemon], stdout=log, stderr=log, start_new_session=True)
+    images = cache_dir(os.environ).parent / "engine"
+    argv = [daemon, "--host", os.environ["DOCKER_HOST"], "--data-root", str(images), "--exec-root", str(run / "exec")]
+    argv += ["--pidfile", str(run / "pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false"]
+    engine = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + ENGINE_S
-        while not _answers("docker", "info"):
-            if engine.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"the Docker engine did not start; it said why in {log.name}")
-            time.sleep(0.2)
-        yield
+        yield engine
     finally:
         engine.send_signal(signal.SIGTERM)
         engine.wait(ENGINE_S)
+        subprocess.run(["umount", str(run / "exec/netns/default")], capture_output=True, check=False)  # it leaves this
+
+
+def _wait_ready(engine: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + ENGINE_S
+    while not _answers("docker", "info"):
+        if engine.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"the Docker engine did not start; it said: {log.read_text()[-2000:]}")
+        time.sleep(0.2)
 
 
 def _answers(*argv: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ BASE = "fleetbox-stand-in-base:bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")  # this machine's: it may reach its package index by one of its own
 PULL_S = 900.0  # four images on a slow line
+MAY_BIND_LOW = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service=ep, as the kernel keeps it
 WHAT = "not the official image but a stand-in on a plain Debian"
 GRAFANA = '''"""Stands in for Grafana where there is no image: looks for what it needs, then says all is well."""
 import http.server
@@ -116,6 +118,10 @@ def _stand_ins() -> list[StandIn]:
         "RUN useradd --uid 472 --gid 0 --no-create-home grafana && mkdir -p /var/lib/grafana "
         "&& chown 472:0 /var/lib/grafana\n"
     )
+    caddy_rights = (  # the official program carries the right to low ports (setcap); its folders belong to root
+        f"RUN python3 -c \"import os; os.setxattr('/usr/bin/caddy', 'security.capability', {MAY_BIND_LOW!r})\" "
+        "&& mkdir -p /config/caddy /data/caddy /etc/caddy\n"
+    )
     return [
         StandIn(base_name(), lambda folder: None, "RUN ln -s /usr/bin/python3 /usr/local/bin/python3\n"),
         StandIn(
@@ -131,7 +137,7 @@ def _stand_ins() -> list[StandIn]:
         StandIn(
             "caddy:2.10.2",
             lambda folder: _copy(_caddy(), folder),
-            "COPY caddy /usr/bin/\nENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data\n"
+            f"COPY caddy /usr/bin/\n{caddy_rights}ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data\n"
             'CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]\n',
         ),
         StandIn(
@@ -149,7 +155,7 @@ def _build(one: StandIn) -> None:
         folder = Path(name)
         one.fill(folder)
         _write(folder / "Dockerfile", f'FROM {BASE}\nLABEL fleetbox.stand-in="{one.label}"\n{one.dockerfile}')
-        _run("docker", "build", "--quiet", "--tag", one.image, str(folder))
+        _run("docker", "build", "--network", "host", "--quiet", "--tag", one.image, str(folder))
 
 
 def _make_base() -> None:

@@ -35,6 +35,7 @@ PORTS = {
     "CLOUD_STORE_PORT": "8395",
     "CLOUD_INFLUX_PORT": "8087",
 }
+OF_ITS_OWN = {"environment": None, "volumes": None, "depends_on": None}
 PLACES = {"ROBOT": "r7", "SITE_URL": "https://edge:8443", "SITE_NAME": "edge", "CLOUD_URL": "https://c:1", "FLEET": "f"}
 
 
@@ -84,10 +85,12 @@ def test_what_keeps_data_keeps_it_in_a_named_volume(tier: str) -> None:
     writers: dict[str, list[str]] = {}
     for name, one in running(tier).items():
         for volume in one.get("volumes", []):
-            source, _, rest = volume.partition(":")
-            if source.startswith("."):
-                assert rest.endswith(":ro"), (name, volume)
+            if isinstance(volume, dict):  # a file or folder of the machine's
+                assert volume["read_only"], (name, volume)
+                assert not volume["bind"]["create_host_path"], (name, volume)  # else a missing one is an empty folder
+                assert (HERE / volume["source"]).exists(), (name, volume)
                 continue
+            source, _, rest = volume.partition(":")
             assert source in whole["volumes"], (name, volume)
             if not rest.endswith(":ro"):
                 writers.setdefault(source, []).append(name)
@@ -103,6 +106,19 @@ def test_servers_are_those_that_fleetbox_runs_itself(tier: str) -> None:
     assert {name: store["environment"][name] for name in STORE_ENV} == STORE_ENV
     if tier != "robot":
         assert found[f"{tier}-influx"]["image"] == INFLUXDB.image
+
+
+def test_the_second_robot_is_the_first_one_again() -> None:
+    """What laptop.yaml writes out for r2 is what robot.yaml says of a robot, but for its name, ports and volumes."""
+    ours, laptops = services("robot"), services("laptop")
+    for kind in ("secrets", "store", "agent"):
+        first, second = ours[f"robot-{kind}"], laptops[f"r2-{kind}"]
+        assert {**first, **OF_ITS_OWN} == {**second, **OF_ITS_OWN}, kind
+        assert set(first["environment"]) == set(second["environment"]), kind
+        volumes = [re.sub("^robot-", "r2-", str(one)) for one in first["volumes"]]
+        assert volumes == [str(one) for one in second["volumes"]], kind
+    own = {"RS_PORT": None, "RS_INSTANCE_NAME": None}
+    assert {**ours["robot-store"]["environment"], **own} == {**laptops["r2-store"]["environment"], **own}
 
 
 def test_settings_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +187,26 @@ def test_compose_takes_the_files(name: str, tmp_path: Path) -> None:
         assert len(ports(found)) == len(set(ports(found))) >= 13
 
 
+@pytest.mark.parametrize("name", [*TIERS, "compose"])
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("cap_drop: [ALL]", "cap_drip: [ALL]"),  # no such word
+        ("-data:/data", "-date:/data"),  # a volume that nobody declared
+        ("<<: *fleetbox", "<<: *fleetbax"),  # an anchor that nobody set
+        ("restart: unless-stopped", " restart: unless-stopped"),  # out of line
+    ],
+)
+def test_compose_refuses_a_broken_file(name: str, right: str, wrong: str, tmp_path: Path) -> None:
+    """A typing error in a file is noticed by the test above: it ends `docker compose config`."""
+    for path in HERE.glob("*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    broken = tmp_path / ("laptop.yaml" if name == "compose" else f"{name}.yaml")
+    broken.write_text(broken.read_text().replace(right, wrong))
+    assert broken.read_text() != (HERE / broken.name).read_text()
+    assert config(tmp_path / f"{name}.yaml", Path(os.devnull), tmp_path).returncode != 0
+
+
 def test_a_laptop_may_use_other_ports(tmp_path: Path) -> None:
     """Whoever is told to listen elsewhere is also looked for there: no service names a port that was moved."""
     moved = {name: str(int(port) + 20_000) for name, port in PORTS.items()}
@@ -182,21 +218,26 @@ def test_a_laptop_may_use_other_ports(tmp_path: Path) -> None:
 
 def read_by_compose(name: str, env_file: Path, home: Path) -> dict[str, dict[str, Any]]:
     """Return the services of a file as `docker compose config` understands them."""
-    program = find_compose()
-    if program is None:
-        pytest.skip("no `docker compose` here: `make test-compose` builds one")
-    argv = [*program, "-f", str(HERE / f"{name}.yaml"), "--env-file", str(env_file), "config", "--format", "json"]
-    said = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(home)})
+    said = config(HERE / f"{name}.yaml", env_file, home)
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)["services"]
     assert isinstance(found, dict)
     return found
 
 
+def config(path: Path, env_file: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run `docker compose config` on a file."""
+    program = find_compose()
+    if program is None:
+        pytest.skip("no `docker compose` here: `make test-compose` builds one")
+    argv = [*program, "-f", str(path), "--env-file", str(env_file), "config", "--format", "json"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(home)})
+
+
 def ports(found: dict[str, Any]) -> list[str]:
     """Return every port that a service of the laptop listens on."""
     own = {"RS_PORT", "GF_SERVER_HTTP_PORT", "ADMIN_PORT", "STORE_TLS_PORT", "GRAFANA_TLS_PORT", "ROBOT_RELAY_PORT"}
     listened = []
-    for one in found.values():
+    for one in (one for name, one in found.items() if not name.endswith(ENDS)):
         listened += [str(value) for key, value in (one.get("environment") or {}).items() if key in own]
     return listened
