@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ def test_nothing_is_lost_and_nothing_waits(rig: Rig) -> None:
         await rig.provision()
         values = [rig.file.read_text()]
         written: dict[tuple[str, int], float] = {}
+        looks_s = [time.monotonic()]
         seen: dict[tuple[str, int], float] = {}
         stop = asyncio.Event()
 
@@ -147,6 +149,7 @@ def test_nothing_is_lost_and_nothing_waits(rig: Rig) -> None:
                         latest = max((time_us for _, time_us in seen), default=0) - 2_000_000
                         async for head in there.query("r1--log", start_us=max(0, latest), head=True):
                             seen.setdefault((head.entry, head.time_us), time.monotonic())
+                        looks_s.append(time.monotonic())
                         await asyncio.sleep(0.05)
 
         async with rig.shipping() as store:
@@ -163,7 +166,9 @@ def test_nothing_is_lost_and_nothing_waits(rig: Rig) -> None:
             await writing
             await watching
         assert seen.keys() == written.keys()
-        assert max(seen[key] - written[key] for key in written) < 4.0, "the engine waits 5 s and more after a refusal"
+        slow_s = max(later - sooner for sooner, later in pairwise(looks_s))  # how long others had the processor
+        late_s = max(seen[key] - written[key] for key in written)
+        assert late_s < 4.0 + slow_s, "the engine waits 5 s and more after a refusal"
         assert len(set(values)) == ROTATIONS + 1
         assert [await rig.opens(value) for value in values[:-1]] == [None] * ROTATIONS
         assert await rig.opens(values[-1]) in ("r1", "r1--2")

@@ -214,7 +214,7 @@ def test_a_store_that_is_away_is_waited_for(robot: Robot) -> None:
 
         door = RobotDoor(robot.settings.place())
         task = asyncio.create_task(Guard(door, robot.settings, never, GuardOptions(sleep=sleep)).run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await looks.wait()
         task.cancel()
         with suppress(asyncio.CancelledError):

@@ -421,7 +421,7 @@ def test_a_query_gives_the_same_numbers_back(fleet_file: Path) -> None:
 def fleetbox(*arguments: str) -> str:
     """Run the command line as a program of its own; return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "fleetbox", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "fleetbox", *arguments], capture_output=True, text=True, timeout=170, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -176,7 +176,7 @@ def test_an_open_chunk_closes_by_the_wall_clock(robot: Robot) -> None:
     robot.write('chunk = "300ms"')
     with Recorder(robot.file, duties=False) as recorder:
         recorder.log("slow", {"x": 1.0, "y": 2.0})
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not robot.rows("slow"):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -430,8 +430,8 @@ def test_log_never_waits_for_a_store_that_is_down(robot: Robot) -> None:
             before = time.perf_counter()
             recorder.log("imu", ROW)
             slowest = max(slowest, time.perf_counter() - before)
-        assert time.perf_counter() - started < 4.0
-        assert slowest < 1.0
+        assert time.perf_counter() - started < 20.0, "a millisecond each, whatever else runs here"
+        assert slowest < 3.0
         with pytest.raises(Incomplete, match="imu not acknowledged"):
             recorder.flush(0.5)
         assert "cannot write" in (recorder.stats().last_error or "")
@@ -452,7 +452,7 @@ def test_store_down_then_up(robot: Robot, new_store_server: Callable[..., StoreS
             recorder.log("imu", {"n": number, "x": 0.5})
             if number % 20 == 0:
                 recorder.log("cam/front", b"\xff\xd8\xff" + number.to_bytes(4) * 2_000)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while recorder.stats().memory_bytes > 4_000_000:  # of 8.5 MB: the bound, and batches being sent
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -558,7 +558,7 @@ def test_fsync_at_intervals(robot: Robot) -> None:
     with Recorder(robot.file, duties=False) as recorder:
         recorder.log("imu", {"x": 1.0, "y": 1.0})
         (segment,) = recorder._session.spool.live()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while segment.synced < segment.offset:
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -60,7 +60,7 @@ def test_a_set_clock_begins_a_new_session(robot: Robot, wall: Wall, step_ns: int
             recorder.log("imu", {"n": number, "x": 0.5})
         recorder.log("log/app", "before")
         wall.ahead_ns = step_ns
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + 60
         while recorder.stats().session == first:
             assert time.monotonic() < deadline_s, "the step was not noticed"
             time.sleep(0.01)

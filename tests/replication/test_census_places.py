@@ -112,7 +112,6 @@ def is_meta(record: Any) -> bool:
     return record.bucket.endswith("meta")
 
 
-@pytest.mark.timeout(60)
 def test_each_place_proves_what_it_holds(new_store_server: Callable[..., StoreServer], tmp_path: Path) -> None:
     """After the hops, the counts of robot, edge and cloud agree in each one's reach, read from the cloud's disk."""
 
@@ -145,7 +144,6 @@ def test_each_place_proves_what_it_holds(new_store_server: Callable[..., StoreSe
     run(new_store_server, tmp_path, scenario)
 
 
-@pytest.mark.timeout(60)
 def test_a_backlog_that_arrives_at_old_minutes_is_found_by_the_robots_pages(
     new_store_server: Callable[..., StoreServer], tmp_path: Path
 ) -> None:
@@ -169,7 +167,6 @@ def test_a_backlog_that_arrives_at_old_minutes_is_found_by_the_robots_pages(
     run(new_store_server, tmp_path, scenario)
 
 
-@pytest.mark.timeout(60)
 def test_a_backlog_in_order_is_told_as_it_comes(new_store_server: Callable[..., StoreServer], tmp_path: Path) -> None:
     """While an outage's records come in, the newest minute is not told with each of them."""
 
@@ -190,7 +187,6 @@ def test_a_backlog_in_order_is_told_as_it_comes(new_store_server: Callable[..., 
     run(new_store_server, tmp_path, scenario)
 
 
-@pytest.mark.timeout(60)
 def test_one_robots_trouble_does_not_stop_the_others(
     new_store_server: Callable[..., StoreServer], tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from fleetbox_replication.relay import Pace, Relay, RelayOptions
 
 SECRET = "one relay, one secret"
 PLAIN = BucketSpec("NONE", 0)
+BIG = ("media", "kept", "sensor")
 
 
 @dataclass
@@ -155,9 +156,8 @@ def test_an_event_overtakes_a_backlog(many: Callable[..., Any], capped_by: str) 
             while not h.relay.counters()["in_flight"]:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.05)
             await robot.write("r1--meta", drafts("event", 1, 500))
-            took_s = await h.until("r1--meta", "event", 1, 15.0)
-            assert took_s <= 5.0
-            left = 50 - await h.count("r1--media", "cam/front")
-            assert left > 0  # the backlog was there all the time
+            await h.until("r1--meta", "event", 1, 60.0)
+            passed = [await h.count(f"r1--{cls}", cam) for cls in BIG for cam in ("cam/front", "cam/left")]
+            assert sum(passed) <= 200, "5 s of a link of 4 MB/s; not a clock's: others may have the processor"
 
     asyncio.run(run())
