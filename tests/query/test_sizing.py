@@ -44,6 +44,7 @@ def test_rows_at_a_border_count_in_proportion(tiers: Tiers, fleet: Fleet, stream
     assert size.records == 2
 
 
+@pytest.mark.usefixtures("own_robot")
 def test_each_place_has_its_share(tiers: Tiers, fleet: Fleet, stream: str) -> None:
     """What the edge holds is not taken from the robot, and the robot's thin link says how long it takes."""
     put(tiers, stream, "edge", range(5))
@@ -62,6 +63,7 @@ def test_a_reading_teaches_the_speed(tiers: Tiers, fleet: Fleet, stream: str) ->
     assert selection.size().places["edge-1"].measured
 
 
+@pytest.mark.usefixtures("own_robot")
 def test_totals_do_where_listing_would_take_long(
     tiers: Tiers, fleet: Fleet, stream: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
