@@ -13,7 +13,9 @@ from fleetbox.event_times import split_event_time as split_event_time
 from fleetbox.events import LONGEST_US, STREAM, Event, fold, read_events
 from fleetbox.selectors import Selector, matches_glob
 from fleetbox.settings import FleetSettings, Tier
-from fleetbox_query.event_index import Bounds, EventIndex, index_path
+from fleetbox_query.bars import Advance, bar
+from fleetbox_query.event_columns import Bounds
+from fleetbox_query.event_index import EventIndex, Tell, index_path
 from fleetbox_query.inventory import Holding, Inventory, Unreached, take_inventory
 from fleetbox_query.moments import check_order
 from fleetbox_query.question import EventQuestion, Moment, Span
@@ -127,20 +129,31 @@ async def _searched(
     bounds, out = Bounds(question.kind, *times), []
     since_us = max(0, (times[0] or 0) - LONGEST_US)  # a revision is written after the moment it tells of
     for url, buckets in by_store.items():
+        place = next(iter(buckets.values()))[0].place
+        entries = {bucket: [holding.entry for holding in holdings] for bucket, holdings in buckets.items()}
         with closing(EventIndex(index_path(url))) as index:
-            for bucket, holdings in buckets.items():
-                entries = [holding.entry for holding in holdings]
-                await index.bring_up(await stores.at(holdings[0].place), bucket, entries, since_us, _tell)
+            with bar("reading events, once", _told()) as advance:
+                tell = _telling(advance)
+                await index.bring_up(await stores.at(place), entries, since_us, tell)
             for bucket in buckets:
-                out.append(fold(index.find([bucket], question.search, bounds)))
+                out.append(fold(index.find(bucket, question.search, bounds)))
     return out
 
 
-def _tell(count: int) -> None:
-    """Say on a terminal how far the first look at many events has come."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\rreading events, once: {count:,} ")
+def _telling(advance: Advance) -> Tell:
+    return lambda count, whole: advance(count / max(1, whole), f"{count:,} of {whole:,}")
+
+
+def _told() -> Advance | None:
+    """Return what says on a terminal how far the first look at many events has come; a notebook has its own."""
+    if "IPython" in sys.modules or not sys.stderr.isatty():
+        return None
+
+    def line(done: float, text: str) -> None:
+        sys.stderr.write("\r\033[K" if done >= 1.0 else f"\rreading events, once: {done:4.0%}, {text} ")
         sys.stderr.flush()
+
+    return line
 
 
 async def _read(stores: Stores, holding: Holding, start_us: int, stop_us: int | None) -> list[Event]:

@@ -113,7 +113,7 @@ class Reading:
     async def heads(self) -> list[tuple[Run, Head]]:
         """Return what the stores say of every wanted record, without payloads."""
         runs = await self._runs((0, FAR_US))
-        listed = await _side_by_side(self._list(fetch) for fetch in fetches(runs))
+        listed = await side_by_side(self._list(fetch) for fetch in fetches(runs))
         found: dict[tuple[str, int, str], tuple[Run, Head]] = {}
         for run, head in (item for part in listed for item in part):
             if _reaches_in(run.source, head) and self._prepared.expression.labels_match(head.labels):
@@ -127,7 +127,7 @@ class Reading:
         state = _State(cap_bytes)
         wanted = fetches(await self._runs(window))
         begun_s = asyncio.get_running_loop().time()
-        await _side_by_side(self._take(at, fetch, state) for at, fetch in enumerate(wanted))
+        await side_by_side(self._take(at, fetch, state) for at, fetch in enumerate(wanted))
         self._note_speeds(state, asyncio.get_running_loop().time() - begun_s)
         reached = min(state.reached.values(), default=window[1])
         pieces = [piece for piece in state.pieces if piece.record.time_us < reached]
@@ -193,7 +193,7 @@ class Reading:
         return runs
 
     async def _times(self, looks: Iterable[Run]) -> dict[tuple[str, str, str, int, int], list[int]]:
-        listed = await _side_by_side(self._list(fetch) for fetch in fetches(looks))
+        listed = await side_by_side(self._list(fetch) for fetch in fetches(looks))
         times: dict[tuple[str, str, str, int, int], list[int]] = {}
         for run, head in (item for part in listed for item in part):
             times.setdefault((*run.holding.key, run.start_us, run.stop_us), []).append(head.time_us)
@@ -221,7 +221,7 @@ class Reading:
         self._gaps.append(LostWhileReading(place, gap))
 
 
-async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Return all results in order; the first failure stops the rest, since half an answer is none."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:

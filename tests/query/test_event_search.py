@@ -175,9 +175,8 @@ def test_a_search_from_a_time_on_reads_no_further_back(tiers: Tiers, fleet: Flee
 
     def known() -> list[str]:
         with sqlite3.connect(next(cache.rglob("*.sqlite"))) as index:
-            return [
-                row[0] for row in index.execute("SELECT id FROM revisions WHERE robot = ? ORDER BY time_us", [robot])
-            ]
+            asked = "SELECT id FROM revisions JOIN sources ON source = number WHERE bucket = ? ORDER BY time_us"
+            return [row[0] for row in index.execute(asked, [f"{robot}--meta"])]
 
     def since(day: float) -> list[str]:
         events = fleet.events().robots(robot).between(T0 + int(day * day_s * SECOND), None)
