@@ -37,7 +37,7 @@ def main() -> int:
     reason = _why_not()
     if reason:
         return _skip(reason)
-    with _engine():
+    with _engine() as ours:
         compose_program.get_compose()
         try:
             served = stand_ins.make_missing([*SERVERS, stand_ins.base_name()])
@@ -45,9 +45,17 @@ def main() -> int:
             return _skip(str(lacking))
         if served:
             sys.stderr.write(f"stand-ins, not the official images: {', '.join(served)}\n")
-        _build_ours()
-        argv = [sys.executable, "-m", "pytest", "-m", "compose", "-p", "no:cacheprovider", str(Path(__file__).parent)]
-        return subprocess.run([*argv, *sys.argv[1:]], cwd=ROOT, check=False).returncode
+        try:
+            return _prove()
+        finally:
+            if served and not ours:  # nobody shall take one for the official image later
+                subprocess.run(["docker", "image", "rm", "--force", *served], capture_output=True, check=False)
+
+
+def _prove() -> int:
+    _build_ours()
+    argv = [sys.executable, "-m", "pytest", "-m", "compose", "-p", "no:cacheprovider", str(Path(__file__).parent)]
+    return subprocess.run([*argv, *sys.argv[1:]], cwd=ROOT, check=False).returncode
 
 
 def _skip(reason: str) -> int:
@@ -84,10 +92,10 @@ def _daemon() -> str | None:
 
 
 @contextmanager
-def _engine() -> Iterator[None]:
-    """Leave a running engine alone, or start one for as long as this lasts."""
+def _engine() -> Iterator[bool]:
+    """Leave a running engine alone, or start one for as long as this lasts; tell whether it is our own."""
     if _answers("docker", "info"):
-        yield
+        yield False
         return
     with tempfile.TemporaryDirectory(prefix="fleetbox-engine-") as name:
         log = Path(name) / "log"
@@ -95,7 +103,7 @@ def _engine() -> Iterator[None]:
         try:
             with log.open("w") as file, _engine_of_our_own(Path(name), file) as engine:
                 _wait_ready(engine, log)
-                yield
+                yield True
         finally:
             del os.environ["DOCKER_HOST"]
 
