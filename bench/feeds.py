@@ -61,7 +61,7 @@ async def _measure(fleet: FleetSettings, state: Path) -> list[dict[str, Any]]:
     place = fleet.site_place("edge")
     assert place.influx is not None
     feeds = Feeds(fleet, "edge", lambda: Store.at(place), state, rhythm=FeedRhythm(arrivals_s=5.0))
-    books = BooksFeed(fleet, "edge", lambda: Store.at(place), state, Rhythm(), feeds.watch)
+    books = BooksFeed(fleet, "edge", lambda: Store.at(place), state, Rhythm(), feeds)
     robots = [f"r{number}" for number in range(NUMBER)]
     start_us = minute_of(time.time_ns() // 1000) - MINUTES * MINUTE_US
     spent: dict[str, float] = {"books": 0.0, "robots": 0.0, "arrivals": 0.0}

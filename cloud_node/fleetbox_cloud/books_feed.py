@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -20,6 +21,7 @@ from fleetbox.scalars import BATCH_LINES, ScalarStore
 from fleetbox.settings import FleetSettings, Influx
 from fleetbox_cloud.books_memory import DAY_US, Memory
 from fleetbox_cloud.books_points import View, lines, open_keys, untold
+from fleetbox_cloud.feeds.hours import Hours
 from fleetbox_cloud.feeds.watch import RobotWatch, Sight
 from fleetbox_replication.audit.hops import Hop, hops_of
 
@@ -38,6 +40,13 @@ class Rhythm:
     again_s: float = 600.0  # between two readings of a robot's older minutes: a day of them takes two seconds
 
 
+class Told(Protocol):
+    """Be told what the books see and write."""
+
+    watch: RobotWatch
+    hours: Hours
+
+
 class BooksFeed:
     """Keep the measurement `books` of a site's InfluxDB as the ledger in the site's own store tells.
 
@@ -54,9 +63,9 @@ class BooksFeed:
         connect: Callable[[], Store],
         state: Path,
         rhythm: Rhythm | None = None,
-        watch: RobotWatch | None = None,
+        told: Told | None = None,
     ) -> None:
-        self._fleet, self._site, self._connect, self._watch = fleet, site, connect, watch
+        self._fleet, self._site, self._connect, self._told = fleet, site, connect, told
         self._path, self._rhythm = state / FILE, rhythm or Rhythm()
         self._robots: dict[str, Memory] = {}
         self._again_s: dict[str, float] = {}
@@ -103,12 +112,14 @@ class BooksFeed:
         keys = changed | memory.open | fresh.keys()
         text = [line for hop in hops for line in lines(memory.ledger, hop, keys, memory.untold, view)]
         number = len(text)
-        if self._watch is not None:  # it sees every robot's pages with us, and its points go with ours or not at all
-            text += self._watch.saw(Sight(memory.ledger, hops, changed, keys, view.range, memory.untold))
+        if self._told is not None:  # it sees every robot's pages with us, and its points go with ours or not at all
+            text += self._told.watch.saw(Sight(memory.ledger, hops, changed, keys, view.range, memory.untold))
         for at in range(0, len(text), BATCH_LINES):
             report = await scalars.write_lines(text[at : at + BATCH_LINES])
             if report.refused:  # minutes older than the bucket's retention, mostly
                 log.info("InfluxDB refused points of the books", site=self._site, **report.refused)
+        if self._told is not None:
+            self._told.hours.touch(memory.ledger.robot, text[:number])
         memory.forget(open_keys(memory.ledger, hops, view), now_us - self._rhythm.known_us)
         return number
 

@@ -51,8 +51,7 @@ class Site:
         self._loading = self._make_loading()
         sources = Sources(lambda: self._onward, lambda: self._loading.report() if self._loading else {})
         self._feeds = Feeds(fleet, place.name, self._connect, self._state, sources) if place.influx else None
-        watch = self._feeds.watch if self._feeds else None
-        self._books = BooksFeed(fleet, place.name, self._connect, self._state, watch=watch)
+        self._books = BooksFeed(fleet, place.name, self._connect, self._state, told=self._feeds)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; parts that fail are started again."""
@@ -90,6 +89,7 @@ class Site:
         if (feeds := self._feeds) is not None:
             runs["boards"] = feeds.run_robots
             runs["events"] = feeds.run_arrivals
+            runs["hours"] = feeds.run_hours
         return runs
 
     def _connect(self) -> Store:

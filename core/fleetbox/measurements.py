@@ -10,6 +10,14 @@ ROLLUPS = ("min", "mean", "max", "last", "count")  # field `ax` becomes `ax.min`
 
 HOST_STREAM = "fleetbox/host"  # logged by each robot's agent; comes as a stream, so by its roll-ups: `cpu.mean`
 AGENT_STREAM = "fleetbox/agent"  # the same: ring, spool and uplink
+HOST_NUMBERS = {
+    "cpu": "percent",
+    "ram": "percent",
+    "disk": "percent",
+    "disk_free_bytes": "B",
+    "temp_c": "C",
+    "load1": "",
+}
 HEALTH_STREAMS = frozenset({HOST_STREAM, AGENT_STREAM})  # always ship; globs mean them when they name `fleetbox`
 HEALTH_GLOB = "fleetbox/"  # how a glob begins that means them
 
@@ -88,6 +96,14 @@ BOOKS = Measurement(
         "",
     ),
 )
+# The same, an hour in one point at its beginning: by the minute a month of 50 robots is 67 million points.
+BOOKS_HOURS = Measurement("books_hours", BOOKS.tags, BOOKS.fields)
+# An hour of HOST_STREAM in one point: its fields are named as the roll-ups of a second are.
+HOST_HOURS = Measurement(
+    "host_hours",
+    ("robot", "site"),
+    {f"{name}.{what}": "" if what == "count" else unit for name, unit in HOST_NUMBERS.items() for what in ROLLUPS},
+)
 # Dead letters that wait, by reason.
 DEAD_LETTERS = Measurement("dead_letters", ("robot", "site", "reason"), {"letters": "", "oldest_s": "s"})
 # Per hop that begins at this site: what its relay sends and what its reconciler found.
@@ -115,7 +131,7 @@ SITES = Measurement(
 # Lines of log streams as they arrive, newest last.
 LOGS = Measurement("logs", ("robot", "site"), {"stream": "text", "level": "text", "text": "text"})
 
-OWN = (ROBOTS, STREAMS, EVENTS, BOOKS, DEAD_LETTERS, RELAY, SITES, LOGS)
+OWN = (ROBOTS, STREAMS, EVENTS, BOOKS, BOOKS_HOURS, HOST_HOURS, DEAD_LETTERS, RELAY, SITES, LOGS)
 RESERVED = frozenset(one.name for one in OWN)  # a stream of such a name would mix with ours
 
 

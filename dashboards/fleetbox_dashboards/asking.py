@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetbox.measurements import Measurement
-from fleetbox_dashboards.limits import WORST
+from fleetbox_dashboards.limits import FINE_MS, WORST
 from fleetbox_dashboards.variables import IN_TIME
 
 
@@ -16,6 +16,17 @@ def newest(measurement: Measurement, leading: str, others: Sequence[str], by: Se
         f"SELECT last({quoted(leading)}) AS {quoted(leading)}{taken} FROM {quoted(measurement.name)} "
         f"WHERE {IN_TIME} AND {where} GROUP BY {listed(by)}"
     )
+
+
+def either(fine: Measurement | str, coarse: Measurement) -> tuple[str, str]:
+    """Return two measurements to select from, and the condition that reads one: the coarse one for ranges beyond a day.
+
+    Grafana fills in numbers, so InfluxDB folds the comparison and opens nothing of the other one.
+    """
+    name = fine if isinstance(fine, str) else fine.name
+    span = "${__to} - ${__from}"
+    condition = f"(\"_name\" = '{name}' AND {span} <= {FINE_MS} OR \"_name\" = '{coarse.name}' AND {span} > {FINE_MS})"
+    return f"{quoted(name)}, {quoted(coarse.name)}", condition
 
 
 def of_newest(what: str, inner: str, having: str = "") -> str:

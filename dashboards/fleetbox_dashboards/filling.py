@@ -27,6 +27,7 @@ class Filling:
         """Return a query that InfluxDB takes; raise KeyError for a variable that nobody chose."""
         interval = self.interval_s(least_interval)
         text = influxql.replace("$timeFilter", f"time >= {self.start_ms}ms and time <= {self.stop_ms}ms")
+        text = text.replace("${__from}", str(self.start_ms)).replace("${__to}", str(self.stop_ms))
         return _VARIABLE.sub(self._value, text.replace("$__interval", f"{interval}s"))
 
     def interval_s(self, least: str) -> int:

@@ -10,3 +10,4 @@ DISK_FULL = 90.0  # percent
 BUSY = 90.0  # percent of CPU or memory
 HOT_C = 85.0  # °C; common boards throttle from here
 WORST = 20  # rows of a "worst" table: what a person reads before the second coffee
+FINE_MS = 90_000_000  # ms; up to 25 hours boards read minutes, beyond it hours: 31 streams of 50 robots are 2 M a day

@@ -23,6 +23,7 @@ from fleetbox.scalars import BATCH_LINES, ScalarStore
 from fleetbox.settings import FleetSettings, Influx
 from fleetbox_cloud.feeds.arrivals import Arrivals
 from fleetbox_cloud.feeds.events import earliest_us, event_line, events_of, is_event, place
+from fleetbox_cloud.feeds.hours import Hours
 from fleetbox_cloud.feeds.logs import MOST_LINES, is_log, log_line
 from fleetbox_cloud.feeds.passing import RelayRates, SiteRates
 from fleetbox_cloud.feeds.sent import Sent
@@ -57,7 +58,7 @@ class Sources:
 
 
 class Feeds:
-    """Feed one site's InfluxDB; `watch` is told of robots by the books.
+    """Feed one site's InfluxDB; `watch` is told of robots by the books, `hours` of what they have written.
 
     Every point is a fact of the store or of now: away servers are waited for, events and lines go on where they were,
     and writing again what was written changes nothing.
@@ -71,6 +72,7 @@ class Feeds:
         self._sources, self._rhythm = sources or Sources(), rhythm or FeedRhythm()
         self.watch = RobotWatch(site, state, lambda: fleet.policy, self._is_mine)
         self._relay = RelayRates(site)
+        self.hours = Hours()
         self._machine: SiteRates | None = None
         self._said: Counter[str] = Counter()
 
@@ -89,6 +91,15 @@ class Feeds:
                 await _Arriving(self, store, scalars, sent).run()
         finally:
             sent.close()
+
+    async def run_hours(self) -> None:
+        """Add up hours for boards that look at weeks, until cancelled; raises FleetboxError."""
+        loop = asyncio.get_running_loop()
+        async with self._connect() as store, ScalarStore(self._influx) as scalars:
+            while True:
+                robots = self.robots_in(await store.buckets())
+                await self.hours.look(scalars, robots, time.time_ns() // 1000, loop.time())
+                await asyncio.sleep(self.hours.rhythm.look_s)
 
     async def tell_robots(self, store: Store, scalars: ScalarStore, now_us: int) -> int:
         """Write how everything stands now; return the number of points."""

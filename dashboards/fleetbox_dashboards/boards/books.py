@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import units
 
-from fleetbox.measurements import BOOKS, DEAD_LETTERS, RELAY
+from fleetbox.measurements import BOOKS, BOOKS_HOURS, DEAD_LETTERS, RELAY
 from fleetbox_dashboards import panels, variables
-from fleetbox_dashboards.asking import of_newest, quoted, worst
+from fleetbox_dashboards.asking import either, of_newest, quoted, worst
 from fleetbox_dashboards.boards.frame import Frame, to_robot
 from fleetbox_dashboards.limits import WORST
 from fleetbox_dashboards.panels import Column, Graph, Look, Query
@@ -14,6 +14,8 @@ from fleetbox_dashboards.variables import IN_TIME, OF_ROBOTS, OF_SITES
 
 WHERE = f"{OF_SITES} AND {OF_ROBOTS}"
 IN_RANGE = f"WHERE {IN_TIME} AND {WHERE}"
+FROM, RESOLUTION = either(BOOKS, BOOKS_HOURS)
+OF_BOOKS = f"FROM {FROM} {IN_RANGE} AND {RESOLUTION}"
 NO_BOOKS = "no page of the ledger tells of this range"
 SUMS = (
     "recorded",
@@ -44,7 +46,8 @@ def books() -> Frame:
     return Frame(
         name="books",
         title="Books",
-        description="recorded = selected + kept on robot; selected = arrived + waiting + refused + lost + unexplained.",
+        description="recorded = selected + kept on robot; selected = arrived + waiting + refused + lost + unexplained. "
+        "Ranges of more than 25 hours are added up of whole hours, five minutes behind.",
         variables=[variables.sites(), variables.robots()],
         panels=[*_sums(), _per_hop(), *_over_time(), _worst_robots(), _worst_streams(), *_dead_letters(), *_relay()],
         events_where=WHERE,
@@ -54,7 +57,7 @@ def books() -> Frame:
 
 def _sums() -> list[panels.AnyPanel]:
     def total(name: str) -> str:
-        return f'SELECT sum("{name}") AS "value" FROM "{BOOKS.name}" {IN_RANGE}'
+        return f'SELECT sum("{name}") AS "value" {OF_BOOKS}'
 
     said = {
         "selected": "Records that the policy chose to travel, counted on each hop.",
@@ -73,7 +76,7 @@ def _sums() -> list[panels.AnyPanel]:
 def _per_hop() -> panels.AnyPanel:
     taken = ", ".join(f'sum("{name}") AS "{name}"' for name in SUMS)
     settled = " - ".join(f'sum("{name}")' for name in ("arrived", "waiting", "refused", "lost", "unexplained"))
-    asked = f'SELECT {taken}, sum("selected") - {settled} AS "open" FROM "{BOOKS.name}" {IN_RANGE} GROUP BY "site"'
+    asked = f'SELECT {taken}, sum("selected") - {settled} AS "open" {OF_BOOKS} GROUP BY "site"'
     columns = {**SITE, **COLUMNS, "open": Column("open", steps=panels.WAITING)}
     look = Look(
         "The balance of each hop",
@@ -90,7 +93,7 @@ def _over_time() -> list[panels.AnyPanel]:
     def summed(*names: str) -> Graph:
         by = 'GROUP BY time($__interval), "site" fill(none)'
         taken = ", ".join(f'sum("{name}") AS "{name}"' for name in names)
-        return Graph([Query(f'SELECT {taken} FROM "{BOOKS.name}" {IN_RANGE} {by}', "$col to $tag_site")], bars=True)
+        return Graph([Query(f"SELECT {taken} {OF_BOOKS} {by}", "$col to $tag_site")], bars=True)
 
     return [
         panels.graph(
@@ -149,7 +152,7 @@ def _worst_streams() -> panels.AnyPanel:
 def _bad(others: tuple[str, ...], by: tuple[str, ...]) -> str:
     taken = "".join(f', sum("{name}") AS "{name}"' for name in others)
     grouped = ", ".join(map(quoted, by))
-    return f'SELECT sum("lost") + sum("unexplained") AS "bad"{taken} FROM "{BOOKS.name}" {IN_RANGE} GROUP BY {grouped}'
+    return f'SELECT sum("lost") + sum("unexplained") AS "bad"{taken} {OF_BOOKS} GROUP BY {grouped}'
 
 
 def _dead_letters() -> list[panels.AnyPanel]:

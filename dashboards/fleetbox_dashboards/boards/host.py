@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import units
 
-from fleetbox.measurements import HOST_STREAM, SITES
+from fleetbox.measurements import HOST_HOURS, HOST_STREAM, SITES
 from fleetbox_dashboards import panels, variables
-from fleetbox_dashboards.asking import of_newest, worst
+from fleetbox_dashboards.asking import either, of_newest, worst
 from fleetbox_dashboards.boards.frame import Frame, to_robot
 from fleetbox_dashboards.limits import BUSY, DISK_FULL, HOT_C, WORST
 from fleetbox_dashboards.panels import Column, Graph, Look, Query
 from fleetbox_dashboards.variables import IN_TIME, OF_ROBOTS, OF_SITES
 
 WHERE = f"{OF_SITES} AND {OF_ROBOTS}"
+FROM, RESOLUTION = either(HOST_STREAM, HOST_HOURS)
+OF_ROBOTS_HEALTH = f"FROM {FROM} WHERE {IN_TIME} AND {WHERE} AND {RESOLUTION}"
 NO_HEALTH = "no robot has told how its machine stands: is `[agent] health` off?"
 NO_SITE = "no site has reported in this range"
 BUSY_STEPS = panels.above(BUSY * 0.8, BUSY)
@@ -25,7 +27,8 @@ def host() -> Frame:
     return Frame(
         name="host",
         title="Host",
-        description="Processor, memory, disk and temperature of robots and sites.",
+        description="Processor, memory, disk and temperature of robots and sites. Ranges of more than 25 hours show "
+        "robots by the hour, ten minutes behind.",
         variables=[variables.sites(), variables.robots()],
         panels=[*_sites(), _worst_robots(), *_robots()],
         events_where=WHERE,
@@ -76,7 +79,7 @@ def _site_graph(
 def _worst_robots() -> panels.AnyPanel:
     names = ("disk", "cpu", "ram", "temp_c", "load1", "disk_free_bytes")
     taken = ", ".join(f'last("{name}.last") AS "{name}"' for name in names)
-    inner = f'SELECT {taken} FROM "{HOST_STREAM}" WHERE {IN_TIME} AND {WHERE} GROUP BY "robot", "site"'
+    inner = f'SELECT {taken} {OF_ROBOTS_HEALTH} GROUP BY "robot", "site"'
     columns = {
         "robot": Column("robot", units.String, link=to_robot()),
         "site": Column("site", units.String),
@@ -110,8 +113,8 @@ def _robot_graph(
     title: str, description: str, name: str, steps: panels.Steps, unit: str = units.Percent
 ) -> panels.AnyPanel:
     each = (
-        f'SELECT max("{name}.max") AS "most", mean("{name}.mean") AS "mean" FROM "{HOST_STREAM}" '
-        f'WHERE {IN_TIME} AND {WHERE} GROUP BY time($__interval), "robot"'
+        f'SELECT max("{name}.max") AS "most", mean("{name}.mean") AS "mean" {OF_ROBOTS_HEALTH} '
+        f'GROUP BY time($__interval), "robot"'
     )
     shown = 'max("most") AS "highest", percentile("most", 95) AS "p95", mean("mean") AS "mean"'
     asked = f"{of_newest(shown, each)} GROUP BY time($__interval) fill(none)"

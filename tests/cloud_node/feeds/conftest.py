@@ -68,7 +68,7 @@ class Rig:
 
     def books(self, feeds: Feeds) -> BooksFeed:
         """Return the books that tell the feeds of robots."""
-        return BooksFeed(self.fleet, "edge", self.store, self.state, Rhythm(again_s=0.0), feeds.watch)
+        return BooksFeed(self.fleet, "edge", self.store, self.state, Rhythm(again_s=0.0), feeds)
 
     async def tell(self, place: str, *lines: Line, at_us: int = NOW_US, robot: str = "r1", **more: Any) -> None:
         """Write a page as it arrives."""

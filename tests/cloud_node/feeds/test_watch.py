@@ -15,6 +15,7 @@ from fleetbox.ledger import MINUTE_US, Drop, Line, Standing
 from fleetbox.measurements import HOST_STREAM
 from fleetbox.records import Draft
 from fleetbox.scalars import ScalarStore
+from fleetbox_dashboards.alerts import alerts
 
 from .conftest import NOW_US, Rig
 
@@ -149,6 +150,60 @@ def test_the_end_of_letters_is_told_although_influxdb_was_away(rig: Rig, line: C
         return [row["letters"] for row in await rig.ask("SELECT letters FROM dead_letters")]
 
     assert asyncio.run(told()) == [2, 0]
+
+
+def test_the_alert_of_a_loss_ends_once_it_is_repaired(rig: Rig, line: Callable[..., Line]) -> None:
+    """It counts the records, stays on while nobody mends them, and ends when a page says that they are there."""
+    minute_us, hour_us = NOW_US - 40 * MINUTE_US, 60 * MINUTE_US
+    alert = next(one for one in alerts() if one.name == "lost")
+
+    async def firing(now_us: int) -> list[tuple[str, float]]:
+        found = await rig.ask(alert.influxql.replace("now()", f"{now_us + 1}u"))
+        assert all(row.keys() == {"robot", "site", "time", "last_last"} for row in found)
+        return [(row["robot"], row["last_last"]) for row in found if row["last_last"] > alert.limit]
+
+    async def told() -> None:
+        await rig.tell("edge", line("imu", 40, (4, 4, 4)))
+        lost = Standing("edge", "sensor", "imu", minute_us, 0, {}, {"evicted": 6})
+        await rig.tell("r1", line("imu", 40, (10, 10, 10)), standings=(lost,))
+        feeds = rig.feeds()
+        books = rig.books(feeds)
+        await rig.look(feeds, books)
+        assert await firing(NOW_US) == [("r1", 6)]
+        await rig.look(feeds, books, NOW_US + hour_us // 2)
+        assert await firing(NOW_US + hour_us // 2) == [("r1", 6)]
+
+        found_us = NOW_US + hour_us // 2 + MINUTE_US
+        await rig.tell("edge", line("imu", 40, (10, 10, 10)), at_us=found_us)
+        await rig.tell("r1", at_us=found_us + 1, standings=(Standing("edge", "sensor", "imu", minute_us),))
+        await rig.look(feeds, books, found_us + MINUTE_US)
+        assert await firing(found_us + MINUTE_US) == []
+
+    asyncio.run(told())
+
+
+def test_what_becomes_bad_is_told_at_once(rig: Rig, line: Callable[..., Line]) -> None:
+    """Whoever tells of robots rests until the books see a refusal, and again until it is gone; not for what is well."""
+    minute_us = NOW_US - 5 * MINUTE_US
+
+    async def told() -> None:
+        feeds = rig.feeds()
+        books = rig.books(feeds)
+        await rig.tell("r1", line("imu", 5, (10, 10, 10)))
+        await rig.look(feeds, books)
+        await feeds.watch.rest(0.0)
+        for at_us, refused in ((NOW_US + 1, {"422 refused": 2}), (NOW_US + 2, {})):
+            await rig.tell("r1", at_us=at_us, standings=(Standing("edge", "sensor", "imu", minute_us, 0, refused),))
+            await rig.look(feeds, books, at_us)
+            async with asyncio.timeout(30):
+                await feeds.watch.rest(1e9)
+        await rig.tell("r1", line("imu", 4, (10, 10, 10)), at_us=NOW_US + 3)
+        await rig.look(feeds, books, NOW_US + 3)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await feeds.watch.rest(1e9)
+
+    asyncio.run(told())
 
 
 def test_old_letters_outlive_a_restart_of_the_site(rig: Rig, line: Callable[..., Line]) -> None:
