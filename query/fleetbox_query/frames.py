@@ -14,6 +14,7 @@ from fleetbox_query.items import BLOB, chosen_fields, has_chosen, is_chunk
 from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Piece
+from fleetbox_query.veils import veils_over
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,7 @@ def tables_of(pieces: Iterable[Piece], expression: Expression, unreadable: list[
         try:
             part = _table(piece)
             part = _passing(part, piece, expression) if expression.needs_rows else part
+            part = _veiled(part, piece.source) if piece.source.veils else part
         except InputError as error:
             record = piece.record
             unreadable.append(f"{record.bucket}/{record.entry} at {record.time_us}: {error.message}")
@@ -93,6 +95,24 @@ def _passing(table: pa.Table, piece: Piece, expression: Expression) -> pa.Table:
         expression.row_match(labels, row, time_us=at, **more) is True for at, row in zip(times, rows, strict=True)
     ]
     return table.filter(verdicts)
+
+
+def _veiled(table: pa.Table, source: Source) -> pa.Table:
+    """Return a table without the values of fields that are kept back at their times."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    times = times_of(table)
+    for veil in veils_over(source.veils, int(times.min()), int(times.max())) if len(times) else ():
+        hidden = (times >= veil.start_us) & (times < veil.stop_us)
+        left = {chunks.TIME, *chunks.CLOCKS, *chosen_fields(table.column_names, veil.globs)}
+        for at, name in enumerate(table.column_names):
+            if name not in left:
+                column = table.column(at)
+                values = pc.if_else(pa.array(np.logical_not(hidden)), column, pa.scalar(None, column.type))
+                table = table.set_column(at, name, values)
+    return table
 
 
 def _joined(parts: Sequence[tuple[Source, pa.Table]]) -> pa.Table:

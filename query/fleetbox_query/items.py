@@ -17,6 +17,7 @@ from fleetbox_query.expressions import Expression
 from fleetbox_query.films import JPEG, pictures_of
 from fleetbox_query.plan import Source
 from fleetbox_query.reading import Piece
+from fleetbox_query.veils import veils_over
 
 BLOB = "value"  # what a stream without fields has instead: text and JSON decoded in a frame, other bytes as they are
 
@@ -133,7 +134,16 @@ def _rows(piece: Piece, expression: Expression, notes: Notes) -> list[Item]:
     if expression.needs_rows:
         passed = (item for item in items if _passes(item, item.fields, expression, notes))
         items = [replace(item, fields={name: (item.fields or {})[name] for name in shown}) for item in passed]
+    items = [_veiled(item, source) for item in items] if source.veils else items
     return sorted(items, key=attrgetter("time_us"))
+
+
+def _veiled(item: Item, source: Source) -> Item:
+    """Return a row without the fields that are kept back at its time."""
+    for veil in veils_over(source.veils, item.time_us, item.time_us):
+        left = {*chunks.CLOCKS, *chosen_fields(item.fields or {}, veil.globs)}
+        return replace(item, fields={name: value for name, value in (item.fields or {}).items() if name in left})
+    return item
 
 
 def _passes(item: Item, fields: Mapping[str, Any] | None, expression: Expression, notes: Notes) -> bool:

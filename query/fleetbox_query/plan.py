@@ -10,6 +10,7 @@ from fleetbox_query.inventory import Holding
 from fleetbox_query.question import Span, wants
 from fleetbox_query.schemas import UNSAID, Schema
 from fleetbox_query.stores import reading_order
+from fleetbox_query.veils import Veil, lay_veils
 
 FAR_US = 2**62  # later than any record: an open end, within what the engine's u64 and our int64 both hold
 
@@ -29,6 +30,7 @@ class Source:
     schema: Schema = UNSAID
     film: bool = False  # videos, read as the pictures they were made of
     computed: tuple[tuple[str, str], ...] = ()  # fields made of the stream's own: name, expression
+    veils: tuple[Veil, ...] = ()  # where not all of `fields` are shown
 
     @property
     def robot(self) -> str:
@@ -160,10 +162,11 @@ def _source(
     chosen = [span for span in spans if wants(span.selector, first.robot, first.cls, first.stream)]
     windows = merged((span.start_us or 0, FAR_US if span.stop_us is None else span.stop_us) for span in chosen)
     schema = _schema(near, schemas)
-    globs = [span.selector.field for span in chosen]
-    fields = None if None in globs else tuple(dict.fromkeys(glob for glob in globs if glob))
+    fields, veils = lay_veils(
+        ((span.start_us or 0, FAR_US if span.stop_us is None else span.stop_us), span.selector.field) for span in chosen
+    )
     computed = dict.fromkeys(made[1:] for span in chosen for made in span.computed if made[0] == first.stream)
-    source = Source(near, windows, fields, schema, computed=tuple(computed))
+    source = Source(near, windows, fields, schema, computed=tuple(computed), veils=veils)
     held = tuple(holding for holding in near if _reaches(source, holding))
     return replace(source, holdings=held) if held else None
 

@@ -114,7 +114,7 @@ async def _from_influx(
     source = sources[0]
     places = (holding.place for one in sources for holding in one.holdings)
     place = next((place for place in places if place.influx is not None), None)
-    plain = not (question.labels or prepared.expression.text or source.computed)
+    plain = not (question.labels or prepared.expression.text or source.computed or source.veils)
     whole, edges = _whole(source.windows)
     if place is None or not plain or gathered.step_us % SECOND_US or not whole or len(whole) > MOST_WINDOWS:
         return list(sources)

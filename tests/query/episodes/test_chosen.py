@@ -152,6 +152,25 @@ def test_features_are_computed_and_removed(fleet: Fleet, recorded: Tiers) -> Non
             call()
 
 
+def test_a_removed_field_stays_away_beside_an_episode_that_shows_it(fleet: Fleet, recorded: Tiers) -> None:
+    """One selection of episodes with other features: each field has values in the times of those that show it."""
+    robot = recorded.robot
+    for at, name in enumerate(("x", "y", "z")):
+        fleet.new_episode(f"{robot}/m/{name}", robot, T0 + at * 2 * SECOND, T0 + (at + 1) * 2 * SECOND, streams=["imu"])
+    fleet.episodes(f"{robot}/m/x").remove_feature("imu:ay")
+    for feature in ("imu:n", "imu:ay"):
+        fleet.episodes(f"{robot}/m/y").remove_feature(feature)
+    mine = fleet.episodes(f"{robot}/m/*")
+    frame = mine.frames()
+    assert list(frame["ax"]) == [float(at) for at in range(6)]
+    assert frame["ay"].isna().tolist() == [True, True, True, True, False, False]
+    assert frame["n"].isna().tolist() == [False, False, True, True, False, False]
+    rows = [set(item.fields or {}) for item in mine.select().records()]
+    assert rows == [{"ax", "n"}] * 2 + [{"ax"}] * 2 + [{"ax", "ay", "n"}] * 2
+    both = fleet.episodes(f"{robot}/m/x", f"{robot}/m/y").frames()
+    assert list(both.columns) == ["ax", "n"]
+
+
 def test_events_become_episodes(fleet: Fleet, recorded: Tiers) -> None:
     """An episode per event, with its interval, labels and parent."""
     from fleetbox.events import Event, encode, new_event
