@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from difflib import get_close_matches
@@ -11,19 +11,23 @@ from typing import Any
 
 from fleetbox import chunks
 from fleetbox.errors import FleetboxError, NotFound
+from fleetbox.labels import RESERVED
+from fleetbox.records import Head
 from fleetbox.selectors import Selector
 from fleetbox.settings import Place
+from fleetbox_query.cel_text import Comparison
 from fleetbox_query.expressions import Expression
 from fleetbox_query.inventory import Inventory, take_inventory
 from fleetbox_query.items import BLOB, chosen_fields, is_chunk
 from fleetbox_query.plan import FAR_US, Run, Source, fetches
 from fleetbox_query.question import Question
 from fleetbox_query.schemas import CHUNKED
-from fleetbox_query.store_filters import has_label
+from fleetbox_query.store_filters import filter_parts, has_label
 from fleetbox_query.stores import Stores
 
 OPENED = 8  # chunks opened at once to see what they hold
 MOST_NAMED = 20  # fields named in an error
+LOOKED_AT = 200  # heads of each stretch looked at for labels: some milliseconds of the engine's
 SHOWN = 5  # streams named in an error: the rest is for `fleetbox ls`
 
 
@@ -77,20 +81,65 @@ async def check_fields(stores: Stores, sources: Sequence[Source]) -> None:
 async def unknown_names(stores: Stores, sources: Sequence[Source], expression: Expression) -> tuple[str, ...]:
     """Return a line for each name that was taken for a label and that no record in the wanted windows has."""
     tests = {test.name: test for test in expression.label_tests}
-    if not tests or not await _any_record(stores, sources, None):
+    labels = await labels_there(stores, sources) if tests else {}
+    if not labels:
         return ()
     there = ", ".join(_stated_fields(sources)) or "none"
-    lacking = [test for test in tests.values() if not await _any_record(stores, sources, has_label(test.name))]
-    return tuple(
-        f"no record in that time has a label `{test.name}`"
-        if test.on_label
-        else f"no row has `{test.name}`: no chosen stream has such a field (there are: {there}), no record such a label"
-        for test in lacking
-    )
+    lines = []
+    for test in tests.values():
+        if test.name not in labels and not await _any_record(stores, sources, has_label(test.name)):
+            what = f"no record in that time has a label `{test.name}`"
+            if not test.on_label:
+                which = f"no chosen stream has such a field (there are: {there}), no record such a label"
+                what = f"no row has `{test.name}`: {which}"
+            lines.append(f"{what}; labels there are {_shown(labels)}")
+        elif isinstance(test, Comparison) and not await _any_record(stores, sources, {"$and": filter_parts(test)}):
+            values = _values(test.name, labels.get(test.name, {}))
+            lines.append(f"no record in that time has a {test.name} {test.op} {test.literal!r}; some have {values}")
+    return tuple(lines)
+
+
+async def names_there(stores: Stores, sources: Sequence[Source]) -> str:
+    """Say which fields and labels the chosen streams have, for who asked for others."""
+    opened = await asyncio.gather(*(_held(stores, source) for source in sources[:OPENED]))
+    fields = list(dict.fromkeys([*_stated_fields(sources), *(name for names in opened for name in names or ())]))
+    shown = ", ".join(fields[:MOST_NAMED]) + (", ..." if len(fields) > MOST_NAMED else "")
+    return f"fields there are {shown}; labels {_shown(await labels_there(stores, sources))}"
+
+
+async def labels_there(stores: Stores, sources: Sequence[Source]) -> dict[str, dict[str, None]]:
+    """Return labels by name with their values, of some records in the wanted windows; empty where there is none."""
+    found: dict[str, dict[str, None]] = {}
+    async for head in _heads(stores, sources, None, LOOKED_AT):
+        for name, value in head.labels.items():
+            values = found.setdefault(name, {})
+            if len(values) <= MOST_NAMED:
+                values[value] = None
+    return found
+
+
+def _shown(labels: Mapping[str, Mapping[str, None]]) -> str:
+    """Name labels, those that people and policies gave first."""
+    names = sorted(labels, key=lambda name: (name in RESERVED, name))
+    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+
+
+def _values(name: str, given: Mapping[str, None]) -> str:
+    values = sorted(given)
+    return ", ".join(f"{name}={value}" for value in values[:SHOWN]) + (", ..." if len(values) > SHOWN else "")
 
 
 async def _any_record(stores: Stores, sources: Sequence[Source], when: dict[str, Any] | None) -> bool:
     """Tell whether some reached place has a record in the wanted windows that passes the store's filter."""
+    async for _ in _heads(stores, sources, when, 1):
+        return True
+    return False
+
+
+async def _heads(
+    stores: Stores, sources: Sequence[Source], when: dict[str, Any] | None, most: int
+) -> AsyncIterator[Head]:
+    """Yield heads in the wanted windows that pass the store's filter, at most so many of a stretch."""
     windows = [(source, part) for source in sources for part in source.record_windows(0, FAR_US)]
     runs = [Run(source, holding, *part) for source, part in windows for holding in source.holdings]
     for fetch in fetches(runs):
@@ -100,11 +149,15 @@ async def _any_record(stores: Stores, sources: Sequence[Source], when: dict[str,
         )
         async with aclosing(query) as heads:
             try:
-                async for _ in heads:
-                    return True
+                left = most
+                async for head in heads:
+                    if isinstance(head, Head):
+                        yield head
+                        left -= 1
+                    if not left:
+                        break
             except NotFound:  # removed since it was listed
                 continue
-    return False
 
 
 def _stated_fields(sources: Sequence[Source]) -> list[str]:

@@ -16,7 +16,7 @@ from fleetbox.errors import InputError
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.formats import Shape, write_csv, write_ndjson, write_table
 from fleetbox_query.items import Item
-from fleetbox_query.nothing import why_nothing
+from fleetbox_query.nothing import why_nothing, why_undecided
 from fleetbox_query.plain import plain_item
 from fleetbox_query.plan import Source
 from fleetbox_query.plot import braille
@@ -156,11 +156,11 @@ def _left(selection: Selection, records: Records, written: int, limit: int | Non
 
 def _hints(selection: Selection, records: Records, written: int) -> tuple[str, ...]:
     """Say why nothing came."""
-    notes, when = records.notes, selection.question.when
+    notes = records.notes
     if written:
         return ()
     if notes.tested and notes.undecided == notes.tested:
-        return (f"{when!r} could not be decided on any of {notes.tested} rows: is a name or a type wrong?",)
+        return (why_undecided(selection.session, selection.question, notes.tested),)
     return (why_nothing(selection.session, selection.question),)
 
 

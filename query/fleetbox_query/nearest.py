@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fleetbox.errors import InputError, NotFound
+from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.records import Head
 from fleetbox.time import iso_time
 from fleetbox_query.films import FROM
@@ -44,21 +44,25 @@ async def nearest(stores: Stores, prepared: Prepared, time_us: int) -> Nearest:
 
 
 async def _best(stores: Stores, reading: Reading, heads: list[tuple[Run, Head]], time_us: int) -> Nearest | None:
-    """Open records from the nearest on, until none that is left could hold anything nearer."""
+    """Open records from the nearest on, until none that is left could hold anything nearer.
+
+    What does not open is passed over and named; raises FleetboxError where nothing else is there.
+    """
     best: Nearest | None = None
+    unreadable: list[str] = []
     for distance, run, head in sorted(_ranked(heads, time_us), key=lambda ranked: ranked[0]):
         if best is not None and distance > abs(best.off_us):
             break
         store = await stores.at(run.holding.place)
         record = await store.read(head.bucket, head.entry, head.time_us)
-        notes = Notes()
+        notes = Notes(unreadable=unreadable)
         for item in items_of(Piece(run.source, record), reading.prepared.expression, notes):
             off_us = item.time_us - time_us
             if best is None or _order(item, off_us) < _order(best.item, best.off_us):
                 best = Nearest(item, off_us, run.holding.place.name, reading.provenance)
-        if notes.unreadable:
-            raise InputError(f"the nearest record cannot be opened: {notes.unreadable[0]}", "ask for another time")
-    return best
+    if best is None and unreadable:
+        raise FleetboxError(f"no record near that time opens: {unreadable[0]}", "ask for a time further away")
+    return best and replace(best, provenance=replace(best.provenance, unreadable=tuple(unreadable)))
 
 
 def _order(item: Item, off_us: int) -> tuple[int, int, bool]:

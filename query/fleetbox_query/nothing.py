@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from fleetbox.errors import FleetboxError
 from fleetbox.time import iso_time
-from fleetbox_query.absent import unknown_names
+from fleetbox_query.absent import names_there, unknown_names
 from fleetbox_query.events import find_events, resolve
 from fleetbox_query.inventory import Holding
 from fleetbox_query.question import EventQuestion, Question
@@ -35,6 +35,19 @@ def why_nothing(session: Session, question: Question) -> str:
         return session.run(_why(session, question))
     except FleetboxError:  # a place that stopped answering meanwhile: that it is empty stands
         return NOTHING
+
+
+def why_undecided(session: Session, question: Question, tested: int) -> str:
+    """Return why an expression could not be decided on any row: which names there are instead."""
+    line = f"{question.when!r} could not be decided on any of {tested:,} rows: a name or a type is wrong"
+    try:
+        return f"{line}; {session.run(_names(session, question))}"
+    except FleetboxError:  # a place that stopped answering meanwhile
+        return line
+
+
+async def _names(session: Session, question: Question) -> str:
+    return await names_there(session.stores, (await session.prepare(question, films=True)).sources)
 
 
 async def _why(session: Session, question: Question) -> str:

@@ -12,11 +12,12 @@ import click
 from fleetbox.cli.output import emit, note, say
 from fleetbox.errors import InputError
 from fleetbox.extras import require
+from fleetbox.time import iso_time
 from fleetbox_query.cli.view import choosing, question_of
 
 if TYPE_CHECKING:
     from fleetbox_query.fleet import Fleet
-    from fleetbox_query.live.replaying import Manner
+    from fleetbox_query.live.replaying import Manner, Replay
     from fleetbox_query.live.sinks import Sink
     from fleetbox_query.question import Question
 
@@ -75,22 +76,31 @@ def _serve(fleet: Fleet, question: Question, manner: Manner, given: dict[str, An
     from fleetbox_query.live.playing import served
 
     with served(fleet.session, question, manner, given["host"], given["port"]) as (playing, server):
+        _check_seek(manner, playing)
         start_ns, stop_ns = playing.range_ns
         if given["as_json"]:
             emit({"url": server.url, "start_ns": start_ns, "stop_ns": stop_ns, "streams": list(server.streams)})
         else:
             say(f"{server.url}: {len(server.streams)} streams, {(stop_ns - start_ns) / 1e9:,.1f} s")
             note("in Foxglove: Open connection, Foxglove WebSocket; Ctrl-C ends it")
-        playing.run(once=False)
+        try:
+            playing.run(once=False)
+        finally:
+            for line in _lacks(playing)[:SHOWN]:
+                note(line)
     return 0
 
 
 def _play(fleet: Fleet, question: Question, manner: Manner, sink: Sink, as_json: bool) -> int:
     from fleetbox_query.live.playing import replay_into
+    from fleetbox_query.nothing import why_nothing
 
     playing = replay_into(fleet.session, question, sink, manner)
+    _check_seek(manner, playing)
     playing.run(once=True)
-    lines = [*playing.missing, *(f"not played: {text} ({count:,})" for text, count in playing.skipped.items())]
+    lines = _lacks(playing)
+    if not playing.sent and not lines:
+        note(why_nothing(fleet.session, question))
     if as_json:
         emit({"sent": playing.sent, "missing": lines})
     else:
@@ -98,6 +108,18 @@ def _play(fleet: Fleet, question: Question, manner: Manner, sink: Sink, as_json:
         for line in lines[:SHOWN]:
             note(line)
     return PARTIAL if lines else 0
+
+
+def _lacks(playing: Replay) -> list[str]:
+    return [*playing.missing, *(f"not played: {text} ({count:,})" for text, count in playing.skipped.items())]
+
+
+def _check_seek(manner: Manner, playing: Replay) -> None:
+    """Raise InputError for a beginning that lies outside what is played."""
+    start_ns, stop_ns = playing.range_ns
+    if manner.at_ns is not None and not start_ns <= manner.at_ns <= stop_ns:
+        held = f"what is played lies from {iso_time(start_ns // 1000)} to {iso_time(stop_ns // 1000)}"
+        raise InputError(f"--seek {iso_time(manner.at_ns // 1000)}: {held}", "seek to a time within")
 
 
 @contextmanager

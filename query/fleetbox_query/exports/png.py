@@ -11,6 +11,9 @@ from fleetbox_query.items import Item
 
 __all__ = ["is_folder", "write"]
 
+END = b"IEND"  # the last part of a whole PNG
+PADDING_BYTES = 64  # that cameras put behind it
+
 
 def write(job: Job) -> str | None:
     """Write ROBOT/STREAM/TIME.png."""
@@ -19,7 +22,9 @@ def write(job: Job) -> str | None:
         data = item.data or b""
         if job.options.burn_time:
             return encoded(as_array(item, burn_time=True), ".png")
-        return data if images.sniff(data) == "image/png" else encoded(images.decode(data), ".png")
+        if images.sniff(data) == "image/png" and END in data[-PADDING_BYTES:]:
+            return data
+        return encoded(images.decode(data), ".png")
 
     write_files(job, ".png", encode)
     return None

@@ -68,6 +68,7 @@ class Replay:
         self._records: Records | None = None
         self._sent = 0
         self._over = self._stopped = False
+        self._tells = True  # viewers hear what could not be read; who plays once reads it in `missing` at the end
         self.skipped: Counter[str] = Counter()
         self.missing: dict[str, None] = {}
 
@@ -116,6 +117,7 @@ class Replay:
     def run(self, *, once: bool) -> None:
         """Play; once: return at the end, and raise what goes wrong. Otherwise wait there for what a viewer asks."""
         opened: _Asked | None = None
+        self._tells = not once
         try:
             while not self._stopped:
                 with self._changed:
@@ -241,7 +243,10 @@ class Replay:
     def _note(self) -> None:
         if self._records is not None:
             provenance: Provenance = self._records.provenance
-            self.missing |= dict.fromkeys(provenance.lines())
+            for line in provenance.lines():
+                if line not in self.missing and self._tells:
+                    self._sink.trouble(line)
+                self.missing[line] = None
 
     def _close(self) -> None:
         self._note()

@@ -128,6 +128,9 @@ class Tail:
         for item in items_of(piece, expression, self.notes):
             if item.time_us > heard_us:
                 self._send(item)
+        for line in self.notes.unreadable:
+            self._sink.trouble(f"unreadable: {line}")
+        self.notes.unreadable.clear()
 
     def _send(self, item: Item) -> None:
         try:
@@ -135,7 +138,10 @@ class Tail:
                 self._sink.send(time_ns, message)
         except (InputError, ValueError, KeyError) as error:
             text = error.message if isinstance(error, InputError) else str(error)
-            self.skipped[f"{item.robot}/{item.stream}: {text}"] += 1
+            line = f"{item.robot}/{item.stream}: {text}"
+            self.skipped[line] += 1
+            if self.skipped[line] == 1:  # a stream that cannot be shown would say so at every record
+                self._sink.trouble(f"not shown: {line}")
 
 
 def nearest_to_it(holdings: Iterable[Holding]) -> Holding:
