@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from .conftest import Tiers, blob, chunk
 
 T0 = 1_760_000_000_000_000  # µs
 SECOND = 1_000_000
+SLOW = re.compile(r"Executing <.* took [0-9.]+ seconds$")  # asyncio, in that mode, of a busy machine
 
 
 def test_a_closed_fleet_says_so(fleet: Fleet) -> None:
@@ -49,7 +51,8 @@ def test_a_program_that_never_closes_ends_silently(tiers: Tiers, tmp_path: Path,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    told = [line for line in done.stderr.splitlines() if not SLOW.match(line)]
+    assert (done.returncode, done.stdout, told) == (0, "", [])
 
 
 def ramp(stream: str, first: int, count: int = 5, **labels: str) -> Any:

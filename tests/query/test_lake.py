@@ -328,7 +328,7 @@ def test_a_sync_killed_at_any_moment_goes_on(
         tiers.put("edge", "media", [blob(f"cam/{name}", T0 + n, b"x", robot=tiers.robot) for n in range(50)])
         told()
     command = [sys.executable, "-c", _KILLED, str(settings.source), str(tmp_path / "lake"), tiers.robot]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3
     assert sync().windows == 0
