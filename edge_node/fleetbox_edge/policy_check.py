@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fleetbox.blobs import Store
 from fleetbox.checks import ANSWER_S, Check, each_robot
@@ -40,13 +41,13 @@ async def policy(
 
     async def checked(name: str) -> list[Check]:
         known = await _ask(fleet.route(name), name, now_us())
-        return [] if known is None else [judge(known, now_us())]
+        return [] if known is None else [judge(known, now_us(), fleet)]
 
     return await each_robot(fleet, robot, checked)
 
 
-def judge(known: Known, now_us: int) -> Check:
-    """Return how a robot stands with its policy."""
+def judge(known: Known, now_us: int, fleet: FleetSettings | None = None) -> Check:
+    """Return how a robot stands with its policy; fleet: whose own policy file may have been edited since."""
     name, text = known.followed.robot, _named(known.followed, now_us)
     step = f"fleetbox policy status --robots {name}"
     last = next((one for one in reversed(known.answers) if one.order and one.state != "applied"), None)
@@ -65,7 +66,21 @@ def judge(known: Known, now_us: int) -> Check:
     if ends_us is not None and ends_us - now_us < DAY_US:
         left = f"ends in {show_duration(ends_us - now_us)}" if ends_us > now_us else "has ended"
         return Check("WARN", "policy", name, f"{text}, {left}", f"policy {left}", "fleetbox policy apply")
+    if fleet is not None and (edited := _edited(fleet, known.followed)):
+        text, step = f"{text}; {edited.name} was edited since and not applied", f"fleetbox policy apply {edited}"
+        return Check("WARN", "policy", name, text, "policy edited", step)
     return Check("PASS", "policy", name, f"{text}, current")
+
+
+def _edited(fleet: FleetSettings, followed: Followed) -> Path | None:
+    """Return the fleet's policy file where that says something else and is newer: robots do not read it by themselves.
+
+    One that is older may be meant for other robots.
+    """
+    edited_us = fleet.policy_edited_us()
+    if edited_us is None or edited_us <= followed.time_us or fleet.policy.hash == followed.hash:
+        return None
+    return fleet.policy_file
 
 
 def _named(followed: Followed, now_us: int) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from fleetbox.blobs import BucketSpec, Store
 from fleetbox.naming import desk_bucket, site_bucket
 from fleetbox.orders import Answer, Order, State, write_answer, write_order
 from fleetbox.policies import Followed, write_policy
-from fleetbox.settings import find_fleet, parse_policy
+from fleetbox.settings import find_fleet, load_fleet, parse_policy
 from fleetbox.signing import Envelope
 from fleetbox_edge.policy_check import Known, judge, policy
 from tests.conftest import StoreServer
@@ -94,3 +96,19 @@ def test_a_robot_out_of_reach_is_judged_at_its_site(robot: Robot, store_server: 
 
     asyncio.run(order())
     assert "a newer one has waited for 60 min" in found()
+
+
+def test_a_policy_file_that_nobody_applied_is_told(tmp_path: Path) -> None:
+    """Edited since the policy in force it is named with the step; the same text, or an older one, is not."""
+    (tmp_path / "fleet.toml").write_text('policy = "policy.toml"\n')
+    file = tmp_path / "policy.toml"
+
+    def said(text: str, edited_us: int) -> tuple[str, str | None]:
+        file.write_text(text)
+        os.utime(file, ns=(edited_us * 1000, edited_us * 1000))
+        check = judge(Known(SENT, (APPLIED,)), T, load_fleet(tmp_path / "fleet.toml"))
+        return check.verdict, check.next_step
+
+    assert said(TEXT, T) == ("PASS", None)
+    assert said("version = 13\n", SENT.time_us - 1) == ("PASS", None)
+    assert said("version = 13\n", SENT.time_us + 1) == ("WARN", f"fleetbox policy apply {file}")

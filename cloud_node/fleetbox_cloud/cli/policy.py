@@ -113,6 +113,9 @@ def status(globs: tuple[str, ...], fleet_path: Path | None, site: str | None, as
         emit(status_dict(found))
     else:
         show_status(found)
+    edited_us = fleet.policy_edited_us() or 0
+    if found.robots and all(one.policy != fleet.policy.hash and one.since_us < edited_us for one in found.robots):
+        note(f"policy.toml was edited since and no robot has it; next: fleetbox policy apply {fleet.policy_file}")
     return PARTIAL if any(one.state in BAD for one in found.robots) else 0
 
 

@@ -75,6 +75,15 @@ class FleetSettings(Table):
         """Return the robots named one by one; those behind a glob show up where their records do."""
         return [rule.match for rule in self.robots if not is_glob(rule.match)]
 
+    def policy_edited_us(self) -> int | None:
+        """Return when the policy's file was last written, in µs; None where this file names none."""
+        if self.policy_file is None:
+            return None
+        try:
+            return (self.source.parent / self.policy_file).stat().st_mtime_ns // 1000
+        except OSError:  # it was moved since it was read
+            return None
+
     def rule(self, robot: str) -> RobotRule:
         """Return the first rule that matches a robot; raise NotFound when none does."""
         check_robot(robot)
