@@ -14,7 +14,6 @@ from fleetbox.scalars import ScalarStore
 from fleetbox.selectors import matches_glob
 from fleetbox_query.batches import Batches
 from fleetbox_query.frames import times_of
-from fleetbox_query.means import PATIENCE_S
 from fleetbox_query.moments import DurationLike, duration_us
 from fleetbox_query.plan import Source, Window
 from fleetbox_query.provenance import Provenance
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
 
     from fleetbox.settings import Place
 
+PATIENCE_S = 15.0  # for an InfluxDB, which may be busy: a day of chunks takes longer than a day of its seconds
 MOST_WINDOWS = 20  # each is a question to InfluxDB; more of them are read from the chunks at once
+LATEST_US = 9_200_000_000_000_000  # year 2261: InfluxDB knows no later time, and who asks for all asks for ever
 GATHERED = 200  # parts of a field joined at a time: so memory holds the steps, not one part per batch
 
 Fields = dict[str, Rolled]
@@ -115,7 +116,7 @@ async def _from_influx(
     places = (holding.place for one in sources for holding in one.holdings)
     place = next((place for place in places if place.influx is not None), None)
     plain = not (question.labels or prepared.expression.text or source.computed or source.veils)
-    whole, edges = _whole(source.windows)
+    whole, edges = _whole([(start, min(stop, LATEST_US)) for start, stop in source.windows])
     if place is None or not plain or gathered.step_us % SECOND_US or not whole or len(whole) > MOST_WINDOWS:
         return list(sources)
     try:

@@ -88,6 +88,7 @@ def test_influxdb_rolls_up_as_the_chunks_do(
     half = fed.select(f"{selector}:y").rollup("1m", "cloud")
     assert list(half.columns) == [f"y.{kind}" for kind in PANDAS]
     assert half["y.count"].sum() == len(frame)
+    assert list(half.attrs["sources"].values()) == ["influx at cloud"], "an open end is one that InfluxDB can count to"
     picky = fed.select(selector).where("x > 0").rollup("1m", "cloud")
     assert list(picky.attrs["sources"].values()) == ["chunks"]
     assert picky["x.count"].sum() == (frame["x"] > 0).sum()
