@@ -218,12 +218,12 @@ def test_killed_containers_come_back_and_the_books_close(containers: Containers)
     words = ("simulate", "--config", "/demo/r1/robot.toml", "--seconds", "60", "--brake-at", "20", "--json")
     robot = containers.start("run", "--rm", "-T", "fleetbox", *words)
     try:
-        wait_until(lambda: "imu" in containers.fleetbox("ls", "r1", "--json", check=False).stdout, 60)
+        wait_until(lambda: "imu" in containers.fleetbox("ls", "r1", "--json", check=False).stdout, CLOSED_S)
         for service in KILLED:
             containers.crash(service)
             time.sleep(2.0)  # the fault itself: under load one after the other, not all at once
         containers.wait_healthy(KILLED)
-        said, trouble = robot.communicate(timeout=HEALTHY_S)
+        said, trouble = robot.communicate(timeout=HEALTHY_S)  # a minute, on a machine that has one to spare
         assert robot.returncode == 0, trouble[-2000:] + said[-2000:]
     finally:
         robot.kill()
