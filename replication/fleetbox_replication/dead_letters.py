@@ -29,9 +29,6 @@ _NOTE = """
 INSERT INTO letters VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status,
 message = excluded.message, count = count + excluded.count, last_us = excluded.last_us
 """
-_MINUTES = """
-SELECT DISTINCT entry, time_us - time_us % 60000000 FROM (SELECT entry, time_us FROM letters WHERE bucket = ? LIMIT ?)
-"""
 _GROUPS = """
 SELECT bucket, entry, status, MAX(message), COUNT(*), SUM(count), MIN(since_us), MAX(last_us), MIN(time_us),
 MAX(time_us) FROM letters GROUP BY bucket, entry, status ORDER BY COUNT(*) DESC, bucket, entry LIMIT ?
@@ -170,11 +167,6 @@ class DeadLetters:
         """Return the open letters summed up per entry and status, the largest group first."""
         with self._using("read"):
             return [LetterGroup(*row) for row in self._db.execute(_GROUPS, (limit,))]
-
-    def minutes(self, bucket: str, limit: int) -> set[tuple[str, int]]:
-        """Return the minutes, as (entry, start in µs), that so many open letters of a bucket are about."""
-        with self._using("read"):
-            return {(entry, int(minute_us)) for entry, minute_us in self._db.execute(_MINUTES, (bucket, limit))}
 
     def settled(self) -> dict[str, int]:
         """Return per bucket how many letters were settled so far."""

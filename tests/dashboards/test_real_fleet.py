@@ -228,7 +228,7 @@ def test_a_fleet_with_faults_fills_every_panel(tmp_path: Path) -> None:
         until(fleet.empty_while_alive, lambda empty: not empty, 240.0)
         assert fleet.value("fleet", "Robots") == 3
         assert fleet.value("fleet", "Silent") == 1
-        assert fleet.value("fleet", "Dead letters") == 1
+        until(lambda: fleet.value("fleet", "Dead letters"), lambda number: number == 1, 60.0)
         assert (fleet.value("fleet", "Lost"), fleet.value("fleet", "Unexplained")) == (0, 0)
         ranked = {row["robot"]: row for row in fleet.panel("fleet", "The 20 robots with the most trouble")}
         assert (ranked["r1"]["dead_letters"], ranked["r1"]["refused"]) == (1, 1)

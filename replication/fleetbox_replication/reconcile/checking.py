@@ -62,7 +62,6 @@ class Checker:
         now_s, now_us = self.means.options.monotonic_s(), self.means.options.now_us()
         hasty = hop.spec.name in self._hasty and pending == 0
         bucket, proofs = hop.spec.dst_bucket, self.means.proofs
-        lettered = self.means.lettered(bucket) if pending == 0 else set()  # what was refused by name is not on its way
         moved_s = proofs.moved_s(bucket)
         still_s = None if moved_s is None else now_s - moved_s
         return [
@@ -71,7 +70,6 @@ class Checker:
             if self._next_s.get((hop.robot, minute.key), (0.0, 0.0))[0] <= now_s
             and (
                 hasty
-                or (minute.stream, minute.minute_us) in lettered
                 or is_due(
                     minute.minute_us,
                     (now_us - minute.since_us) / 1e6,

@@ -112,8 +112,3 @@ class Means:
         """Return the oldest open dead letters of a bucket of the destination."""
         letters = self.options.letters
         return letters.open(bucket, LETTERS) if letters is not None and len(letters) else []
-
-    def lettered(self, bucket: str) -> set[tuple[str, int]]:
-        """Return the stream-minutes of a bucket that open dead letters are about."""
-        letters = self.options.letters
-        return letters.minutes(bucket, LETTERS) if letters is not None and len(letters) else set()

@@ -376,30 +376,6 @@ def test_late_labels_are_brought(pair: Pairs) -> None:
     asyncio.run(scene())
 
 
-def test_what_was_refused_by_name_is_told_of_without_grace(pair: Pairs, tmp_path: Path) -> None:
-    """A minute with a dead letter is looked at as soon as it is told; one that is on its way has its grace."""
-    letters = DeadLetters(tmp_path / "letters.sqlite")
-
-    async def scene() -> None:
-        async with pair() as p:
-            some, on_its_way = drafts(10), drafts(10, "gps")
-            await p.here.write(p.bucket(), [*some, *on_its_way])
-            other = replace(draft(7, body="other"), labels={**draft(7, body="other").labels, "session": "s2"})
-            await p.there.write(p.bucket(), [*some[:7], other, *some[8:]])
-            await p.make_tasks()
-            await p.tell_both()
-            letters.note_all(named(p.bucket(), "imu", [(other.time_us, 409, "another")], p.tick()))
-            rhythm = replace(AT_ONCE, grace_s=1e9, letters_s=1e9)
-            await p.reconciler(Options(letters=letters, rhythm=rhythm, now_us=p.tick)).step()
-
-            standings = await p.standings()
-            assert standings["imu", BASE_US].refused == {"409 conflict": 1}
-            assert ("gps", BASE_US) not in standings
-
-    asyncio.run(scene())
-    letters.close()
-
-
 def test_dead_letters_are_tried_again_and_settled(pair: Pairs, tmp_path: Path) -> None:
     """Once the destination takes one of a kind the others follow; what its source has no more is lost, by name."""
     letters = DeadLetters(tmp_path / "letters.sqlite")
