@@ -20,13 +20,17 @@ PICTURES = "images"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """Hold one picture: `array` is HxW or HxWx3 (or x4) of its own depth, `time_us` µs since the epoch."""
+    """Hold one picture: `array` is HxW or HxWx3 (or x4) of its own depth, `time_us` µs since the epoch.
+
+    place: the site or robot it was read from.
+    """
 
     robot: str
     stream: str
     time_us: int
     labels: Mapping[str, str]
     array: np.ndarray[Any, Any]
+    place: str = ""
 
 
 class Images(Iterator[Image]):
@@ -78,4 +82,4 @@ class Images(Iterator[Image]):
             import cv2
 
             array = cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA if array.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-        return Image(item.robot, item.stream, item.time_us, item.labels, array)
+        return Image(item.robot, item.stream, item.time_us, item.labels, array, item.place)

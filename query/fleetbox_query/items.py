@@ -26,6 +26,8 @@ BLOB = "value"  # what a stream without fields has instead: text and JSON decode
 class Item:
     """Hold one row (`fields`) or one blob (`data`); `time_us` is µs since the epoch, labels are the record's.
 
+    place: the site or robot it was read from; "" where a program's own rows were heard.
+
     Rows carry their exact clocks (`log_ns`, `publish_ns`, `header_ns`) among the fields where the source had them.
     """
 
@@ -37,6 +39,7 @@ class Item:
     content_type: str
     fields: Mapping[str, Any] | None = None
     data: bytes | None = None
+    place: str = ""
 
     @property
     def value(self) -> Any:
@@ -126,7 +129,7 @@ def _rows(piece: Piece, expression: Expression, notes: Notes) -> list[Item]:
     robot, stream, head = source.robot, source.stream, _head(piece)
     rows = zip(*(columns[name] for name in names), strict=True) if names else [()] * len(times)
     items = [
-        Item(robot, stream, time_us, *head, dict(zip(names, row, strict=True)))
+        Item(robot, stream, time_us, *head, dict(zip(names, row, strict=True)), place=piece.place)
         for time_us, row in zip(times, rows, strict=True)
     ]
     if not source.holds(min(times), max(times)):
@@ -169,14 +172,16 @@ def _frames(piece: Piece) -> Iterator[Item]:
     """Yield the pictures of a video."""
     source = piece.source
     for one in pictures_of(source, piece.record):
-        yield Item(source.robot, source.stream, one.time_us, "images", one.labels, JPEG, data=one.data)
+        yield Item(
+            source.robot, source.stream, one.time_us, "images", one.labels, JPEG, data=one.data, place=piece.place
+        )
 
 
 def _blob(piece: Piece) -> list[Item]:
     source, record = piece.source, piece.record
     if not source.covers(record.time_us) or not has_chosen([BLOB], source):
         return []
-    return [Item(source.robot, source.stream, record.time_us, *_head(piece), data=record.data)]
+    return [Item(source.robot, source.stream, record.time_us, *_head(piece), data=record.data, place=piece.place)]
 
 
 def _head(piece: Piece) -> tuple[str, Mapping[str, str], str]:

@@ -56,7 +56,7 @@ async def _best(stores: Stores, reading: Reading, heads: list[tuple[Run, Head]],
         store = await stores.at(run.holding.place)
         record = await store.read(head.bucket, head.entry, head.time_us)
         notes = Notes(unreadable=unreadable)
-        for item in items_of(Piece(run.source, record), reading.prepared.expression, notes):
+        for item in items_of(Piece(run.source, record, run.holding.place.name), reading.prepared.expression, notes):
             off_us = item.time_us - time_us
             if best is None or _order(item, off_us) < _order(best.item, best.off_us):
                 best = Nearest(item, off_us, run.holding.place.name, reading.provenance)

@@ -39,6 +39,11 @@ class Provenance:
         """Tell whether every place answered and everything could be read."""
         return not (self.unreachable or self.gaps or self.unreadable)
 
+    @property
+    def text(self) -> str:
+        """Return how many records were read from which places: "edge-1 120, r7 3"."""
+        return ", ".join(f"{place} {count:,}" for place, count in sorted(self.places_read.items()) if count) or "none"
+
     def lines(self) -> list[str]:
         """Return what the answer may lack, a line each."""
         return [

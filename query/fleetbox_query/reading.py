@@ -28,10 +28,11 @@ QUERIES = 8  # in flight at once: with two, one store's core already waits for o
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Hold a record with the source it belongs to."""
+    """Hold a record with the source it belongs to, and the name of the place it was read from."""
 
     source: Source
     record: Record
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,8 @@ class Reading:
             return
         if _reaches_in(source, record) and self._prepared.expression.labels_match(record.labels):
             state.taken_bytes += record.size
-            state.pieces.append(Piece(source, record))
             place = fetch.holding.place
+            state.pieces.append(Piece(source, record, place.name))
             self._read[place.name] += 1
             _, records, size_bytes = state.taken_from.get(place.url, (place, 0, 0))
             state.taken_from[place.url] = (place, records + 1, size_bytes + record.size)

@@ -220,7 +220,8 @@ def test_other_formats_hold_the_same_rows(tiers: Tiers, cli: Cli, tmp_path: Path
     assert [item["fields"]["n"] for item in whole["records"]] == list(range(10))
     assert whole["places_read"] == {"edge-1": 1}
     out = tmp_path / "rows.csv"
-    assert cli("query", name, "--format", "csv", "-o", str(out)).returncode == 0
+    written = cli("query", name, "--format", "csv", "-o", str(out))
+    assert (written.returncode, written.stderr.strip()) == (0, "records read: edge-1 1")
     with out.open() as file:
         assert [float(row["x"]) for row in csv.DictReader(file)] == [n / 4 for n in range(10)]
     assert cli("query", name, "--format", "parquet", "-o", str(tmp_path / "rows.parquet")).returncode == 0

@@ -133,8 +133,12 @@ def test_each_record_comes_from_the_nearest_tier(tiers: Tiers, fleet: Fleet, str
     assert selection.tier("cloud").frames()["n"].tolist() == [*range(5), *range(10, 20)]
     assert selection.site("edge-1").frames()["n"].tolist() == list(range(5, 15))
     records = selection.records()
-    assert [item.fields["n"] for item in records] == list(range(30))  # type: ignore[index]
+    items = list(records)
+    assert [item.fields["n"] for item in items] == list(range(30))  # type: ignore[index]
     assert set(records.places_read) == {"edge-1", "cloud", tiers.robot}
+    assert [item.place for item in items[::5]] == ["cloud", "edge-1", "edge-1", "cloud", tiers.robot, tiers.robot]
+    assert selection.at(T0).item.place == "cloud"
+    assert records.provenance.text == f"cloud 2, edge-1 2, {tiers.robot} 2"
 
 
 def test_a_tier_that_is_down_is_named(

@@ -112,6 +112,8 @@ def query(selector: tuple[str, ...], **options: Any) -> int:
         note("nothing lies in that time and passes those conditions")
     for hint in answered.hints:
         note(hint)
+    if answered.written and wish.format != "json":  # which says it itself
+        note(f"records read: {answered.provenance.text}")
     return _tell(answered.provenance)
 
 
