@@ -40,7 +40,8 @@ def live(
     """Show streams as they come in, in Foxglove (Open connection, Foxglove WebSocket), until Ctrl-C.
 
     What nobody watches is not read. Each stream comes from where it is first: the robot's own store where that
-    answers, else the site furthest along.
+    answers, else the site furthest along. On the robot itself rows come some 20 ms after they were logged; elsewhere
+    they come when their chunk closes, up to 5 s later as a rule. Pictures and lines of a log wait for no chunk.
     """
     from fleetbox_query.fleet import connect
     from fleetbox_query.live.printing import Printer

@@ -15,6 +15,7 @@ from fleetbox.time import GRAMMAR
 if TYPE_CHECKING:
     from fleetbox_query.fleet import Fleet
     from fleetbox_query.question import Question
+    from fleetbox_query.viewing.subject import Words
 
 PARTIAL = 3
 _CHOOSING = (
@@ -41,32 +42,42 @@ def choosing(command: Callable[..., int]) -> Callable[..., int]:
 
 def question_of(fleet: Fleet, given: dict[str, Any]) -> Question:
     """Return the question that the options of `choosing` ask."""
-    from fleetbox_query.viewing.subject import Words, subject_of
+    from fleetbox_query.viewing.subject import subject_of
+
+    return subject_of(fleet, words_of(given))
+
+
+def words_of(given: dict[str, Any]) -> Words:
+    """Return what was given to the options of `choosing`."""
+    from fleetbox_query.viewing.subject import Words
 
     labels = parse_labels(given["labels"])
     rest = {name: given[name] for name in ("names", "start", "stop", "pre", "post", "when", "tier", "site")}
-    return subject_of(fleet, Words(labels=labels, **rest))
+    return Words(labels=labels, **rest)
 
 
 @click.command()
 @choosing
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write this *.rrd instead of opening the viewer.")
 def view(output: Path | None, **given: Any) -> int:
-    """Open streams in Rerun, all on one clock: curves, pictures, videos, texts and events.
+    """Open streams in Rerun, all on one clock, in views chosen by what they hold.
 
-    Where there is no display, or with -o, they are written into a file for `rerun FILE` elsewhere.
+    Pictures, point clouds, a map, curves, states, log and events; what Rerun cannot show is named, with exit code 3.
+    With event:ID the viewer opens at its moment. Where there is no display, or with -o, all of it is written into a
+    file for `rerun FILE` elsewhere.
     """
     from fleetbox_query.fleet import connect
     from fleetbox_query.nothing import why_nothing
     from fleetbox_query.selection import Selection
     from fleetbox_query.viewing.recording import file_name, has_display
     from fleetbox_query.viewing.recording import view as show
+    from fleetbox_query.viewing.subject import focus_of
 
     with connect(given["fleet_path"]) as fleet, progress("view", 1.0) as advance:
         question = question_of(fleet, given)
         if output is None and not has_display():
             output = file_name(question, fleet.session.now_us())
-        viewed = show(Selection(fleet.session, question), output, advance)
+        viewed = show(Selection(fleet.session, question), output, advance, focus_of(fleet, words_of(given)))
         if not viewed.items and viewed.complete:
             note(why_nothing(fleet.session, question))
     if given["as_json"]:

@@ -1,67 +1,114 @@
-"""Put rows, pictures, videos, texts and events into a Rerun recording, each at its time under its stream's name."""
+"""Put pictures, videos, sounds, clouds, texts, events and episodes into a Rerun recording, at their times and paths."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fleetbox import chunks
 from fleetbox.errors import InputError
 from fleetbox.events import Event
 from fleetbox.types import images, video
-from fleetbox_query.event_search import SEVERITY
+from fleetbox_query.event_search import ON_EARTH, SEVERITY
 from fleetbox_query.items import Item
+from fleetbox_query.viewing.clouds import points_of
+from fleetbox_query.viewing.intervals import Interval, lanes
+from fleetbox_query.viewing.layout import EPISODES, EVENTS, Kind, Shown
+from fleetbox_query.viewing.raw_pictures import IMAGE, RawPicture, raw_picture_of
+from fleetbox_query.viewing.rows import HERE_PX, Rows, log_points
+from fleetbox_query.viewing.sounds import sound_of
+from fleetbox_query.viewing.stage import Stage, path_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TIMELINE = "time"  # the one clock: UTC, by the records' µs
-EVENTS = "events"
 LEVELS = {"debug": "DEBUG", "warn": "WARN", "warning": "WARN", "error": "ERROR", "critical": "CRITICAL",
           "fatal": "CRITICAL", "medium": "WARN", "high": "ERROR"}  # fmt: skip
 MILLIMETRES = 1000.0  # to a metre: what depth cameras write into 16-bit pictures
 PNG_DEPTH = b"\x10\x00"  # 16 bits, one channel, in a PNG's first chunk
+EVENT_COLOUR = (255, 60, 60)
 
 
 class Entities:
-    """Log into one recording; what it cannot show raises InputError."""
+    """Log into one recording; what it cannot show raises InputError, or is named in `left_out`."""
 
     def __init__(self, recording: Any) -> None:
-        self._recording = recording
+        self.stage = Stage(recording)
+        self._rows = Rows(self.stage)
 
-    def rows(self, robot: str, stream: str, table: pa.Table) -> None:
-        """Log a table's fields: numbers as curves, lists of numbers as several, text as lines."""
-        import pyarrow as pa
+    @property
+    def shown(self) -> tuple[Shown, ...]:
+        """Return what was logged so far, each path once; of a stream of a single row its text, not its curves."""
+        return tuple(one for one in self.stage.shown if self._rows.is_seen(one))
 
-        times = table[chunks.TIME].cast(pa.int64()).to_numpy()
-        for name in table.column_names:
-            if name in chunks.RESERVED_COLUMNS:
-                continue
-            column = table[name].combine_chunks()
-            there = column.is_valid().to_numpy(zero_copy_only=False)
-            columns = _columns(column.drop_null())
-            if columns is not None and there.any():
-                self._send((robot, *stream.split("/"), *name.split(".")), times[there], columns)
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Return fields that Rerun shows no way of, in words, with how many rows have them."""
+        return self._rows.left_out
 
-    def item(self, item: Item) -> None:
-        """Log a blob: a picture, a video, a text, or JSON."""
-        path = self._path(item.robot, *item.stream.split("/"))
+    def rows(self, robot: str, stream: str, table: pa.Table, fields: Mapping[str, Mapping[str, Any]]) -> None:
+        """Log a table's fields: numbers as curves, texts as states, poses and places as such."""
+        self._rows.table(robot, stream, table, fields)
+
+    def item(self, item: Item, schema_name: str = "") -> None:
+        """Log a blob: a picture, a video, a sound, points, a text, or JSON; schema_name: of the message it came as."""
         data = item.data or b""
         if item.type == "video":
-            self._video(path, item)
+            self._video(self._at("picture", item), item)
         elif item.type == "images" and images.sniff(data[:16]):
-            self._log(path, item.time_us, _picture(data, item.content_type))
+            self._log("picture", item, _picture(data, item.content_type))
+        elif schema_name in IMAGE and (raw := raw_picture_of(data)) is not None:
+            self._log("picture", item, _raw(raw))
+        elif (points := points_of(data, schema_name)) is not None:
+            log_points(self.stage, self._at("space", item), item.time_us, points)
+        elif (media_type := sound_of(data)) is not None:
+            self._sound(item, media_type)
+        elif item.type == "log":
+            self._log("line", item, _line(data.decode(errors="replace"), item.labels.get("level", "")))
         elif item.content_type.startswith("text/") or item.content_type == "application/json":
-            self._log(path, item.time_us, _text(item, data.decode(errors="replace")))
+            self._log("text", item, _document(data, item.content_type))
         else:
             raise InputError(f"Rerun shows no {item.content_type or item.type}")
 
-    def event(self, event: Event) -> None:
-        """Log an event at its moment, as a line."""
+    def events(self, events: Iterable[Event]) -> None:
+        """Log events: a line and, where it is known, a place at each one's moment, and lanes with their intervals."""
         import rerun as rr
 
-        level = LEVELS.get(str(event.labels.get(SEVERITY, "")).lower(), "INFO")
-        text = " ".join(part for part in (event.kind, event.id, event.note) if part)
-        self._log(self._path(event.robot, EVENTS), event.time_us, rr.TextLog(text, level=level))
+        spans = []
+        for event in events:
+            path = path_of(event.robot, EVENTS)
+            text = " ".join(part for part in (event.kind, event.id, event.note) if part)
+            self.stage.show(Shown("line", event.robot, EVENTS, path))
+            self.stage.log(path, event.time_us, _line(text, str(event.labels.get(SEVERITY, ""))))
+            if (place := _place(event)) is not None:
+                self.stage.show(Shown("place", event.robot, EVENTS, path))
+                here = rr.GeoPoints(lat_lon=[place], radii=[-2 * HERE_PX], colors=[EVENT_COLOUR])
+                self.stage.log(path, event.time_us, here)
+            lane = (event.robot, EVENTS, event.kind)
+            spans.append(Interval(lane, event.kind, event.start_us, event.stop_us))
+        self._lanes(spans)
+
+    def episode(self, robot: str, name: str, intervals: Iterable[tuple[int, int]]) -> None:
+        """Log an episode's intervals, in µs, as a lane."""
+        lane = (robot, EPISODES, name)
+        self._lanes(Interval(lane, name, start_us, stop_us) for start_us, stop_us in intervals)
+
+    def _lanes(self, intervals: Iterable[Interval]) -> None:
+        import rerun as rr
+
+        for lane, changes in lanes(intervals).items():
+            path = path_of(*lane)
+            self.stage.show(Shown("state", lane[0], lane[1], path, lane[2]))
+            for time_us, state in changes:
+                self.stage.log(path, time_us, rr.StateChange(state=state) if state else _no_state())
+
+    def _sound(self, item: Item, media_type: str) -> None:
+        import rerun as rr
+
+        if not hasattr(rr, "AssetAudio"):
+            raise InputError("this Rerun plays no sound", "`pip install -U rerun-sdk`")
+        self._log("sound", item, rr.AssetAudio(contents=item.data or b"", media_type=media_type))
 
     def _video(self, path: str, item: Item) -> None:
         import numpy as np
@@ -69,54 +116,31 @@ class Entities:
 
         data = item.data or b""
         offsets = np.array(video.offsets_us(data), np.int64)
-        self._log(path, item.time_us, rr.AssetVideo(contents=data, media_type=item.content_type))
+        self.stage.log(path, item.time_us, rr.AssetVideo(contents=data, media_type=item.content_type))
         shown = rr.VideoFrameReference.columns(timestamp=offsets * 1000)  # of the video, in ns
-        self._send_to(path, item.time_us + offsets, shown)
+        self.stage.send(path, item.time_us + offsets, shown)
 
-    def _send(self, parts: tuple[str, ...], times_us: Any, columns: Any) -> None:
-        self._send_to(self._path(*parts), times_us, columns)
+    def _log(self, kind: Kind, item: Item, archetype: Any) -> None:
+        self.stage.log(self._at(kind, item), item.time_us, archetype)
 
-    def _send_to(self, path: str, times_us: Any, columns: Any) -> None:
-        import rerun as rr
-
-        clock = rr.TimeColumn(TIMELINE, timestamp=times_us.astype("datetime64[us]"))
-        self._recording.send_columns(path, [clock], columns)
-
-    def _log(self, path: str, time_us: int, archetype: Any) -> None:
-        import numpy as np
-
-        self._recording.set_time(TIMELINE, timestamp=np.datetime64(time_us, "us"))
-        self._recording.log(path, archetype)
-
-    def _path(self, *parts: str) -> str:
-        import rerun as rr
-
-        return str(rr.new_entity_path([part for part in parts if part]))
+    def _at(self, kind: Kind, item: Item) -> str:
+        path = path_of(item.robot, *item.stream.split("/"))
+        self.stage.show(Shown(kind, item.robot, item.stream, path))
+        return path
 
 
-def _columns(column: Any) -> Any:
-    """Return a column of values as Rerun's, or None where it shows none of them."""
-    import pyarrow as pa
+def _no_state() -> Any:
     import rerun as rr
 
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return rr.TextLog.columns(text=column.to_pylist())
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind):
-        flat = column.flatten()
-        if not _is_number(flat.type) or flat.null_count:
-            return None
-        lengths = [len(one) for one in column.to_pylist()]
-        return rr.Scalars.columns(scalars=flat.cast(pa.float64()).to_numpy()).partition(lengths)
-    if _is_number(kind):
-        return rr.Scalars.columns(scalars=column.cast(pa.float64(), safe=False).to_numpy())
-    return None
+    return rr.StateChange.from_fields(clear_unset=True)
 
 
-def _is_number(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+def _place(event: Event) -> tuple[float, float] | None:
+    try:
+        lat, lon = (float(event.labels[name]) for name in ON_EARTH)
+    except (KeyError, ValueError):
+        return None
+    return (lat, lon) if abs(lat) <= 90 and abs(lon) <= 180 else None
 
 
 def _picture(data: bytes, content_type: str) -> Any:
@@ -127,9 +151,30 @@ def _picture(data: bytes, content_type: str) -> Any:
     return rr.EncodedImage(contents=data, media_type=content_type)
 
 
-def _text(item: Item, text: str) -> Any:
+def _raw(raw: RawPicture) -> Any:
+    import numpy as np
     import rerun as rr
 
-    if item.type == "log":
-        return rr.TextLog(text, level=LEVELS.get(item.labels.get("level", "").lower(), "INFO"))
+    values = np.frombuffer(raw.data, raw.dtype).reshape(raw.height, raw.width, raw.channels)
+    if raw.model == "depth":
+        return rr.DepthImage(values[:, :, 0], meter=MILLIMETRES if raw.dtype == "<u2" else 1.0)
+    return rr.Image(values, color_model=rr.ColorModel.auto(raw.model))
+
+
+def _line(text: str, level: str) -> Any:
+    import rerun as rr
+
+    return rr.TextLog(text, level=LEVELS.get(level.lower(), "INFO"))
+
+
+def _document(data: bytes, content_type: str) -> Any:
+    """Return a text; JSON in lines that people read."""
+    import rerun as rr
+
+    text = data.decode(errors="replace")
+    if content_type == "text/markdown":
+        return rr.TextDocument(text, media_type="text/markdown")
+    if content_type == "application/json":
+        with suppress(ValueError):  # then it is shown as it stands
+            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     return rr.TextDocument(text)

@@ -15,6 +15,9 @@ from fleetbox_query.fleet import Fleet
 from fleetbox_query.question import EVENT, Question
 from fleetbox_query.reading import Prepared
 from fleetbox_query.session import Session
+from fleetbox_query.viewing.blueprint import Focus
+
+FOCUS_US = 2_000_000  # before and after an event's moment: what somebody watches over and over
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,15 @@ def subject_of(fleet: Fleet, words: Words) -> Question:
         raise InputError(f"{len(events)} events were given", "name one")
     given = {name: getattr(words, name) for name in Words.__slots__ if name != "names"}
     return chosen(fleet, Choice(selectors=streams, event=events[0] if events else None, **given))
+
+
+def focus_of(fleet: Fleet, words: Words) -> Focus | None:
+    """Return the stretch around the moment of the event that is named, or None where none is."""
+    for name in words.names:
+        if name.startswith(EVENT):
+            moment_us = fleet.event(name.removeprefix(EVENT), tier=words.tier, site=words.site).time_us
+            return Focus(moment_us, moment_us - FOCUS_US, moment_us + FOCUS_US)
+    return None
 
 
 def prepared_to_see(session: Session, question: Question) -> Prepared:

@@ -27,6 +27,22 @@ from ..test_cli import run
 rerun = pytest.importorskip("rerun", reason="needs fleetbox[view]")
 
 T0 = 1_760_000_000_000_000
+PCD = b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 1\nHEIGHT 1\nPOINTS 1\nDATA ascii\n1 2 3\n"
+SEEN = {
+    "imu/acc/x": "Scalars:scalars",
+    "imu/v": "Scalars:scalars",
+    "imu/mode": "StateChange:state",
+    "lidar": "Points3D:positions",
+    "gps": "GeoPoints:positions",
+    "pose/axes": "Transform3D:translation",
+    "sound": "AssetAudio:blob",
+    "settings": "TextDocument:text",
+    "events/brake": "StateChange:state",
+    "cam": "EncodedImage:blob",
+    "film": "AssetVideo:blob",
+    "depth": "EncodedDepthImage:blob",
+    "log": "TextLog:text",
+}
 RERUN = str(Path(sys.executable).with_name("rerun"))
 
 
@@ -38,6 +54,8 @@ def _put(tiers: Tiers, stream: str) -> None:
     """Record a second of everything there is to see."""
     times = [T0 + at * 100_000 for at in range(10)]
     columns = {"acc.x": [float(at) for at in range(10)], "v": [[1.0, 2.0]] * 10, "mode": ["auto"] * 10}
+    places = {"lat": [48.1 + at * 1e-6 for at in range(10)], "lon": [11.5] * 10}
+    poses = {f"position.{axis}": [float(at) for at in range(10)] for axis in "xyz"}
     clip = video.encode_clip(video.Clip([_jpeg(at) for at in range(10)], times), 23)
     depth = bytes(cv2.imencode(".png", np.full((8, 8), 1500, np.uint16))[1].tobytes())
     media = [
@@ -48,7 +66,12 @@ def _put(tiers: Tiers, stream: str) -> None:
     png = blob(f"{stream}/depth", T0, depth, robot=tiers.robot, kind="images")
     media[-2] = replace(media[-2], content_type="video/mp4")
     media.append(replace(png, content_type="image/png"))
-    tiers.put("edge", "sensor", [chunk(f"{stream}/imu", times, columns, robot=tiers.robot)])
+    once = {"gain": [1.0], "bits": [b"x"]}  # what is told once; bytes are no curve
+    rows = {"imu": columns, "gps": places, "pose": poses}
+    chunks = [chunk(f"{stream}/{name}", times, one, robot=tiers.robot) for name, one in rows.items()]
+    tiers.put("edge", "sensor", [*chunks, chunk(f"{stream}/settings", [T0], once, robot=tiers.robot)])
+    files = {"lidar": PCD, "sound": b"RIFF\0\0\0\0WAVEfmt "}
+    tiers.put("edge", "log", [blob(f"{stream}/{name}", T0, data, robot=tiers.robot) for name, data in files.items()])
     tiers.put("edge", "media", media)
     tiers.put("edge", "log", [blob(f"{stream}/log", T0, b"too hot", robot=tiers.robot, kind="log", level="warning")])
     event = Event(f"e{stream}", "brake", tiers.robot, T0 + 500_000, T0, T0 + 900_000, ("**",))
@@ -61,24 +84,26 @@ def _printed(path: Path) -> str:
 
 
 def test_all_streams_on_one_clock(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:
-    """Curves, pictures, a video, depth, texts and the event stand in the file; what cannot be shown is named."""
+    """Curves, states, pictures, a video, depth, points, places, poses, sounds, texts and the event stand in the file.
+
+    What cannot be shown is named.
+    """
     _put(tiers, stream)
     out = tmp_path / "x.rrd"
     viewed = view(fleet.select(f"{tiers.robot}/{stream}/**").between(T0, T0 + 1_000_000), out)
     text = _printed(out)
-    for path, component in {
-        "imu/acc/x": "Scalars:scalars", "imu/v": "Scalars:scalars", "imu/mode": "TextLog:text",
-        "cam": "EncodedImage:blob", "film": "AssetVideo:blob", "depth": "EncodedDepthImage:blob", "log": "TextLog:text",
-    }.items():  # fmt: skip
-        lines = [line for line in text.splitlines() if f"/{stream}/{path} " in line]
+    for path, component in SEEN.items():
+        at = f"/{tiers.robot}/{path} " if path.startswith("events") else f"/{stream}/{path} "
+        lines = [line for line in text.splitlines() if at in line]
         assert any(component in line for line in lines), (path, lines)
     assert f"/{tiers.robot}/events" in text
     subprocess.run([RERUN, "rrd", "verify", str(out)], check=True, capture_output=True, timeout=60)
     assert viewed.items[f"{tiers.robot}/{stream}/imu"] == 10
     assert viewed.events == 1
     assert viewed.file_bytes == out.stat().st_size
-    (line,) = viewed.lines()
-    assert f"{stream}/raw" in line
+    raw, field = viewed.lines()
+    assert f"{stream}/settings: Rerun shows no field bits" in field
+    assert f"{stream}/raw" in raw
     assert not viewed.complete
 
 
@@ -108,6 +133,9 @@ def test_around_an_event_on_a_headless_box(
     assert done.returncode == 0, done.stderr
     assert said["streams"][f"{tiers.robot}/{stream}/imu"] == 3
     (file,) = tmp_path.glob("*.rrd")
+    views = _printed(file)
+    assert "TimePanelBlueprint:time_selection" in views
+    assert "ViewBlueprint:class_identifier" in views
     assert file.name == said["path"] == f"{tiers.robot}-20251009T085320Z.rrd"
 
 
@@ -169,7 +197,7 @@ def test_a_file_of_many_parts_is_one(tmp_path: Path) -> None:
     out = tmp_path / "x.rrd"
     with _sink(out) as (entities, drained):
         for at in range(3):
-            entities.event(Event(f"e{at}", "brake", "r1", T0 + at, T0, T0 + 9, ("**",)))
+            entities.events([Event(f"e{at}", "brake", "r1", T0 + at, T0, T0 + 9, ("**",))])
             drained()
     subprocess.run([RERUN, "rrd", "verify", str(out)], check=True, capture_output=True, timeout=60)
     assert list(rerun.chunk.RrdReader(str(out)).stream())
