@@ -20,7 +20,7 @@ from fleetbox_query.stores import Stores
 LISTED_MOST = 200_000  # records; their heads are listed within 6 s, beyond that the stores' own totals must do
 LISTING_S = 30e-6  # s a record: what the engine takes to list a head
 SCAN_S = 6e-6  # s a record: to look at the labels of one it does not send
-LONG_S = 10.0  # a scan that takes longer is announced before it begins
+LONG_S = 3.0  # a scan that takes longer is announced before it begins: half a million records
 RECORD_S = 60e-6  # s a record read, however small it is: 16,000 a second, until a reading told
 # Bytes a second until something was read from there: a fair mobile link, a gigabit in the hall, an office line.
 ASSUMED = {"robot": 1_250_000.0, "edge": 50e6, "cloud": 6e6}
