@@ -32,6 +32,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.text import TextMode
 
+from fleetbox_dashboards.colours import COLOURLESS, DECIMALS, NOTHING, YES_OR_NO, of_series
 from fleetbox_dashboards.influxql import CHOSEN, Built, InfluxQL
 
 AnyPanel = Builder[Panel]
@@ -44,6 +45,9 @@ YES_NO = ((None, "red"), (1, "green"))
 NOBODY = "no robot has reported in this range"
 MIN_INTERVAL = "1m"  # the ledger tells by the minute; finer buckets would be empty every other time
 REFS = "ABCDEFGHIJKLMNOP"
+COUNT = units.LocaleFormat  # 33,120 and not 33.1 K: two numbers that must be equal are compared by eye
+COUNTED: tuple[Steps, ...] = (FINE, BAD_ABOVE_ZERO, WAITING)  # no line at 1 across a graph: it would say nothing
+NARROW = 70  # px of a column at least; Grafana's own 150 pushes half of a table out of sight
 
 
 def above(warn: float, bad: float | None = None) -> Steps:
@@ -75,7 +79,7 @@ class Column:
     """Say how one column of a table is shown."""
 
     shown: str
-    unit: str = units.Short
+    unit: str = COUNT
     steps: Steps = FINE
     link: tuple[str, str] | None = None
     width: int | None = None
@@ -96,17 +100,22 @@ class Graph:
     queries: Sequence[Query]
     bars: bool = False
     interval: str = MIN_INTERVAL
+    from_zero: bool = True  # stacked bars and rates lie without it; values of sensors are below it as well
     dashed: Sequence[str] = field(default=())  # series drawn as dashes: what should be, beside what is
 
 
 def number(look: Look, influxql: str) -> stat.Panel:
     """Return one large number: the column `value`, which may be true or false as well."""
-    return (
+    panel = (
         _dress(stat.Panel(), look, [InfluxQL(influxql, "table")])
+        .unit(COUNT if look.unit == units.Short else look.unit)
         .color_mode(BigValueColorMode.VALUE)
         .graph_mode(BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("/^value$/").values(False))
     )
+    if look.unit in DECIMALS:
+        panel.decimals(DECIMALS[look.unit])
+    return panel.mappings(YES_OR_NO) if look.unit == units.BoolYesNo else panel
 
 
 def graph(look: Look, how: Graph) -> timeseries.Panel:
@@ -124,11 +133,18 @@ def graph(look: Look, how: Graph) -> timeseries.Panel:
         .fill_opacity(10)
         .span_nulls(False)
     )
-    if look.steps != FINE:
+    if how.from_zero:
+        panel.axis_soft_min(0)
+    if look.unit == units.Percent:
+        panel.min(0).max(100)
+    if look.steps not in COUNTED:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphTresholdsStyleMode.DASHED))
     if how.bars:
         panel.draw_style(GraphDrawStyle.BARS).fill_opacity(80)
         panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+    for query in how.queries:
+        for name, colour in of_series(query.influxql if not query.alias else "").items():
+            panel.override_by_name(name, colour)
     for name in how.dashed:
         dash = {"fill": "dash", "dash": [10, 10]}
         panel.override_by_name(name, [DynamicConfigValue("custom.lineStyle", dash)])
@@ -152,6 +168,8 @@ def bars(look: Look, influxql: str) -> bargauge.Panel:
     return (
         _dress(bargauge.Panel(), look, [InfluxQL(influxql, "table")])
         .orientation(VizOrientation.HORIZONTAL)
+        .min(0)  # else the shortest bar has no length
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(14))  # else two bars fill the panel with text
         .reduce_options(common.ReduceDataOptions().values(True).calcs(["lastNotNull"]).fields(""))
     )
 
@@ -185,15 +203,18 @@ def _thresholds(steps: Steps) -> ThresholdsConfig:
 
 def _properties(column: Column) -> list[DynamicConfigValue]:
     found = [DynamicConfigValue("displayName", column.shown), DynamicConfigValue("unit", column.unit)]
+    found.append(DynamicConfigValue("noValue", NOTHING))
+    if column.unit in DECIMALS:
+        found.append(DynamicConfigValue("decimals", DECIMALS[column.unit]))
     if column.steps != FINE:
         steps = {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in column.steps]}
         found.append(DynamicConfigValue("thresholds", steps))
         found.append(DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
+        found.append(DynamicConfigValue("mappings", YES_OR_NO if column.unit == units.BoolYesNo else COLOURLESS))
     if column.link:
         found.append(DynamicConfigValue("links", [{"title": column.link[0], "url": column.link[1]}]))
-    if column.width:
-        found.append(DynamicConfigValue("custom.width", column.width))
-    return found
+    size = ("custom.width", column.width) if column.width else ("custom.minWidth", NARROW)
+    return [*found, DynamicConfigValue(*size)]
 
 
 def _legend() -> common.VizLegendOptions:

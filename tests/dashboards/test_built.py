@@ -50,6 +50,52 @@ def test_each_panel_is_whole(uid: str) -> None:
         assert panel["targets"], panel["title"]
 
 
+def test_cells_without_a_value_do_not_hold_the_words_of_an_empty_range() -> None:
+    """Grafana writes a panel's `noValue` into every empty cell of a table; each column has its own."""
+    for uid, panel in panels():
+        if panel["type"] == "table":
+            for override in panel["fieldConfig"]["overrides"]:
+                told = {one["id"]: one["value"] for one in override["properties"]}
+                assert told.get("custom.hidden") or len(told["noValue"]) == 1, (uid, panel["title"], override)
+
+
+def test_true_and_false_are_mapped_to_words() -> None:
+    """Grafana heeds no unit of a boolean: it would write true and false."""
+    mapped = 0
+    for uid, panel in panels():
+        config = panel["fieldConfig"]
+        columns = [{one["id"]: one["value"] for one in each["properties"]} for each in config["overrides"]]
+        for told in (config["defaults"], *columns):
+            if str(told.get("unit")).startswith("bool"):
+                words = told["mappings"][0]["options"]
+                assert {name: words[name]["text"] for name in words} == {"true": "Yes", "false": "No"}, uid
+                mapped += 1
+    assert mapped == 2
+
+
+def test_graphs_and_bars_begin_at_zero() -> None:
+    """Bars and rates would mislead on a cut axis; a graph of a sensor's own values is free."""
+    for uid, panel in panels():
+        defaults = panel["fieldConfig"]["defaults"]
+        if panel["type"] == "timeseries" and not panel.get("repeat"):
+            assert defaults["custom"]["axisSoftMin"] == 0, (uid, panel["title"])
+        if panel["type"] == "bargauge" or defaults["unit"] == "percent":
+            assert defaults["min"] == 0, (uid, panel["title"])
+
+
+def test_what_is_bad_has_the_same_colour_on_every_board() -> None:
+    """Lost is red wherever it is a line; a palette would give it the next colour, often green."""
+    colours: dict[str, set[str]] = {}
+    for _, panel in panels():
+        for override in panel["fieldConfig"]["overrides"] if panel["type"] == "timeseries" else ():
+            for one in override["properties"]:
+                if one["id"] == "color":
+                    colours.setdefault(override["matcher"]["options"], set()).add(one["value"]["fixedColor"])
+    assert colours["lost"] == {"red"}
+    assert colours["waiting"] == {"yellow"}
+    assert all(len(one) == 1 for one in colours.values())
+
+
 def test_panels_do_not_overlap() -> None:
     """Each cell of a board's grid belongs to one panel, and nothing sticks out to the right."""
     for uid, board in boards().items():

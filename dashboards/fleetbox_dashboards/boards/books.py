@@ -90,10 +90,12 @@ def _per_hop() -> panels.AnyPanel:
 
 
 def _over_time() -> list[panels.AnyPanel]:
-    def summed(*names: str) -> Graph:
-        by = 'GROUP BY time($__interval), "site" fill(none)'
+    def summed(*names: str) -> str:
         taken = ", ".join(f'sum("{name}") AS "{name}"' for name in names)
-        return Graph([Query(f"SELECT {taken} {OF_BOOKS} {by}", "$col to $tag_site")], bars=True)
+        return f"SELECT {taken} {OF_BOOKS} GROUP BY time($__interval)"
+
+    per_hop = Query(f'{summed("selected", "arrived")}, "site" fill(none)', "$col to $tag_site")
+    reasons = Query(summed("waiting", "refused", "lost", "unexplained", "dropped") + " fill(none)")
 
     return [
         panels.graph(
@@ -104,18 +106,18 @@ def _over_time() -> list[panels.AnyPanel]:
                 width=12,
                 height=9,
             ),
-            summed("selected", "arrived"),
+            Graph([per_hop]),
         ),
         panels.graph(
             Look(
                 "What has not arrived, and why",
-                "Per hop, at the minute of recording. Waiting goes away by itself, also hours later.",
+                "All hops chosen, at the minute of recording. Waiting goes away by itself, also hours later.",
                 empty=NO_BOOKS,
                 steps=panels.BAD_ABOVE_ZERO,
                 width=12,
                 height=9,
             ),
-            summed("waiting", "refused", "lost", "unexplained", "dropped"),
+            Graph([reasons], bars=True),
         ),
     ]
 

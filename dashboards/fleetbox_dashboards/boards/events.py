@@ -16,6 +16,7 @@ WHERE = f"{OF_SITES} AND {OF_ROBOTS} AND {OF_KINDS}"
 IN_RANGE = f"WHERE {IN_TIME} AND {WHERE}"
 EMPTY = "no event in this range"
 SHOWN = 500  # rows of the table; the search of a large fleet is `fleetbox event search`
+WIDTHS = {"site": 100, "severity": 80, "by": 100, "trigger": 120, "state": 90}  # px; what is left goes to the note
 # A minute before and after, so that the event stands in the middle of the robot's graphs.
 AROUND = (
     "The robot around it",
@@ -104,11 +105,11 @@ def _table() -> panels.AnyPanel:
     window = '"start_us" / 1000 - 60000 AS "from_ms", "stop_us" / 1000 + 60000 AS "to_ms"'
     asked = f'SELECT {taken}, {window} FROM "{EVENTS.name}" {IN_RANGE} ORDER BY time DESC LIMIT {SHOWN}'
     columns = {
-        "Time": Column("when", "dateTimeAsLocal", link=AROUND, width=170),
-        **{name: Column(name, units.String) for name in shown},
+        "Time": Column("when", units.DatetimeISO, link=AROUND, width=185),
+        **{name: Column(name, units.String, width=WIDTHS.get(name)) for name in shown},
         "robot": Column("robot", units.String, link=to_robot()),
-        "duration_s": Column("lasts", units.Seconds),
-        "labelled": Column("records"),
+        "duration_s": Column("lasts", units.Seconds, width=80),
+        "labelled": Column("records", width=80),
     }
     look = Look(
         "Every event",
@@ -121,4 +122,4 @@ def _table() -> panels.AnyPanel:
 
 
 def _commands() -> panels.AnyPanel:
-    return panels.words("Fetch what you see", "Commands for a shell that knows the fleet.", AS_COMMAND, 24, 7)
+    return panels.words("Fetch what you see", "Commands for a shell that knows the fleet.", AS_COMMAND, 24, 6)

@@ -18,14 +18,21 @@ BY_TIME = "GROUP BY time($__interval) fill(none)"
 NO_NUMBERS = "this stream has no numbers in this range"
 NO_HEALTH = "this robot's agent tells nothing about itself: is `[agent] health` off, or the robot?"
 SECONDS = "1s"  # roll-ups are made by the second
-CHOICES = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", "robot", "stream", "field", "camera"))
-# A click sets `at` to the point's time; the panel at the end says it as a command.
-CURSOR = (
-    "The command that fetches this moment",
-    f"/d/{uid('robot')}?{CHOICES}&${{__url_time_range}}&var-at=${{__value.time}}",
-)
+
+
+def _cursor(*chosen: str) -> tuple[str, str]:
+    """Return a link that sets `at` to the point's time; the panel of commands says it then."""
+    kept = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", "robot", "stream", *chosen, "camera"))
+    return (
+        "The command that fetches this moment",
+        f"/d/{uid('robot')}?{kept}&${{__url_time_range}}&var-at=${{__value.time}}",
+    )
+
+
+CURSOR = _cursor("field")
+CURSOR_OF_FIELD = _cursor()  # a panel made once per field knows its own alone: the other graphs would go away
 COMMANDS = """\
-A click on a graph puts its moment in here (now: `${at:raw}`, in ms).
+A click on a graph puts its moment, in ms since 1970, into the commands that have an `--at`.
 
     fleetbox get '${robot:raw}/${camera:raw}' --at ${at:raw} -o frame.jpg
     fleetbox get '${robot:raw}/${stream:raw}' --at ${at:raw}
@@ -125,7 +132,7 @@ def _rates() -> list[panels.AnyPanel]:
             Look(
                 "Streams",
                 "What came in the newest minute beside what the policy's `expect` says.",
-                empty="-",
+                empty="no stream of this robot has told anything in this range",
                 width=12,
                 height=9,
             ),
@@ -234,13 +241,14 @@ def _split(what: dict[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def _told() -> list[panels.AnyPanel]:
-    shown = ("kind", "note", "severity", "by", "trigger", "state", "duration_s", "id")
+    shown = ("kind", "note", "severity", "by", "duration_s", "id")
     events = f'SELECT {", ".join(map(quoted, shown))} FROM "{EVENTS.name}" {WHERE} ORDER BY time DESC LIMIT 100'
     lines = f'SELECT "level", "stream", "text" FROM "{LOGS.name}" {WHERE} ORDER BY time DESC LIMIT 200'
     columns = {
-        "Time": Column("when", "dateTimeAsLocal", width=170),
+        "Time": Column("when", units.DatetimeISO, width=160),
         **{name: Column(name, units.String) for name in shown},
-        "duration_s": Column("lasts", units.Seconds),
+        "severity": Column("severity", units.String, width=80),
+        "duration_s": Column("lasts", units.Seconds, width=80),
     }
     return [
         panels.rows(
@@ -268,13 +276,8 @@ def _told() -> list[panels.AnyPanel]:
 
 
 def _commands() -> panels.AnyPanel:
-    return panels.words(
-        "Fetch what you see",
-        "Commands for a shell that knows the fleet; they follow what is chosen above.",
-        COMMANDS,
-        24,
-        7,
-    )
+    said = "Commands for a shell that knows the fleet; they follow what is chosen above."
+    return panels.words("Fetch what you see", said, COMMANDS, 24, 6)
 
 
 def _field() -> panels.AnyPanel:
@@ -291,6 +294,7 @@ def _field() -> panels.AnyPanel:
         NO_NUMBERS,
         width=24,
         height=9,
-        link=CURSOR,
+        link=CURSOR_OF_FIELD,
     )
-    return panels.graph(look, Graph([Query(asked)], interval=SECONDS)).repeat("field").repeat_direction("v")
+    how = Graph([Query(asked)], interval=SECONDS, from_zero=False)
+    return panels.graph(look, how).repeat("field").repeat_direction("v")
