@@ -107,14 +107,14 @@ class Onward:
         reconciler, relay = self._reconciler, self._relay
         missing = reconciler.missing() if reconciler is not None else Counter[str]()
         copied = reconciler.brought() if reconciler is not None else Counter[str]()
+        held_up = {bucket.rpartition("--")[0] for bucket in (relay.held_up() if relay is not None else ())}
         passed = {bucket.rpartition("--")[0] for bucket in self._passed}
         found: dict[str, Flow] = {}
-        for robot in {*missing, *copied, *passed}:
+        for robot in {*missing, *copied, *passed, *held_up}:
             buckets = [site_bucket(robot, cls) for cls in CLASSES]
             sums = [self._passed[bucket] for bucket in buckets if bucket in self._passed]
-            held = relay is not None and any(relay.refusing(bucket) is not None for bucket in buckets)
             size, records = (sum(one[at] for one in sums) for at in range(2))
-            found[robot] = Flow(size, records, copied[robot], missing[robot], held)
+            found[robot] = Flow(size, records, copied[robot], missing[robot], robot in held_up)
         return found
 
     def _vouched(self, bucket: str, entry: str, parts: Sequence[Part]) -> None:

@@ -35,6 +35,7 @@ SECOND_US = 1_000_000
 NOW_US = int(time.time()) * SECOND_US
 BUSY = Rhythm(look_s=0.2, checks=CheckRhythm(look_s=0.2, ledger_s=0.5, hour_s=0.5, everything_s=1.0))
 ALERT = Rhythm(look_s=0.2, trouble_s=0.0, checks=CheckRhythm(look_s=0.2, again_s=0.0))  # after trouble only
+PATIENT_S = 150.0  # of seven thousand values on a machine that is busy with ten other things
 
 
 def imu(make_chunk: Callable[..., Draft], at_s: int, rows: int = 50, entry: str = "imu") -> Draft:
@@ -373,8 +374,7 @@ def test_influxdb_killed_while_it_takes_points(rig: Any, make_chunk: Any, wait_u
 
 
 @pytest.mark.slow
-@pytest.mark.faults
-@pytest.mark.timeout(500)  # its deadlines hold on a machine that is busy with ten other things
+@pytest.mark.timeout(700)  # its deadlines are for a busy machine
 def test_an_hour_without_influxdb(
     rig: Any, new_store_server: Any, make_chunk: Any, wait_until: Any, own_influx: Any
 ) -> None:
@@ -389,17 +389,17 @@ def test_an_hour_without_influxdb(
         away = [imu(make_chunk, at_s, 10, entry) for at_s in range(-3600, 0, 5) for entry in streams]
         async with rig.loading(rhythm=ALERT) as loader:
             await rig.write(before)
-            await wait_until(lambda: rig.holds(before))
+            await wait_until(lambda: rig.holds(before), PATIENT_S)
             await asyncio.to_thread(own_influx.kill)
             await rig.write(away)
-            await wait_until(lambda: asyncio.sleep(0, loader.report()["trouble"] is not None))
+            await wait_until(lambda: asyncio.sleep(0, loader.report()["trouble"] is not None), PATIENT_S)
             async with rig.store() as store:
                 info = await store.task(task_name(rig.bucket))
             assert info.pending <= 2 * 100, "the engine's log was to run over"
             await asyncio.to_thread(start, own_influx)
-            await wait_until(lambda: rig.holds(before + away), 300.0)
+            await wait_until(lambda: rig.holds(before + away), PATIENT_S)
             chunks = len(before + away)
-            await wait_until(lambda: asyncio.sleep(0, rig.counts(loader).get("chunks") == chunks))
+            await wait_until(lambda: asyncio.sleep(0, rig.counts(loader).get("chunks") == chunks), PATIENT_S)
             assert rig.counts(loader) == {"chunks": chunks, "points": chunks * 10, "values": chunks * 20}
             assert loader.report()["found_by_sweep"] > 0
             rows = await loader.scalar_rows(0, FOR_EVER_US, NOW_US)

@@ -10,7 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from conftest import StoreServer
 
@@ -38,6 +40,22 @@ class FakeClock:
 def site(new_store_server: Callable[..., StoreServer]) -> StoreServer:
     """A site to report to."""
     return new_store_server()
+
+
+def test_the_temperature_is_in_the_row_where_there_is_a_sensor(  # type: ignore[no-untyped-def]
+    robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Machines of tests have none: the system's answer is that of a processor at 61.5 degrees beside a hot disk."""
+    told = {"cpu_thermal": [SimpleNamespace(current=61.5)], "nvme": [SimpleNamespace(current=80.0)]}
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: told, raising=False)
+    robot.write(HEALTH)
+    with Recorder(robot.file) as recorder:
+        vitals = Vitals(recorder, FakeClock().clocks())
+        assert vitals.tick()
+        vitals.close()
+        recorder.flush(30)
+    (host,) = robot.rows(HOST_STREAM)
+    assert host["temp_c"] == 61.5
 
 
 def test_a_row_of_each_stream_when_it_is_due(robot) -> None:  # type: ignore[no-untyped-def]

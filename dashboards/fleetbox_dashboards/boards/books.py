@@ -233,7 +233,8 @@ def _relay() -> list[panels.AnyPanel]:
         panels.graph(
             Look(
                 "Relay: held",
-                "Looks that found a relay holding back: the next place is full or away, or the uplink is used up.",
+                "Looks that found a relay holding a robot's records back, as the next place refuses them: it is full, "
+                "a bucket or a right is missing. `fleetbox replicate status` says why.",
                 empty="none was held",
                 steps=panels.WAITING,
                 width=6,

@@ -70,6 +70,10 @@ class RelayCounters:
         held = [item for item in self._refusals.values() if item.active and item.bucket == bucket]
         return max((item for item in held if _is_answer(item.status)), key=lambda item: item.last_us, default=None)
 
+    def held_up(self) -> set[str]:
+        """Return the buckets of which the destination refuses records right now."""
+        return {item.bucket for item in self._refusals.values() if item.active and _is_answer(item.status)}
+
     def conflict(self, bucket: str, entry: str, time_us: int, message: str) -> None:
         """Note a record the destination will never take because another one stands there."""
         self.counts["conflicts"] += 1

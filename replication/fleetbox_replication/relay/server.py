@@ -109,6 +109,10 @@ class Relay:
         """Return the answer by which the destination holds up this bucket right now, None when it does not."""
         return self._counters.refusing(bucket)
 
+    def held_up(self) -> set[str]:
+        """Return the buckets that the destination holds up right now."""
+        return self._counters.held_up()
+
     def turn(self, bucket: str, entry: str) -> asyncio.Lock:
         """Give one entry of the destination to one writer at a time: a batch of its task, or a sweep."""
         return self._turns.setdefault((bucket, entry), asyncio.Lock())
