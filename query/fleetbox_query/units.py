@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fleetbox_query.plan import Source
 
@@ -47,11 +47,16 @@ def column_units(sources: Sequence[Source], columns: Sequence[str]) -> dict[str,
 
 def mixed_units(sources: Sequence[Source]) -> list[str]:
     """Return a line for each field that chosen streams of one name tell in several units, with who tells which."""
+    return mixed_among((one.stream, one.robot, one.cls, one.schema.fields) for one in sources)
+
+
+def mixed_among(streams: Iterable[tuple[str, str, str, Mapping[str, Mapping[str, Any]]]]) -> list[str]:
+    """Return the same of streams given as (stream, robot, class, fields as their schema has them)."""
     told: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
-    for source in sources:
-        for name, said in source.schema.fields.items():
+    for stream, robot, cls, fields in streams:
+        for name, said in fields.items():
             if unit := said.get("unit"):
-                told.setdefault((source.stream, name), {})[source.robot, source.cls] = str(unit)
+                told.setdefault((stream, name), {})[robot, cls] = str(unit)
     return [_line(*key, units) for key, units in sorted(told.items()) if len(set(units.values())) > 1]
 
 

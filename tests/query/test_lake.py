@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -434,6 +436,48 @@ def test_a_full_disk_leaves_what_was_committed(
     log.rmdir()
     sync()
     assert [row["n"] for row in scalars(tmp_path, stream)] == list(range(10))
+
+
+def test_no_room_is_told_and_goes_on(
+    tiers: Tiers, stream: str, told: Any, settings: Any, sync: Sync, tmp_path: Path
+) -> None:
+    """A disk that takes no more ends a sync with one line; with room the same words bring every row once."""
+    numbers = np.random.default_rng(1).random(20_000).tolist()
+    times = [T0 + n * 1000 for n in range(len(numbers))]
+    tiers.put("edge", "sensor", [chunk(stream, times, {"n": numbers}, robot=tiers.robot)])
+    told()
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    words = [sys.executable, "-m", "fleetbox", "lake", "sync", "--to", str(tmp_path / "lake"), "--site", "edge-1"]
+    words += ["--robot", tiers.robot, "--fleet", str(settings.source)]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
+    done = subprocess.run(
+        words, env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=170, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "lake") in done.stderr
+    assert "next:" in done.stderr
+    sync()
+    assert [row["n"] for row in scalars(tmp_path, stream)] == numbers
+
+
+def test_robots_that_measure_in_several_units_are_named(
+    tiers: Tiers, stream: str, told: Any, settings: Any, tmp_path: Path
+) -> None:
+    """One table takes rows in rad and in deg: the sync says whose are which."""
+    other, first = f"{tiers.robot}-b", tiers.robot
+    for robot, unit in ((first, "rad"), (other, "deg")):
+        tiers.robot = robot
+        tiers.put("edge", "sensor", [rows(tiers, stream, 0)])
+        tiers.attach("edge", "sensor", stream, {"type": "time_series", "fields": {"n": {"unit": unit}}})
+        told()
+    glob = f"{first}*"
+    done = run(settings.source, "lake", "sync", "--to", str(tmp_path / "lake"), "--site", "edge-1", "--robot", glob)
+    assert done.returncode == 0, done.stderr
+    assert f"{stream}:n is told in several units: {first} rad, {other} deg" in done.stderr
 
 
 def test_the_verbs_tell_programs_and_people(

@@ -116,6 +116,7 @@ def _answer(synced: Synced) -> dict[str, Any]:
         **{name: synced.total(name) for name in counts},
         "skipped": synced.skipped,
         "without_books": synced.without_books,
+        "told": synced.told,
         "robots": robots,
     }
 
@@ -135,6 +136,8 @@ def _tell(synced: Synced) -> int:
     if synced.without_books:
         names = ", ".join(synced.without_books[:SHOWN])
         note(f"no ledger of {synced.site} about {names}: nothing is synced before `fleetbox site run` has counted it")
+    for line in synced.told:
+        note(line)
     for name in synced.skipped[:SHOWN]:
         note(f"skipped: {name}")
     if len(synced.skipped) > SHOWN:

@@ -91,9 +91,12 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._lock is None:
+            return
+        if isinstance(error, FleetboxError) and not self._finished:  # refused before there was anything to go on with
+            shutil.rmtree(self._partial.folder, ignore_errors=True)
+        os.close(self._lock)
+        self._lock = None
 
     @property
     def asked(self) -> dict[str, Any]:

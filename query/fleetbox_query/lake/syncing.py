@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fleetbox.blobs import Store
 from fleetbox.errors import InputError
@@ -22,11 +23,14 @@ from fleetbox_query.lake.folder import Lake, only_one
 from fleetbox_query.lake.scalars import Taken, sync_stream
 from fleetbox_query.lake.tables import Mark
 from fleetbox_query.lake.windows import CATALOG, SCALARS, Window
+from fleetbox_query.schemas import KEY, parse_schema
 from fleetbox_query.session import Session
+from fleetbox_query.units import mixed_among
 
 SHOWN = 20  # names of skipped records that stand in the books of a window
 
 Tell = Callable[[str], None]
+Fields = dict[str, dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class Synced:
     robots: dict[str, Taken] = field(default_factory=dict)
     windows: int = 0
     without_books: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # fields that robots synced together tell in several units
 
     @property
     def skipped(self) -> list[str]:
@@ -94,6 +99,7 @@ async def _sync(session: Session, place: Place, folder: Path, robots: str, tell:
     named = [split for bucket in await store.buckets() if (split := split_bucket(bucket))]
     chosen = sorted(robot for robot, cls in named if cls == "meta" and matches_glob(robots, robot))
     synced, lake = Synced(place.name, folder), Lake(folder)
+    streams: list[tuple[str, str, str, Fields]] = []
     for at, robot in enumerate(chosen):
         one = _Robot(store, place, robot, lake, f"fleetbox/{session.fleet.fleet}/{place.name}/{robot}")
         tell(f"{robot}, {at + 1} of {len(chosen)}")
@@ -103,6 +109,8 @@ async def _sync(session: Session, place: Place, folder: Path, robots: str, tell:
             tell(f"{robot}, {at + 1} of {len(chosen)}: {synced.total('rows'):,} rows")
         if robot not in synced.robots and not one.known:
             synced.without_books.append(robot)
+        streams += await one.described()
+    synced.told = mixed_among(streams)  # a table takes a stream's rows of all robots
     return synced
 
 
@@ -112,6 +120,7 @@ class _Robot:
     def __init__(self, store: Store, place: Place, robot: str, lake: Lake, app: str) -> None:
         self._store, self._place, self._robot, self._lake, self._app = store, place, robot, lake, app
         self.known = False  # whether some window was ever taken
+        self._taken: dict[str, set[str]] = {}  # streams of rows, by class
 
     async def sync(self) -> AsyncIterator[Taken]:
         """Yield what was taken so far after each window."""
@@ -126,6 +135,14 @@ class _Robot:
             await self._take(window, taken)
             after_us, more = window.until_us, window.more
             yield taken
+
+    async def described(self) -> list[tuple[str, str, str, Fields]]:
+        """Return what each stream whose rows were taken says of its fields: (stream, robot, class, fields)."""
+        found: list[tuple[str, str, str, Fields]] = []
+        for cls, streams in self._taken.items():
+            kept = await self._store.attachments_of(site_bucket(self._robot, cls), sorted(streams))
+            found += [(one, self._robot, cls, parse_schema(kept[one].get(KEY)).fields) for one in sorted(streams)]
+        return found
 
     async def _next(self, after_us: int) -> Window:
         window = Window(after_us, after_us)
@@ -146,6 +163,7 @@ class _Robot:
             lines = window.minutes(cls, stream, await asyncio.to_thread(table.place, app))
             mark = Mark(app, window.until_us)
             bucket = site_bucket(self._robot, cls)
+            self._taken.setdefault(cls, set()).add(stream)
             await sync_stream(self._store, bucket, self._robot, table, lines, mark, taken)
         await self._list(window, taken)
         mark = Mark(self._app, window.until_us)
