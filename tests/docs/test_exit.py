@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.ipc
 import pytest
 
 import fleetbox as fb
 
 from ..query.conftest import Tiers
 
+VENDORS = "reduct-cli"
 PAGE = Path(__file__).parents[2] / "docs" / "exit.md"
 
 
@@ -56,9 +60,28 @@ def test_the_pages_commands_read_the_data(small_fleet: Tiers, at_home: Path, cod
     """curl gets a picture and a line of log as they were recorded."""
     edge = small_fleet.stores["edge"]
     text = code.replace("http://127.0.0.1:8383", edge.url)
-    commands = "\n".join(line for line in text.splitlines() if not line.startswith("reduct-cli"))
+    commands = "\n".join(line for line in text.splitlines() if not line.startswith(VENDORS))
     environment = {**os.environ, "TOKEN": edge.token}
     done = subprocess.run(["sh", "-ec", commands], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert (at_home / "front.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
     assert "m driven" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which(VENDORS) is None, reason=f"needs {VENDORS} on PATH: cargo install {VENDORS}")
+def test_the_vendors_own_tool_copies_a_bucket(small_fleet: Tiers, at_home: Path) -> None:
+    """Every chunk becomes a file that Arrow opens, with its labels beside it."""
+    edge = small_fleet.stores["edge"]
+    lines = [line for code in blocks("sh") for line in code.splitlines() if line.startswith(VENDORS)]
+    commands = "\n".join(lines).replace("http://127.0.0.1:8383", edge.url)
+    environment = {**os.environ, "TOKEN": edge.token, "HOME": str(at_home)}  # it keeps what it knows of places there
+    done = subprocess.run(["sh", "-ec", commands], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    chunks = [path for path in (at_home / "r1--sensor").rglob("imu/*") if path.suffix != ".json"]
+    rows = 0
+    for path in chunks:
+        labels = json.loads(path.with_name(f"{path.stem}-meta.json").read_text())["labels"]
+        held = pyarrow.ipc.open_stream(path.read_bytes()).read_all().num_rows
+        assert held == int(labels["rows"])
+        rows += held
+    assert rows >= 1000
