@@ -19,7 +19,7 @@ from fleetbox_query.items import Item
 from fleetbox_query.nothing import why_nothing, why_undecided
 from fleetbox_query.plain import plain_item
 from fleetbox_query.plan import Source
-from fleetbox_query.plot import braille
+from fleetbox_query.plot import Curve, panels
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import Question
 from fleetbox_query.saving import written_whole
@@ -29,6 +29,8 @@ from fleetbox_query.streaming import Records
 from fleetbox_query.units import mixed_units
 
 ON_TERMINAL = 20  # rows shown when somebody only looks
+MOST_PLOTS = 12  # below each other: more are no answer at a glance
+MOST_TALL = 3  # with eight rows each on one screen; more get three rows each
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ def answer(fleet: Fleet, question: Question, wish: Wish) -> Answered:
     return Answered(written, more, records.provenance, _hints(selection, records, written))
 
 
-def plot(fleet: Fleet, question: Question) -> tuple[str, Provenance]:
-    """Draw the one scalar a question chooses; raises InputError when it is not one."""
+def plot(fleet: Fleet, question: Question, columns: int) -> tuple[str, Provenance]:
+    """Draw the scalars a question chooses, `columns` characters wide; raises InputError for none or too many."""
     records = Selection(fleet.session, question).records(warn=False)
     points: dict[str, tuple[list[int], list[float]]] = {}
     for item in records:
@@ -81,14 +83,12 @@ def plot(fleet: Fleet, question: Question) -> tuple[str, Provenance]:
                 times, values = points.setdefault(f"{item.robot}/{item.stream}:{name}", ([], []))
                 times.append(item.time_us)
                 values.append(float(value))
-    if len(points) != 1:
+    if not 0 < len(points) <= MOST_PLOTS:
         some = ", ".join(list(points)[:6]) or "no numbers at all"
-        raise InputError(
-            f"--plot draws one scalar, and this chooses {len(points)}: {some}", "name one, as in r1/imu:ax"
-        )
-    name, (times, values) = next(iter(points.items()))
-    seconds = (times[-1] - times[0]) / 1e6
-    return f"{name}, {len(values)} values over {seconds:g} s\n{braille(times, values)}", records.provenance
+        text = f"--plot draws up to {MOST_PLOTS} scalars, and this chooses {len(points)}: {some}"
+        raise InputError(text, "name fewer, as in r1/imu:ax")
+    curves = [Curve(name, times, values) for name, (times, values) in points.items()]
+    return panels(curves, columns, bare=len(curves) > MOST_TALL), records.provenance
 
 
 def explain(fleet: Fleet, question: Question) -> dict[str, Any]:

@@ -245,16 +245,20 @@ def test_a_file_that_cannot_be_written_is_named(
     assert [path.name for path in (tmp_path / "new").iterdir()] == [f"rows.{format_}"]
 
 
-def test_plot_draws_one_scalar(tiers: Tiers, cli: Cli, stream: str) -> None:
-    """--plot draws the field chosen, and says so when more than one is."""
+def test_plot_draws_scalars(tiers: Tiers, cli: Cli, stream: str) -> None:
+    """--plot draws the fields chosen, one below the other, as wide as the terminal; no number at all is an error."""
     tiers.put("edge", "sensor", [numbers(stream, 0, 50)])
     done = cli("query", f"{tiers.robot}/{stream}:x", "--plot")
     assert done.returncode == 0
-    assert "50 values over 49 s" in done.stdout
+    assert "50 values, " in done.stdout
     assert "12.25 ┤" in done.stdout
     several = cli("query", f"{tiers.robot}/{stream}", "--plot")
-    assert several.returncode == 2
-    assert "chooses 2" in several.stderr
+    assert several.returncode == 0, several.stderr
+    assert several.stdout.count(" values, ") == 2
+    tiers.put("edge", "log", [blob(f"{stream}/log", T0, b"too hot", robot=tiers.robot, kind="log")])
+    none = cli("query", f"{tiers.robot}/{stream}/log", "--plot")
+    assert none.returncode == 2
+    assert "no numbers at all" in none.stderr
 
 
 def test_get_finds_the_nearest(tiers: Tiers, cli: Cli, tmp_path: Path, stream: str) -> None:

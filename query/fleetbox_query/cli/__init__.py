@@ -79,7 +79,7 @@ def ls(selector: str, every: bool, tier: str | None, site: str | None, fleet_pat
 @click.option("--format", "format_", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file (Parquet: or folder).")
-@click.option("--plot", is_flag=True, help="Draw one scalar, such as r1/imu:ax.")
+@click.option("--plot", is_flag=True, help="Draw scalars, such as r1/imu:ax.")
 @click.option("--explain", is_flag=True, help="Say what the store filters and what this program does; read nothing.")
 @click.option(
     "--clock", type=click.Choice(["record", "log", "publish", "header"]), default="record", help="Times shown."
@@ -101,7 +101,7 @@ def query(selector: tuple[str, ...], **options: Any) -> int:
         if options["explain"]:
             return _explain(answering.explain(fleet, question), wish.format == "json")
         if options["plot"]:
-            drawing, provenance = answering.plot(fleet, question)
+            drawing, provenance = answering.plot(fleet, question, shutil.get_terminal_size().columns)
             say(drawing)
             return _tell(provenance)
         answered = answering.answer(fleet, question, wish)
