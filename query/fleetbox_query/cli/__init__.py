@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 PARTIAL = 3
 CLOCKS = ("record", "log", "publish", "header")
 FORMATS = ("table", "json", "ndjson", "csv", "parquet")
-start_option = click.option("--start", metavar="T", help=f"From then on: {GRAMMAR}, or event:ID-10s.")
-stop_option = click.option("--stop", metavar="T", help="Up to then, excluded.")
+start_option = click.option("--start", metavar="T", help=f"From then on [all]: {GRAMMAR}, or event:ID-10s.")
+stop_option = click.option("--stop", metavar="T", help="Up to then, excluded [now].")
 
 
 @click.command()
@@ -45,6 +45,7 @@ def ls(selector: str, every: bool, tier: str | None, site: str | None, fleet_pat
     """
     with _connected(fleet_path) as fleet:
         streams, now_us = fleet.streams(selector, tier=tier, site=site, all=every), fleet.session.now_us()
+        others = "" if streams else _others(fleet, selector)
     if as_json:
         emit(
             {
@@ -59,7 +60,7 @@ def ls(selector: str, every: bool, tier: str | None, site: str | None, fleet_pat
         rows = streams.rows() if width is None else fitted_rows(streams, width, now_us)
         table(rows, STREAM_COLUMNS, right=("Hz", "size/s", "records"))
     else:
-        note(f"nothing is recorded that {selector} chooses, at {', '.join(streams.provenance.places_read)}")
+        note(f"nothing is recorded that {selector} chooses, at {', '.join(streams.provenance.places_read)}{others}")
         if streams.hidden:
             note(f"not listed: {streams.hidden} of fleetbox's own (books, policies and the like); --all lists them")
     for line in streams.untold_lines():
@@ -89,6 +90,11 @@ def ls(selector: str, every: bool, tier: str | None, site: str | None, fleet_pat
 @fleet_option
 def query(selector: tuple[str, ...], **options: Any) -> int:
     """Show the rows or records that SELECTOR (ROBOT/STREAM[:FIELD], globs) chooses, in order of time.
+
+    \b
+    fleetbox query r7/imu --start -10m                 what r7 measured in the last ten minutes
+    fleetbox query 'r*/imu:ax' --when 'ax < -4' --plot  one field of all robots, where it was low, drawn
+    fleetbox query r7/log/robot --label level=error    a robot's lines with a label
 
     ndjson writes one object per row or record: robot, stream, time_us, type, labels, and `fields` (dotted names;
     NaN and infinities as text) or `content_type`, `bytes` (base64) and, for text and JSON, `value`.
@@ -134,7 +140,14 @@ def get(
     fleet_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Get the record of SELECTOR nearest to a time: text is printed, pictures and other bytes go to a file."""
+    """Get the record of SELECTOR nearest to a time: text is printed, pictures and other bytes go to a file.
+
+    \b
+    fleetbox get r7/cam/front --at -1m -o front.jpg    the picture of a minute ago
+    fleetbox get r7/imu --at event:ID                  what it measured when that happened
+
+    The nearest that opens: one that does not is named, and the exit code is 3.
+    """
     from fleetbox_query import getting
 
     with _connected(fleet_path) as fleet:
@@ -221,6 +234,15 @@ def _connected(path: Path | None) -> Fleet:
     from fleetbox_query.fleet import connect
 
     return connect(path)
+
+
+def _others(fleet: Fleet, selector: str) -> str:
+    """Return what was probably meant by a selector that nothing answers to, or some of what there is."""
+    from fleetbox.selectors import Selector
+    from fleetbox_query.absent import instead
+
+    there = {(one.robot, one.stream) for one in fleet.streams("*")}
+    return f"; {instead((Selector.parse(selector),), there)}" if there else ""
 
 
 def _question(fleet: Fleet, selectors: tuple[str, ...], options: dict[str, Any]) -> Question:

@@ -20,7 +20,7 @@ PARTIAL = 3
 SHOWN = 10  # lines about what is missing; the manifest has them all
 _CHOOSING = (
     click.argument("selector", nargs=-1),
-    click.option("--start", metavar="T", help=f"From then on: {GRAMMAR}, or event:ID-10s."),
+    click.option("--start", metavar="T", help=f"From then on [all]: {GRAMMAR}, or event:ID-10s."),
     click.option("--stop", metavar="T", help="Up to then, excluded [now]."),
     click.option("--event", metavar="ID", help="Around this event of its robot; SELECTOR is then STREAM[:FIELD]."),
     click.option("--pre", metavar="DURATION", help="So much before the event's moment [its own interval]."),
@@ -39,6 +39,11 @@ _burn = click.option("--burn-time", is_flag=True, help="Write each picture's tim
 @click.group(cls=Verbs, entries="fleetbox.export_commands")
 def export() -> None:
     """Take streams home as files: whole or not at all, and going on where an interrupted export stopped.
+
+    \b
+    fleetbox export mcap 'r7/**' --start -10m -o r7.mcap        everything of ten minutes, for Foxglove
+    fleetbox export mp4 r7/cam/front --start 13:20 --stop 13:30 -o front.mp4
+    fleetbox export csv imu --event ID --pre 10s --post 5s -o brake.csv
 
     What is being made lies in OUT.partial; the same command again goes on there. OUT has a manifest that says what
     was asked, how much came, from where, and each file's hash.
