@@ -21,6 +21,7 @@ SECTIONS = {
     "Decide": ("policy",),
     "Run": ("demo", "up", "down", "servers", "site", "replicate", "tokens", "drill", "config", "lake", "dashboards"),
 }  # fmt: skip
+HELP = frozenset({"-h", "--help"})
 INTERRUPTED = 130
 SUMMARY_CHARS = 160  # a whole first sentence; click cuts at 45
 
@@ -45,7 +46,7 @@ class Sections(Verbs):
         return command.get_short_help_str(SUMMARY_CHARS) if command else ""
 
 
-@click.group(cls=Sections, entries="fleetbox.commands", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Sections, entries="fleetbox.commands", context_settings={"help_option_names": sorted(HELP)})
 @click.version_option(package_name="fleetbox")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
 def root(debug: bool) -> None:
@@ -55,9 +56,10 @@ def root(debug: bool) -> None:
     Start here:   fleetbox demo
     A fleet here: fleetbox up --dir my-fleet --detach
     """
-    from fleetbox.diagnostics import log_to_stderr  # not for `--help`, which prints nothing else
+    if not HELP & set(sys.argv):  # it prints nothing else, and structlog takes longer to load than all the rest
+        from fleetbox.diagnostics import log_to_stderr
 
-    log_to_stderr(debug=debug)
+        log_to_stderr(debug=debug)
 
 
 def main() -> None:
