@@ -12,6 +12,7 @@ from fleetbox_query.frames import ClockName, Tables, clock_ns, frame_of, times_o
 from fleetbox_query.grids import METHODS, Method, Picks, period_ns, pick, regular, window_of
 from fleetbox_query.plan import FAR_US, Source, Window, merged
 from fleetbox_query.units import column_units
+from fleetbox_query.wording import streams_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,7 @@ def make_grid(rate: str | None, to: str | None, method: str, max_age_us: int | N
     return Grid(step, to, method, max_age_us, clock)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Aligned:
     """Hold a selection and the times it is put on; nothing is read before frames(), arrow() or polars().
 
@@ -63,6 +64,11 @@ class Aligned:
 
     selection: Selection
     grid: Grid
+
+    def __repr__(self) -> str:
+        step_ns = self.grid.step_ns
+        times = f"at the times of {self.grid.to}" if step_ns is None else f"every {step_ns / 1e6:g} ms"
+        return f"Aligned({streams_words(self.selection.question)}; {times}, {self.grid.method})"
 
     def frames(self) -> pd.DataFrame:
         """Return a pandas frame: a row per grid time (UTC), a column per field, named as in `Selection.frames`.

@@ -47,6 +47,9 @@ class Batches(Iterator[Batch]):
         self._ahead: Future[Stretch] | None = loop.start(reading.next())
         self._ready: list[Batch] = []
 
+    def __repr__(self) -> str:
+        return f"Batches({', '.join(dict.fromkeys(one.name for one in self.sources))})"
+
     @property
     def provenance(self) -> Provenance:
         """Return where the batches so far came from and what is missing."""

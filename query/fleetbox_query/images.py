@@ -50,6 +50,9 @@ class Images(Iterator[Image]):
         self._broken: list[str] = []
         self.passed_over = 0
 
+    def __repr__(self) -> str:
+        return f"Images({', '.join(dict.fromkeys(one.name for one in self._records.sources))})"
+
     @property
     def provenance(self) -> Provenance:
         """Return where the pictures so far came from and what is missing."""

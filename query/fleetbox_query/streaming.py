@@ -35,6 +35,9 @@ class Records(Iterator[Item]):
         self._given: dict[tuple[str, str], int] = {}  # the last time given out of each stream
         self._ready: Iterator[Item] = iter(())
 
+    def __repr__(self) -> str:
+        return f"Records({', '.join(dict.fromkeys(one.name for one in self.sources))})"
+
     @property
     def provenance(self) -> Provenance:
         """Return where the items so far came from and what is missing."""

@@ -133,6 +133,21 @@ class Streams(Sequence[Stream]):
             table.add_row(*("-" if cell is None else str(cell) for cell in row.values()))
         return table
 
+    def _repr_html_(self) -> str:
+        """Return the table for notebooks."""
+        from html import escape
+
+        def line(tag: str, cells: Iterable[Any]) -> str:
+            return (
+                "<tr>"
+                + "".join(f"<{tag}>{escape('-' if one is None else str(one))}</{tag}>" for one in cells)
+                + "</tr>"
+            )
+
+        rows = [line("th", STREAM_COLUMNS), *(line("td", row.values()) for row in self.rows())]
+        notes = [f"<p>{escape(text)}</p>" for text in (*self.provenance.lines(), *self.untold_lines())]
+        return "<table>" + "".join(rows) + "</table>" + "".join(notes)
+
     def __repr__(self) -> str:
         import io
 

@@ -96,7 +96,7 @@ def test_streams_tell_what_only_an_absent_robot_holds(
     with connect(path) as fleet:
         found = {one.stream: one for one in fleet.streams(f"{tiers.robot}/{stream}*")}
         deep = {one.stream: one for one in fleet.streams(f"{tiers.robot}/{stream}/**")}
-        text = repr(fleet.streams(f"{tiers.robot}/**"))
+        text, html = repr(fleet.streams(f"{tiers.robot}/**")), fleet.streams(f"{tiers.robot}/**")._repr_html_()
         at_edge = fleet.streams(f"{tiers.robot}/**", tier="edge")
         monkeypatch.setattr("fleetbox_query.streams.TOLD_S", 0)
         untold = fleet.streams(f"{tiers.robot}/**")
@@ -105,6 +105,8 @@ def test_streams_tell_what_only_an_absent_robot_holds(
     assert (never.cls, never.records, never.first_us) == ("sensor", 60, T0 + 60 * SECOND)
     assert [(held.place, held.tier, held.told_us) for held in never.held] == [(tiers.robot, "robot", T0 + 130 * SECOND)]
     assert f"{tiers.robot} (away)" in text
+    assert html.startswith("<table><tr><th>robot</th>")
+    assert f"<td>{stream}/never</td>" in html
     assert f"{stream}/never" not in [one.stream for one in at_edge]
     assert untold.untold == (tiers.robot,)
     assert "name one to hear it" in repr(untold)

@@ -32,7 +32,7 @@ async def sync_episodes(
     known = fold(await read_revisions(store, bucket))
     rows = [_row(robot, one) for one in known.values() if one.id in changed]
     if rows:
-        await asyncio.to_thread(_put, table, robot, rows, mark)
+        await asyncio.to_thread(table.replace_by_id, robot, rows, _schema(), mark)
     return len(rows)
 
 
@@ -48,15 +48,6 @@ async def _changed(store: Store, bucket: str, minutes: Sequence[int]) -> set[str
         except NotFound:
             return set()
     return found
-
-
-def _put(table: LakeTable, robot: str, rows: list[dict[str, Any]], mark: Mark) -> None:
-    import pyarrow as pa
-
-    days = ", ".join(sorted({f"DATE '{row['day']}'" for row in rows}))
-    table.upsert(
-        pa.Table.from_pylist(rows, _schema()), mark, ("id",), f"held.robot = '{robot}' AND held.day IN ({days})"
-    )
 
 
 def _row(robot: str, one: Episode) -> dict[str, Any]:

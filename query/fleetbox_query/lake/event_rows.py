@@ -32,7 +32,7 @@ async def sync_events(
     known = await read_events(store, [bucket], start_us=min(event.time_us for event in changed.values()))
     rows = [_row(robot, event) for event in known if event.id in changed]
     if rows:
-        await asyncio.to_thread(_put, table, robot, rows, mark)
+        await asyncio.to_thread(table.replace_by_id, robot, rows, _schema(), mark)
     return len(rows)
 
 
@@ -52,15 +52,6 @@ async def _changed(store: Store, bucket: str, minutes: Sequence[int]) -> dict[st
         except NotFound:
             return {}
     return found
-
-
-def _put(table: LakeTable, robot: str, rows: list[dict[str, Any]], mark: Mark) -> None:
-    import pyarrow as pa
-
-    days = ", ".join(sorted({f"DATE '{row['day']}'" for row in rows}))
-    table.upsert(
-        pa.Table.from_pylist(rows, _schema()), mark, ("id",), f"held.robot = '{robot}' AND held.day IN ({days})"
-    )
 
 
 def _row(robot: str, event: Event) -> dict[str, Any]:

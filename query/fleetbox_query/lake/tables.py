@@ -86,6 +86,14 @@ class LakeTable:
                 commit_properties=_commit(mark),
             )
 
+    def replace_by_id(self, robot: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema, mark: Mark) -> None:
+        """Add a robot's rows or replace those with the same `id`; they are looked for in the rows' days only."""
+        import pyarrow as pa
+
+        days = ", ".join(sorted({f"DATE '{row['day']}'" for row in rows}))
+        within = f"held.robot = '{robot}' AND held.day IN ({days})"
+        self.upsert(pa.Table.from_pylist(list(rows), schema), mark, ("id",), within)
+
     def upsert(self, rows: pa.Table, mark: Mark, key: Sequence[str], within: str) -> None:
         """Add rows or replace those with the same key; `within` is SQL on `held` that narrows where to look."""
         if not self.exists:
