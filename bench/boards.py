@@ -1,11 +1,11 @@
 """Boards: their queries, and the 95th percentile of one, on a real InfluxDB with fifty robots in it.
 
 There is a day of fifty robots' books (each minute) and hosts (each 15 s) at full density, and the month of hours,
-relays and sites that Books and Host read beyond a day: of these two boards a month is measured whole. Of the others there is
-an hour at full density (robots each 30 s), the month before it thinned to one point in BOARDS_THIN, and a day of one
-robot's roll-ups of a second; their month at full density is calculated: in proportion to the points, so too high where
-a query's time is not all in points. BOARDS_THIN=1 loads and measures all of it, 50 million points, which takes hours.
-BOARDS=books,host loads and measures no more than these two.
+relays and sites that Books and Host read beyond a day: of these two boards a month is measured whole. Of the others
+there is an hour at full density (robots each 30 s), the month before it thinned to one point in BOARDS_THIN, and a day
+of one robot's roll-ups of a second; their month at full density is calculated: in proportion to the points, so too high
+where a query's time is not all in points. BOARDS_THIN=1 loads and measures all of it, 50 million points, which takes
+hours. BOARDS=books,host loads and measures no more than these two.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _watched(stop_s: int) -> Iterator[str]:
         yield from _times(_prefix(HOST_STREAM, here, host), stop_s - DAY_S - HOUR_S, stop_s, 15)
         yield from _times(_prefix(HOST_HOURS.name, here, host), hour_s - MONTH_S, hour_s + 1, HOUR_S)
         yield from _series(RELAY, here, month_s, stop_s, 30)
-    yield from _series(DEAD_LETTERS, {"robot": "r1", "site": "edge-1", "reason": "409 conflict"}, month_s, stop_s, 30)
+    yield from _series(DEAD_LETTERS, {"robot": "r1", "site": "edge-1", "reason": "409"}, month_s, stop_s, 30)
     yield from _series(SITES, {"site": "edge-1"}, month_s, stop_s, 30)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from small_fleet import MINUTES, ROBOTS_HERE, SICK, Loaded
+from small_fleet import MINUTES, ROBOTS_HERE, SICK, Loaded, point
 
+from fleetbox.measurements import BOOKS, BOOKS_HOURS, HOST_HOURS
 from fleetbox.scalars import ScalarStore, Series
 from fleetbox_dashboards.alerts import alerts
 from fleetbox_dashboards.building import boards
@@ -132,6 +133,28 @@ def test_the_balance_of_each_hop_closes(loaded: Loaded) -> None:
     assert found["edge-1"]["recorded"] == found["edge-1"]["selected"] + found["edge-1"]["kept_on_robot"] == 20 * count
     assert found["cloud"]["recorded"] == 0
     assert [row["open"] for row in found.values()] == [0, 0]
+
+
+def test_ranges_beyond_a_day_are_read_by_the_hour(loaded: Loaded) -> None:
+    """Up to 25 hours panels read minutes and seconds, beyond them hours alone: nothing counts twice."""
+    hour_us = (loaded.stop_s - 1800) * 1_000_000
+    told = {name: 7 if name == "selected" else 0 for name in BOOKS.fields}
+    books = point(BOOKS_HOURS, {"robot": "r1", "site": "edge-1", "stream": "imu", "class": "sensor"}, told, 0)
+    host = dict.fromkeys(HOST_HOURS.fields, 33.0)
+    lines = [books, point(HOST_HOURS, {"robot": "r1", "site": "edge-1"}, host, 0)]
+    loaded.run(lambda scalars: scalars.write_lines([f"{line.rpartition(' ')[0]} {hour_us}" for line in lines]))
+
+    def shown(board: str, title: str, hours: int) -> dict[str, Any]:
+        asked = EVERY["fleetbox-" + board, title]
+        filling = Filling((loaded.stop_s - hours * 3600) * 1000, loaded.stop_s * 1000, CHOSEN)
+        return as_dicts(loaded.ask(filling.fill(asked.influxql, asked.least_interval)))[-1]
+
+    assert shown("books", "Selected", 25)["value"] == NEWEST["books", "Selected"]["value"]
+    assert shown("books", "Selected", 26)["value"] == 7
+    assert shown("books", f"The {WORST} robots that lost most", 26 * 30)["selected"] == 7
+    assert shown("host", "Robots: CPU", 25)["highest"] == 95
+    assert shown("host", "Robots: CPU", 26)["highest"] == 33
+    assert shown("host", f"The {WORST} robots with the fullest disks", 26)["disk"] == 33
 
 
 def test_a_field_over_time_is_that_of_its_roll_ups(loaded: Loaded) -> None:
