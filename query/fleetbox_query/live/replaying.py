@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from fleetbox.background import WAKE_S
 from fleetbox.errors import FleetboxError
-from fleetbox_query.live.feed import Feed, Message
 from fleetbox_query.live.playhead import Playhead
+from fleetbox_query.live.playlist import Message, Playlist
 from fleetbox_query.live.sinks import Sink, State, Status, Wish
 from fleetbox_query.plan import FAR_US
 from fleetbox_query.provenance import Provenance
@@ -64,7 +64,7 @@ class Replay:
         self._watched: frozenset[str] | None = frozenset()
         self._jumps = 0
         self._begins_when_watched = not manner.paused
-        self._feed: Feed | None = None
+        self._playlist: Playlist | None = None
         self._records: Records | None = None
         self._sent = 0
         self._over = self._stopped = False
@@ -147,7 +147,7 @@ class Replay:
         if not head.playing:
             self._wait(asked, head, WAKE_S)
             return False
-        message = self._feed.peek() if self._feed else None
+        message = self._playlist.peek() if self._playlist else None
         if message is None and once:
             return self._end(asked)
         due_s = head.seconds_until(head.stop_ns if message is None else message[0], self._clock())
@@ -155,11 +155,11 @@ class Replay:
             self._wait(asked, head, min(due_s, TICK_S))
             self._sink.at(head.at(self._clock()))
             return False
-        if message is None or self._feed is None:
+        if message is None or self._playlist is None:
             return self._end(asked)
         if due_s < -LATE_S:
             self._hold(message[0], asked)
-        self._feed.pop()
+        self._playlist.pop()
         self._send(*message)
         return False
 
@@ -183,7 +183,7 @@ class Replay:
 
     def _open(self, at_ns: int, asked: _Asked, before: _Asked | None) -> None:
         """Read on from a position, for those who watch now; after a jump, and to who is new, say how things stood."""
-        waiting = self._feed.peek() if self._feed and before and before[0] == asked[0] else None
+        waiting = self._playlist.peek() if self._playlist and before and before[0] == asked[0] else None
         self._close()
         names = asked[1]
         if names is not None:
@@ -192,7 +192,7 @@ class Replay:
             self._tell_how_it_stood(at_ns, new)
         from_ns = min(at_ns, waiting[0]) if waiting else at_ns
         self._records = self._read(names, from_ns // 1000, FAR_US)
-        self._feed = Feed(self._records, self._sink.expand, from_ns, self.skipped)
+        self._playlist = Playlist(self._records, self._sink.expand, from_ns, self.skipped)
         self._sink.told(self._told_state())
 
     def _tell_how_it_stood(self, at_ns: int, names: frozenset[str]) -> None:
@@ -250,9 +250,9 @@ class Replay:
 
     def _close(self) -> None:
         self._note()
-        if self._feed is not None:
-            self._feed.close()
-        self._feed = self._records = None
+        if self._playlist is not None:
+            self._playlist.close()
+        self._playlist = self._records = None
 
 
 def span_us(prepared: Prepared) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from fleetbox_query.items import Item
 Message = tuple[int, Any]  # (ns since the epoch, what a sink made of an item)
 
 
-class Feed:
+class Playlist:
     """Hold the next message of items that come in order of time; what a sink cannot take is counted in `skipped`."""
 
     def __init__(
