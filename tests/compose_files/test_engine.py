@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -122,9 +123,9 @@ def wait_until(done: Callable[[], bool], timeout_s: float) -> None:
 @contextmanager
 def small_disk(fleet: Containers, volume: str, folder: Path) -> Iterator[None]:
     """Lay a volume on a file system of its own, so that it can be filled; a plain one where we may not mount."""
-    folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2g,uid=10001,gid=10001", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        folder.rmdir()
         yield
         return
     try:
@@ -137,6 +138,7 @@ def small_disk(fleet: Containers, volume: str, folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)  # an engine that was cut off holds it still
+        folder.rmdir()
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +152,8 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]
         pytest.skip("no Docker engine answers: `make test-compose` starts one, as root")
     folder = tmp_path_factory.mktemp("compose")
     fleet = Containers(folder / "env")
-    with small_disk(fleet, "edge-data", folder / "edge"):
+    disk = Path(tempfile.mkdtemp(prefix="fleetbox-disk-"))  # pytest sweeps its own folders, other sessions' too
+    with small_disk(fleet, "edge-data", disk):
         try:
             fleet.up()
             sys.stderr.write(f"all healthy after {fleet.healthy_s:.0f} s\n")
