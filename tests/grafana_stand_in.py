@@ -92,6 +92,8 @@ class StandIn:
                 uid = body.get("uid") or f"f{len(self.folders)}"
                 self.folders[uid] = body["title"]
                 return 200, {"uid": uid, "title": body["title"]}
+            case "DELETE", "folders", uid if uid in self.folders:
+                return 200, {"title": self.folders.pop(uid)}
             case "POST", "dashboards", "db":
                 return self._save(body)
             case "GET", "dashboards", "uid", uid, "versions" if uid in self.boards:
@@ -106,14 +108,28 @@ class StandIn:
                 return (200 if self.health.get("status") == "OK" else 400), self.health
             case "GET", "datasources", "uid", uid if uid in self.sources:
                 return 200, {name: value for name, value in self.sources[uid].items() if name != "secureJsonData"}
-            case ("POST", "datasources") | ("PUT", "datasources", "uid", _):
+            case "POST", "datasources":
+                if body["uid"] in self.sources:
+                    return 409, {"message": "data source with the same uid already exists"}
                 self.sources[body["uid"]] = body
                 return 200, {"datasource": body}
+            case "PUT", "datasources", "uid", uid if uid in self.sources:
+                if self.sources[uid].get("readOnly"):
+                    return 403, {"message": "Cannot update read-only data source"}
+                self.sources[uid] = body
+                return 200, {"datasource": body}
+            case "DELETE", "datasources", "uid", uid if uid in self.sources:
+                return 200, {"id": 1, "name": self.sources.pop(uid)["name"]}
             case "GET", "v1", "provisioning", "alert-rules":
                 return 200, list(self.rules.values())
-            case ("POST", "v1", "provisioning", "alert-rules") | ("PUT", "v1", "provisioning", "alert-rules", _):
+            case "POST", "v1", "provisioning", "alert-rules":
+                if body["uid"] in self.rules:
+                    return 400, {"message": "a conflicting alert rule is found"}
                 self.rules[body["uid"]] = {**body, "provenance": "api", "updated": "2026-11-21"}
                 return 201, self.rules[body["uid"]]
+            case "PUT", "v1", "provisioning", "alert-rules", uid if uid in self.rules:
+                self.rules[uid] = {**body, "provenance": "api", "updated": "2026-11-21"}
+                return 200, self.rules[uid]
             case "DELETE", "v1", "provisioning", "alert-rules", uid:
                 self.rules.pop(uid, None)
                 return 204, None

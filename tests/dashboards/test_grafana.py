@@ -10,11 +10,12 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from small_fleet import Loaded
 
-from fleetbox.errors import FleetboxError
+from fleetbox.errors import AccessDenied, FleetboxError, NotFound
 from fleetbox_dashboards.boards import BOARDS
 from fleetbox_dashboards.building import boards
 from fleetbox_dashboards.changes import Wanted
@@ -44,10 +45,12 @@ def wish(grafana: Grafana, loaded: Loaded) -> Iterator[Wish]:
     wanted = document(loaded.influx, uid, os.environ.get("GRAFANA_INFLUX_URL"))
     assert grafana.put_datasource(wanted, force=False, dry_run=False) == "create"
     yield Wish(datasource=uid, folder=uid, force=True)
-    for kind, names in (("board", boards()), ("alert", [one.uid for one in grafana.alerts()])):
+    for kind, names in (("alert", [one.uid for one in grafana.alerts()]), ("board", list(boards()))):
         for name in names:
-            grafana.remove(kind, name)
-    grafana._api.folder.delete_folder(grafana.folder(uid, uid))
+            with suppress(NotFound):  # a test that pushed nothing
+                grafana.remove(kind, name)
+    if folder := grafana.folder(uid, uid):
+        grafana._api.folder.delete_folder(folder)
     grafana._api.datasource.delete_datasource_by_uid(uid)
 
 
@@ -93,3 +96,10 @@ def test_no_such_data_source(grafana: Grafana) -> None:
     """It is told, and nothing is written."""
     with pytest.raises(FleetboxError, match="no data source"):
         push(grafana, Wish(datasource="fleetbox-test-nope"))
+
+
+def test_a_wrong_token_is_told() -> None:
+    """It is told before anything is written."""
+    access = Access(os.environ["GRAFANA_URL"], "not-a-token")
+    with Grafana(access) as stranger, pytest.raises(AccessDenied, match="does not take the token"):
+        push(stranger, Wish(with_alerts=False))

@@ -124,7 +124,7 @@ def _over_time() -> list[panels.AnyPanel]:
 
 def _worst_robots() -> panels.AnyPanel:
     by, others = ("robot", "site"), ("selected", "arrived", "waiting", "refused", "dropped")
-    columns = {**ROBOT, **SITE, "bad": Column("lost or unexplained", steps=panels.BAD_ABOVE_ZERO)}
+    columns = {**ROBOT, **SITE, "bad": Column("lost or unexplained", steps=panels.BAD_ABOVE_ZERO, width=150)}
     columns |= {name: COLUMNS[name] for name in others}
     look = Look(
         f"The {WORST} robots that lost most",
@@ -139,7 +139,7 @@ def _worst_robots() -> panels.AnyPanel:
 def _worst_streams() -> panels.AnyPanel:
     by, others = ("robot", "site", "stream"), ("selected", "arrived", "waiting", "missing")
     columns = {**ROBOT, **SITE, "stream": Column("stream", units.String)}
-    columns |= {"bad": Column("lost or unexplained", steps=panels.BAD_ABOVE_ZERO)}
+    columns |= {"bad": Column("lost or unexplained", steps=panels.BAD_ABOVE_ZERO, width=150)}
     columns |= {name: COLUMNS[name] for name in others}
     look = Look(
         f"The {WORST} streams that lost most",
