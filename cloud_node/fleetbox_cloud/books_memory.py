@@ -35,8 +35,9 @@ class Memory:
     """Hold every minute of a robot since `floor_us`, and those of `open` that are older.
 
     A page that tells of any other minute makes it due to be read again: `again_us` is the oldest such minute. Minutes
-    before `from_us` are read only for the order of what follows them. `untold` is what a ring took before any page
-    told of it, by minute: found once, it stays, also when what led to it is forgotten.
+    before `from_us` are read for the order of what follows them, and told of where a page that came since changes them.
+    `untold` is what a ring took before any page told of it, by minute: found once, it stays, also when what led to it
+    is forgotten.
     """
 
     ledger: Ledger
@@ -72,7 +73,8 @@ class Memory:
                     followed.seen.add(time_us)
                     followed.cursor_us = max(followed.cursor_us, time_us)
                     self.ledger.add(page)
-                    changed |= keys_of(page)
+                    # what came since tells of any minute, what came before was told: it is read for the order alone
+                    changed |= {key for key in keys_of(page) if key[2] >= self.from_us or time_us >= self.from_us}
             if 0 <= followed.records < info.records - number:  # some came late, with times behind the cursor
                 self._again(now_us - DAY_US)
             followed.records = info.records if followed.records < 0 else max(info.records, followed.records + number)
@@ -81,7 +83,7 @@ class Memory:
         unknown = {key for key in changed if key[2] < self.floor_us and key not in self.open}
         if unknown:
             self._again(min(key[2] for key in unknown))
-        return {key for key in changed - unknown if key[2] >= self.from_us}
+        return changed - unknown
 
     async def read_again(self, store: Store, now_us: int) -> set[Key]:
         """Read the last day anew and return its minutes since the oldest one that is due."""
