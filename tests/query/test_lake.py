@@ -471,6 +471,7 @@ def test_robots_that_measure_in_several_units_are_named(
     other, first = f"{tiers.robot}-b", tiers.robot
     for robot, unit in ((first, "rad"), (other, "deg")):
         tiers.robot = robot
+        tiers.put("edge", "meta", [])
         tiers.put("edge", "sensor", [rows(tiers, stream, 0)])
         tiers.attach("edge", "sensor", stream, {"type": "time_series", "fields": {"n": {"unit": unit}}})
         told()
