@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PARTS  := core edge_node replication cloud_node query dashboards compose
 JOBS   ?= 2  # tests wait for servers more than for the processor; three side by side made some of them wait too long
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers servers-influx demo test test-faults test-compose soak lint bench bench-faults docs build clean
+.PHONY: help venv servers servers-influx demo test test-faults test-compose soak compose-program lint types contracts bench bench-faults docs build clean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 venv: $(STAMP)  ## make the virtual environment with the package and all its extras
 
@@ -31,7 +32,11 @@ servers-influx: venv  ## find or build ReductStore and InfluxDB 2
 demo: $(if $(INFLUX),servers-influx,servers)  ## the main job on three tiers of real servers; INFLUX=1 adds InfluxDB
 	@$(BIN)/fleetbox demo $(ARGS)
 
-test: servers-influx lint  ## everything: lint, types, import contracts, tests on real servers
+compose-program: venv  ## find `docker compose`, or build it with Go, once per user
+	@$(BIN)/python tests/compose_files/compose_program.py
+
+test: servers-influx compose-program lint  ## everything: lint, types, import contracts, tests on real servers
+	@$(BIN)/python -m compileall -q $(PARTS)  # tests start many programs, and some machines let none keep its bytecode
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-faults: servers-influx  ## the whole fault matrix on real servers, about half an hour
@@ -48,7 +53,12 @@ soak: servers-influx  ## the long ones: outages of millions, hundreds of kills; 
 lint: venv  ## style, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory -j2 --output-sync types contracts
+
+types: venv
 	@$(BIN)/mypy
+
+contracts: venv
 	@$(BIN)/lint-imports
 
 bench: servers-influx  ## measure, as ratios against the raw client in the same run

@@ -42,6 +42,17 @@ def get_compose() -> list[str]:
     return [str(_kept())]
 
 
+def main() -> int:
+    """Say which program it is; without one and without Go, tests that need it are skipped, saying so."""
+    if find_compose() is None and not shutil.which("go"):
+        sys.stderr.write(
+            "no `docker compose` and no Go to build it with: its tests are skipped\n"
+        )
+        return 0
+    sys.stdout.write(f"{' '.join(get_compose())}\n")
+    return 0
+
+
 def _kept() -> Path:
     return cache_dir(os.environ) / f"docker-compose-{VERSION}" / "bin" / "docker-compose"
 
@@ -50,3 +61,7 @@ def _answers(argv: list[str]) -> bool:
     """Tell whether this is a compose of the second generation or later."""
     said = subprocess.run([*argv, "version", "--short"], capture_output=True, text=True, check=False)
     return said.returncode == 0 and said.stdout.strip().lstrip("v")[:2] not in ("1.", "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
