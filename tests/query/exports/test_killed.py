@@ -9,10 +9,8 @@ from pathlib import Path
 import av
 import pytest
 
-from fleetbox_query.lerobot.checking import check_dataset
-
 from ..conftest import Tiers, chunk
-from ..lerobot.conftest import SECOND, camera_times, joints, shoot
+from ..lerobot.conftest import SECOND, camera_times, shoot
 from .test_bad_input import SUFFIXES, T0, _numbers
 
 ROWS = 2_000
@@ -102,20 +100,4 @@ def test_pictures(tiers: Tiers, stream: str, tmp_path: Path, format_: str) -> No
         else:
             with av.open(str(one)) as film:
                 assert sum(1 for _ in film.decode(video=0)) == len(times)
-    assert seen
-
-
-def test_lerobot(tiers: Tiers, stream: str, tmp_path: Path) -> None:
-    """Of a dataset: what stood passes its check, whenever it was."""
-    names = {"front": f"{stream}/front", "joints": f"{stream}/joints"}
-    joints(tiers, names["joints"], T0 - SECOND, SECONDS + 2)
-    shoot(tiers, names["front"], camera_times(T0, SECONDS))
-    (path := tmp_path / "lerobot.toml").write_text(
-        f'fps = 30\nreference = "{names["front"]}"\ntask = "go"\n[features]\n'
-        f'"observation.state" = "{names["joints"]}:position"\n"observation.images.front" = "{names["front"]}"\n'
-    )
-    words = ("lerobot", f"{tiers.robot}/**", "--map", str(path), "--start", str(T0), "--stop", str(T0 + SECOND))
-    killed, seen = _kill(tmp_path, tmp_path / "out", tiers.write_fleet(tmp_path), *words)
-    assert killed >= 3
-    assert [check_dataset(one) for one in seen] == [[]] * len(seen)
     assert seen

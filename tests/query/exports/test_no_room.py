@@ -38,7 +38,7 @@ def recorded(tiers: Tiers, stream: str) -> str:
     return stream
 
 
-@pytest.mark.parametrize("format_", ["mp4", "lerobot"])
+@pytest.mark.parametrize("format_", ["mp4"])
 def test_no_room(tiers: Tiers, recorded: str, tmp_path: Path, format_: str) -> None:
     """A film that does not fit."""
     (path := tmp_path / "lerobot.toml").write_text(
