@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 from fleetbox.errors import FleetboxError, NotFound, StoreRefused
 from fleetbox.selectors import Selector, is_glob, matches_glob
@@ -69,13 +74,28 @@ async def _closed(fleet: FleetSettings, question: Question, reached: Reached, ro
 
 
 async def _shared_out(fleet: FleetSettings, question: Question, shares: Sequence[Sequence[str]]) -> Books:
-    """Close each share of the robots in a process of its own."""
+    """Close each share of the robots in a process of its own; none outlives us, however we end."""
     loop, fresh = asyncio.get_running_loop(), get_context("spawn")
-    with ProcessPoolExecutor(len(shares), mp_context=fresh, initializer=gc.disable) as pool:
+    until, ours = fresh.Pipe(duplex=False)
+    with until, ProcessPoolExecutor(len(shares), mp_context=fresh, initializer=_begin, initargs=(until,)) as pool, ours:
         work = [loop.run_in_executor(pool, _close_share, fleet, question, share) for share in shares]
         done = await asyncio.gather(*work)
+        pool.shutdown()  # before our end of the pipe is closed, which ends what still works
     unreached = {one.place: one for _, missed in done for one in missed}
     return _bound(question, [found for share, _ in done for found in share], list(unreached.values()))
+
+
+def _begin(until: Connection) -> None:
+    """Prepare a process that closes books: it ends when the other end of a pipe is closed, or whoever held it died."""
+    gc.disable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; who began it ends it
+    threading.Thread(target=_end, args=(until,), daemon=True).start()
+
+
+def _end(until: Connection) -> None:
+    with suppress(EOFError, OSError):
+        until.recv_bytes()
+    os._exit(1)
 
 
 def _close_share(

@@ -1,0 +1,54 @@
+"""An audit of many robots that is ended: the processes that read for it end too."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+BEGIN = """
+import asyncio, sys
+from pathlib import Path
+from fleetbox.selectors import Selector
+from fleetbox.settings import load_fleet
+from fleetbox_replication.audit import gathering
+from fleetbox_replication.audit.one_robot import Question
+question = Question(Selector.parse("*"), 0, 60_000_000, 120_000_000, None, None, True)
+asyncio.run(gathering._shared_out(load_fleet(Path(sys.argv[1])), question, [["r1"], ["r2"]]))
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
+def test_none_of_its_processes_stays(tmp_path: Path, sign: signal.Signals) -> None:
+    """Ctrl-C, a polite end and kill -9 while a place answers nobody: within moments no process of it is left."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (tmp_path / "token").write_text("t")
+        (tmp_path / "fleet.toml").write_text(
+            '[[robots]]\nmatch = "r*"\nsite = "edge"\n'
+            f'[site.edge]\nstore = "http://127.0.0.1:{silent.getsockname()[1]}"\ntoken = {{ file = "token" }}\n'
+        )
+        silent.settimeout(150)
+        words = [sys.executable, "-c", BEGIN, str(tmp_path / "fleet.toml")]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as audit:
+            try:
+                asking = [silent.accept()[0] for _ in range(2)]
+                workers = psutil.Process(audit.pid).children(recursive=True)
+                audit.send_signal(sign)
+                _, said = audit.communicate(timeout=60)
+            finally:
+                audit.kill()
+        for connection in asking:
+            connection.close()
+        assert len(workers) >= 2
+        assert audit.returncode != 0
+        assert "SpawnProcess" not in said, "none of them has anything to say"
+        deadline = time.monotonic() + 60
+        while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in workers):
+            assert time.monotonic() < deadline, workers
+            time.sleep(0.05)
