@@ -17,6 +17,7 @@ settings.load_profile("shared")
 
 START_S = 60.0  # two busy cores; a store is normally ready after 0.1 s
 STOP_S = 20.0  # the engine drains open connections for 10 s
+PROMPT = {"RS_REPLICATION_TIMEOUT": "1"}  # s; the engine's own 5 s after each trouble only make a test longer
 
 
 class Server:
@@ -44,7 +45,7 @@ class StoreServer(Server):
     """A ReductStore; `env` are the engine's own settings."""
 
     def __init__(self, data_dir: Path, **env: str) -> None:
-        super().__init__(StoreProcess(data_dir, env=env))
+        super().__init__(StoreProcess(data_dir, env={**PROMPT, **env}))
 
 
 class InfluxServer(Server):

@@ -113,7 +113,7 @@ class Rig:
 @pytest.fixture
 def rig(tmp_path: Path, new_store_server: Callable[..., StoreServer]) -> Rig:
     """A fleet of three stores."""
-    return Rig(tmp_path, *(new_store_server() for _ in range(3)))
+    return Rig(tmp_path, *(new_store_server(RS_REPLICATION_TIMEOUT=pause_s) for pause_s in ("1", "5", "1")))
 
 
 def draft(number: int) -> Draft:
@@ -144,7 +144,7 @@ def test_nothing_is_lost_and_nothing_waits(rig: Rig) -> None:
 
         async def watch() -> None:
             async with Store(rig.edge.url, rig.edge.token) as there:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(120):
                     while not stop.is_set() or len(seen) < len(written):
                         latest = max((time_us for _, time_us in seen), default=0) - 2_000_000
                         async for head in there.query("r1--log", start_us=max(0, latest), head=True):
@@ -156,7 +156,7 @@ def test_nothing_is_lost_and_nothing_waits(rig: Rig) -> None:
             writing, watching = asyncio.create_task(write(store)), asyncio.create_task(watch())
             for _ in range(ROTATIONS):
                 target = len(seen) + 20
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     while len(seen) < target:  # noqa: ASYNC110 - what happens in servers sets no event here
                         await asyncio.sleep(0.02)
                 done = await rig.rotate()

@@ -20,7 +20,7 @@ from fleetbox_local.processes import free_port
 
 from .conftest import Robot
 
-START_S = 20.0  # two busy cores; an agent is normally there after a second
+START_S = 60.0  # two busy cores; an agent is normally there after a second
 
 
 def judged(robot: Robot) -> Check:

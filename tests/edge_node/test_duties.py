@@ -24,7 +24,7 @@ HOLDER = "import sys, time; from fleetbox_edge.recorder import Recorder; r = Rec
 )
 
 
-def until(true: Callable[[], Any], seconds: float = 15.0) -> Any:
+def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := true()):

@@ -220,6 +220,9 @@ def test_a_look_is_bounded_and_the_next_goes_on(shelf: Callable[[], Shelf]) -> N
     run(shelf, scene)
 
 
+OUTAGES = 2  # what the first one saved must be gone for the second one's to fit
+
+
 class Hop:
     """A robot and its site with a link that can be cut, and everything that runs beside the guard."""
 
@@ -280,14 +283,14 @@ def fleet_of(robot: Robot, site: StoreServer, folder: Path) -> FleetSettings:
 def test_round_after_round_fits_into_a_small_kept(
     robot: Robot, new_store_server: Callable[..., StoreServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three outages outlive a `kept` that holds one: all promoted records are at the site, and the books close."""
+    """Two outages outlive a `kept` that holds one: all promoted records are at the site, and the books close."""
     monkeypatch.setattr("fleetbox.blobs.writing.TORN_AFTER_S", 5.0)  # what a cut tears is written by nobody else
     site = new_store_server()
-    robot.write(RING % "130 kB" + f'\nsite = "{site.url}"\nsite_token = {{ file = "token" }}')
-    rounds = [range(start + 50, start + 80) for start in range(0, 3 * 2 * A_MINUTE, 2 * A_MINUTE)]
+    robot.write(RING % "87 kB" + f'\nsite = "{site.url}"\nsite_token = {{ file = "token" }}')
+    rounds = [range(start + 50, start + 80) for start in range(0, OUTAGES * 2 * A_MINUTE, 2 * A_MINUTE)]
     # The robot records at times, so that its numbers have holes: `gaps` tells of them, and is not looked at here.
     promoted = {(one, draft(one, number).time_us) for one in ("imu", "arm") for some in rounds for number in some}
-    assert len(promoted) * SIZE > 130_000
+    assert len(promoted) * SIZE > 87_000
 
     async def main(link: Link) -> None:
         async with Rig(robot) as rig, Store(site.url, site.token) as there:
@@ -308,12 +311,12 @@ def test_round_after_round_fits_into_a_small_kept(
                     await hop.drive(range(start + A_MINUTE, start + A_MINUTE + 140), range(0))
                 counts = hop.rig.guard.counts
                 assert (counts.saved, counts.full) == (len(promoted), None)
-                assert counts.released >= len(promoted) // 3
+                assert counts.released >= len(promoted) // OUTAGES
                 assert set(await records(there, f"{robot.id}--kept")) == promoted
                 assert len(await records(rig.store, "kept")) == len(promoted) - counts.released
                 await hop.census.flush()
                 await hop.at_site.flush()
-                fleet, stop_us = fleet_of(robot, site, tmp_path), draft("imu", 3 * 2 * A_MINUTE).time_us
+                fleet, stop_us = fleet_of(robot, site, tmp_path), draft("imu", OUTAGES * 2 * A_MINUTE).time_us
                 books = await audit(fleet, Selector.parse("*"), START_US, stop_us, stop_us + 3_600_000_000)
                 kept = [row for row in books.rows if row.cls == "kept"]
                 assert sum(row.recorded for row in kept) == sum(row.arrived for row in kept) == len(promoted)

@@ -13,12 +13,15 @@ from fleetbox_local.drill.scenario import Scenario
 from fleetbox_local.drill.session import Session
 
 A_MINUTE = frozenset({"answer-422"})  # what a refusal tears is written again once it is dead for sure
+TWICE = frozenset({"resets"})  # `make test` resets links in whole_path/test_storm.py and relay/test_relay_faults.py
 
 
 def cases(group: str) -> list[Any]:
     """Return a group's scenarios as parameters; those that are not quick belong to the full matrix only."""
     return [
-        pytest.param(one, id=one.name, marks=[] if one.quick and one.name not in A_MINUTE else [pytest.mark.faults])
+        pytest.param(
+            one, id=one.name, marks=[] if one.quick and one.name not in A_MINUTE | TWICE else [pytest.mark.faults]
+        )
         for one in SCENARIOS
         if one.group == group
     ]

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 import xxhash
+from conftest import PROMPT
 
 from fleetbox import chunks
 from fleetbox.blobs import BucketSpec, Store
@@ -56,7 +57,7 @@ class Robot:
 
     def wait_for(self, more: int) -> None:
         """Wait until so many more numbers are promised."""
-        goal, deadline = self.promised() + more, time.monotonic() + 60
+        goal, deadline = self.promised() + more, time.monotonic() + 120
         while self.promised() < goal:
             assert self.child is not None
             assert self.child.alive, "\n".join(self.child.tail(40))
@@ -68,7 +69,8 @@ class Robot:
 def local(tmp_path: Path) -> Iterator[LocalFleet]:
     """The stores of one robot, an edge and a cloud, provisioned; every stream always ships."""
     (tmp_path / "policy.toml").write_text(ALWAYS)
-    with LocalFleet(tmp_path, ["r1"], influx=False, nodes=False) as fleet:
+    prompt = dict.fromkeys(("r1", "edge"), PROMPT)
+    with LocalFleet(tmp_path, ["r1"], influx=False, nodes=False, store_env=prompt) as fleet:
         yield fleet
 
 

@@ -18,6 +18,7 @@ from fleetbox.naming import CLASSES, desk_bucket, site_bucket
 from fleetbox.orders import Answer, Order, new_order, read_answers, write_order
 from fleetbox.policies import Followed, followed_now
 from fleetbox.signing import Envelope, new_key, sign
+from fleetbox_edge.courier import courier
 
 from ..conftest import Robot
 
@@ -78,7 +79,7 @@ class Seat:
         found: list[Answer] = self.ask(read)
         return found
 
-    def answer(self, order: str, seconds: float = 20.0) -> Answer:
+    def answer(self, order: str, seconds: float = 60.0) -> Answer:
         """Wait for the answer to an order, and return it."""
         found: list[Answer] = until(lambda: self.answers(order), seconds)
         return found[-1]
@@ -89,13 +90,19 @@ class Seat:
         return found
 
 
-def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := true()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return value
+
+
+@pytest.fixture(autouse=True)
+def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Robots here look for orders at once: how long that may take is a constant, and no test's business."""
+    monkeypatch.setattr(courier, "LOOK_S", 0.2)
 
 
 @pytest.fixture

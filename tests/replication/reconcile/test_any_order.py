@@ -124,7 +124,7 @@ class World:
             await self.reconciler.step()
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_in_the_end_all_that_was_selected_has_arrived_or_is_named(
     pair: Pairs, tmp_path_factory: object, steps: list[Step]

@@ -255,7 +255,7 @@ class Hop:
         """Return the relay's counters."""
         return {} if self.relay is None else self.relay.counters()
 
-    async def until(self, what: Callable[[], bool | Awaitable[bool]], deadline_s: float = 20.0) -> None:
+    async def until(self, what: Callable[[], bool | Awaitable[bool]], deadline_s: float = 60.0) -> None:
         """Poll a condition."""
         stop = time.monotonic() + deadline_s
         while True:

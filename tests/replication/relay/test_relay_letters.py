@@ -32,7 +32,7 @@ def letters(tmp_path: Path) -> Iterator[DeadLetters]:
     made.close()
 
 
-async def _drained(h: Any, deadline_s: float = 20.0) -> None:
+async def _drained(h: Any, deadline_s: float = 60.0) -> None:
     """Wait until the engine has nothing left to send."""
 
     async def is_empty() -> bool:

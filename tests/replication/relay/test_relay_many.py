@@ -49,7 +49,7 @@ class Hop:
             return 0
         return len([head async for head in self.there.query(bucket, (entry,), start_us=0, head=True)])
 
-    async def until(self, bucket: str, entry: str, count: int, deadline_s: float = 30.0) -> float:
+    async def until(self, bucket: str, entry: str, count: int, deadline_s: float = 60.0) -> float:
         """Wait until so many records are listed there; return how long it took, in s."""
         started = time.monotonic()
         while (found := await self.count(bucket, entry)) < count:
