@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fleetbox.blobs import Store
 from fleetbox.errors import InputError
 from fleetbox.events import Event, draft
+from fleetbox_query import event_index
+from fleetbox_query.event_columns import Bounds
 from fleetbox_query.event_index import index_path
-from fleetbox_query.event_search import Box, Circle, distance_m, metres, parse_box, parse_circle
+from fleetbox_query.event_search import Box, Circle, Search, distance_m, metres, parse_box, parse_circle
 from fleetbox_query.fleet import Fleet
 
 from .conftest import Tiers, chunk
@@ -191,3 +196,31 @@ def test_a_search_from_a_time_on_reads_no_further_back(tiers: Tiers, fleet: Flee
     put(tiers, event(robot, day_s + 1, severity="high"))  # comes late, behind what was read
     assert since(0.5) == [ids[1], f"brake-{day_s + 1}", *ids[2:], f"brake-{4 * day_s}"]
     assert found(fleet, robot, severity="high")[0] == ids[0]
+
+
+def test_an_interrupted_index_goes_on(tiers: Tiers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read before the interruption stands, and only the rest is read the next time."""
+    monkeypatch.setattr(event_index, "AT_ONCE", 2)
+    robot, bucket = tiers.robot, f"{tiers.robot}--meta"
+    put(tiers, *(event(robot, at) for at in range(9)))
+    told: list[int] = []
+
+    def stop(count: int, whole: int) -> None:
+        told.append(count)
+        if count == 6:
+            raise RuntimeError("interrupted")
+
+    async def bring_up(tell: event_index.Tell) -> list[str]:
+        server = tiers.stores["edge"]
+        async with Store(server.url, server.token) as store:
+            with closing(event_index.EventIndex(tmp_path / "index.sqlite")) as index:
+                entries = [one for one in await store.entries(bucket) if one.name == "events"]
+                await index.bring_up(store, {bucket: entries}, tell=tell)
+                return sorted(one.id for _, _, one in index.find(bucket, Search(), Bounds()))
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        asyncio.run(bring_up(stop))
+    assert told == [2, 4, 6]
+    told.clear()
+    assert asyncio.run(bring_up(lambda count, whole: told.append(count))) == sorted(f"brake-{at}" for at in range(9))
+    assert max(told) <= 9 - 4, "it began again"
