@@ -53,7 +53,7 @@ soak: servers-influx  ## the long ones: outages of millions, hundreds of kills; 
 lint: venv  ## style, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory -j2 --output-sync types contracts
+	@$(MAKE) --no-print-directory -j2 types contracts
 
 types: venv
 	@$(BIN)/mypy
