@@ -374,6 +374,7 @@ def test_influxdb_killed_while_it_takes_points(rig: Any, make_chunk: Any, wait_u
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(700)  # its deadlines are for a busy machine
 def test_an_hour_without_influxdb(
     rig: Any, new_store_server: Any, make_chunk: Any, wait_until: Any, own_influx: Any
