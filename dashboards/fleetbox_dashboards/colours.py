@@ -41,12 +41,12 @@ _COLUMN = re.compile(r'AS "([^"]+)"')
 YES_OR_NO: list[ValueMapping] = [
     ValueMap({"true": ValueMappingResult("Yes", "green", index=0), "false": ValueMappingResult("No", "red", index=1)})
 ]
-# A cell without a value would have the colour of the lowest threshold: red where little is bad.
-COLOURLESS: list[ValueMapping] = [
-    SpecialValueMap(
-        DashboardSpecialValueMapOptions(SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(NOTHING, "text", index=0))
-    )
-]
+
+
+def nothing(text: str, colour: str) -> ValueMapping:
+    """Return what stands for a value that is not there; it would have the colour of the lowest threshold."""
+    result = ValueMappingResult(text, colour, index=2)  # after yes and no
+    return SpecialValueMap(DashboardSpecialValueMapOptions(SpecialValueMatch.NULL_AND_NAN, result))
 
 
 def of_series(influxql: str) -> dict[str, list[DynamicConfigValue]]:
@@ -54,3 +54,6 @@ def of_series(influxql: str) -> dict[str, list[DynamicConfigValue]]:
     outer = influxql.partition(" FROM ")[0]
     known = [name for name in _COLUMN.findall(outer) if name in SERIES]
     return {name: [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": SERIES[name]})] for name in known}
+
+
+COLOURLESS: list[ValueMapping] = [nothing(NOTHING, "text")]  # red of the lowest threshold, where little is bad

@@ -32,7 +32,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.text import TextMode
 
-from fleetbox_dashboards.colours import COLOURLESS, DECIMALS, NOTHING, YES_OR_NO, of_series
+from fleetbox_dashboards.colours import COLOURLESS, DECIMALS, NOTHING, YES_OR_NO, nothing, of_series
 from fleetbox_dashboards.influxql import CHOSEN, Built, InfluxQL
 
 AnyPanel = Builder[Panel]
@@ -47,7 +47,7 @@ MIN_INTERVAL = "1m"  # the ledger tells by the minute; finer buckets would be em
 REFS = "ABCDEFGHIJKLMNOP"
 COUNT = units.LocaleFormat  # 33,120 and not 33.1 K: two numbers that must be equal are compared by eye
 COUNTED: tuple[Steps, ...] = (FINE, BAD_ABOVE_ZERO, WAITING)  # no line at 1 across a graph: it would say nothing
-NARROW = 70  # px of a column at least; Grafana's own 150 pushes half of a table out of sight
+NARROW, NAME = 70, 100  # px of a column at least; Grafana's own 150 pushes half of a table out of sight
 
 
 def above(warn: float, bad: float | None = None) -> Steps:
@@ -72,6 +72,7 @@ class Look:
     width: int = 4
     height: int = 4
     link: tuple[str, str] | None = None  # title and URL behind each value
+    empty_colour: str = "text"  # of a large number that is not there: green would say that all is well
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ def number(look: Look, influxql: str) -> stat.Panel:
     )
     if look.unit in DECIMALS:
         panel.decimals(DECIMALS[look.unit])
-    return panel.mappings(YES_OR_NO) if look.unit == units.BoolYesNo else panel
+    words = YES_OR_NO if look.unit == units.BoolYesNo else []
+    return panel.mappings([*words, nothing(look.empty, look.empty_colour)])
 
 
 def graph(look: Look, how: Graph) -> timeseries.Panel:
@@ -213,7 +215,11 @@ def _properties(column: Column) -> list[DynamicConfigValue]:
         found.append(DynamicConfigValue("mappings", YES_OR_NO if column.unit == units.BoolYesNo else COLOURLESS))
     if column.link:
         found.append(DynamicConfigValue("links", [{"title": column.link[0], "url": column.link[1]}]))
-    size = ("custom.width", column.width) if column.width else ("custom.minWidth", NARROW)
+    size = (
+        ("custom.width", column.width)
+        if column.width
+        else ("custom.minWidth", NAME if column.unit == units.String else NARROW)
+    )
     return [*found, DynamicConfigValue(*size)]
 
 

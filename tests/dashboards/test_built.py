@@ -73,6 +73,18 @@ def test_true_and_false_are_mapped_to_words() -> None:
     assert mapped == 2
 
 
+def test_a_number_that_is_not_there_is_not_green() -> None:
+    """Where no robot reports nothing is well, and where none records all is wrong."""
+    found = {}
+    for uid, panel in panels():
+        if panel["type"] == "stat":
+            last = panel["fieldConfig"]["defaults"]["mappings"][-1]
+            assert (last["type"], last["options"]["match"]) == ("special", "null+nan"), (uid, panel["title"])
+            found[uid, panel["title"]] = last["options"]["result"]["color"]
+    assert {title for title, colour in found.items() if colour != "text"} == {("fleetbox-fleet", "Recording")}
+    assert found["fleetbox-fleet", "Recording"] == "red"
+
+
 def test_graphs_and_bars_begin_at_zero() -> None:
     """Bars and rates would mislead on a cut axis; a graph of a sensor's own values is free."""
     for uid, panel in panels():

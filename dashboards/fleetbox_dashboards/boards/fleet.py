@@ -38,7 +38,9 @@ def _counts() -> list[panels.AnyPanel]:
             of_newest('count("trouble") AS "value"', per_robot),
         ),
         panels.number(
-            Look("Recording", "Robots whose newest word says that they record.", empty="none records", width=3),
+            Look(
+                "Recording", "Robots whose newest word says that they record.", empty="0", empty_colour="red", width=3
+            ),
             of_newest('count("trouble") AS "value"', per_robot, '"recording" = true'),
         ),
         panels.number(
