@@ -25,7 +25,7 @@ from fleetbox.records import Head
 from fleetbox_replication.audit.books import Range, close
 from fleetbox_replication.audit.hops import Hop
 from fleetbox_replication.audit.rows import Row
-from fleetbox_replication.audit.settling import Listing
+from fleetbox_replication.audit.settling import Listing, Minute, settle
 from fleetbox_replication.audit.terms import EVICTED
 from fleetbox_replication.reconcile.standings import FLOOR
 
@@ -357,6 +357,19 @@ def test_what_a_site_lost_again_has_not_arrived() -> None:
         world.vanish(0)
     (row,) = [row for row in world.books(passed_us=LATER_US) if row.hop == "edge"]
     assert (row.arrived, row.waiting, row.wrong) == (1, 0, 1)
+
+
+def test_another_record_in_its_place_stays_a_refusal() -> None:
+    """A page that is younger than the word of a conflict and counts as many, others, takes nothing of it back."""
+    want, there = count([START_US, START_US + 1]), count([START_US, START_US + 2])
+    standing = Standing("edge", "sensor", STREAM, START_US, refused={"409": 1})
+    minute = Minute(
+        START_US, want, 2, told_us=LATER_US, have=there, have_told_us=LATER_US, standing=standing, stood_us=1
+    )
+    terms = settle(minute, START_US + 2 * LATER_US)
+    assert (terms.selected, terms.arrived, terms.refused, terms.unexplained) == (2, 1, {"409": 1}, 0)
+    came = settle(replace(minute, have=want), START_US + 2 * LATER_US)
+    assert (came.arrived, came.refused.total()) == (2, 0)
 
 
 @given(happenings)

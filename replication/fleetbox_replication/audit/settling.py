@@ -139,8 +139,8 @@ def _by_standing(minute: Minute, standing: Standing, now_us: int) -> Terms:
         selected = max(want, have + named, told)
         waiting -= max(0, floored - odd)
         return _split(selected, waiting, refused, lost + Counter({FLOOR: floored}), max(0, odd - floored))
-    if not gone and have >= want:
-        return _by_counts(minute, now_us)
+    if not gone and have >= want:  # as many, and others: what was refused stands, as no page tells what came instead
+        return _split(max(want, have), 0, fitted(refused, have)) if refused else _by_counts(minute, now_us)
     selected = max(want, have + lost.total(), gone)
     rest = max(0, selected - have - gone)
     floored = minute.floored(odd + max(0, rest - minute.still_now), lost[FLOOR])
