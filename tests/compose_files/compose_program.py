@@ -45,9 +45,7 @@ def get_compose() -> list[str]:
 def main() -> int:
     """Say which program it is; without one and without Go, tests that need it are skipped, saying so."""
     if find_compose() is None and not shutil.which("go"):
-        sys.stderr.write(
-            "no `docker compose` and no Go to build it with: its tests are skipped\n"
-        )
+        sys.stderr.write("no `docker compose` and no Go to build it with: its tests are skipped\n")
         return 0
     sys.stdout.write(f"{' '.join(get_compose())}\n")
     return 0
