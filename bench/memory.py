@@ -79,7 +79,7 @@ def run() -> list[Row]:
 
 
 def _row(path: Path, way: str, length_gb: float) -> Row:
-    out = path.parent / f"out.{way}"
+    out = path.parent / ("out.mcap" if way == "mcap" else f"out-{way}")  # Parquet of many streams is a folder
     stop_us = T0_US + _steps(length_gb) * STEP_US
     short_us = T0_US + 2 * STEP_US  # what a program needs once: libraries, connections, buffers
     words = [str(path), way, *map(str, (T0_US, short_us, stop_us, out))]
@@ -90,6 +90,7 @@ def _row(path: Path, way: str, length_gb: float) -> Row:
         shutil.rmtree(out)
     out.unlink(missing_ok=True)
     before, most = map(float, done.stdout.split())
+    print(f"{way} of {length_gb:g} GB: {most:.0f} MB, of 10 s of it {before:.0f}", file=sys.stderr, flush=True)
     return {
         "name": f"memory of {way}, {length_gb:g} GB of {len(ROBOTS)} robots (raw: of 10 s of it)",
         "value": most, "unit": "MB", "raw": before, "ratio": most / before, "goal": "the same at each length",
