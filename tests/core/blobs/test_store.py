@@ -201,7 +201,7 @@ def test_a_task_for_every_entry_ships_them_all(
             await store.ensure_bucket(there, BucketSpec("NONE", 0))
             await store.put_task(spec)
             await store.write(bucket_name, drafts)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while len(await store.entries(there)) < 3:
                     pass  # each look is a request
             await store.remove_task(bucket_name)
