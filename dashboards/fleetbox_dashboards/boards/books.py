@@ -138,7 +138,7 @@ def _worst_robots() -> panels.AnyPanel:
 
 def _worst_streams() -> panels.AnyPanel:
     by, others = ("robot", "site", "stream"), ("selected", "arrived", "waiting", "missing")
-    columns = {**ROBOT, **SITE, "stream": Column("stream", units.String)}
+    columns = {**ROBOT, **SITE, "stream": Column("stream", units.String, width=160)}
     columns |= {"bad": Column("lost or unexplained", steps=panels.BAD_ABOVE_ZERO, width=150)}
     columns |= {name: COLUMNS[name] for name in others}
     look = Look(

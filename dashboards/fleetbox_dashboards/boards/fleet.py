@@ -136,10 +136,10 @@ def _worst_streams() -> panels.AnyPanel:
     )
     columns = {
         **NAMED,
-        "stream": Column("stream", units.String),
+        "stream": Column("stream", units.String, width=160),
         "share": Column("of expected", units.PercentUnit, panels.below(BELOW_EXPECT, 1.0)),
-        "hz": Column("comes", units.Hertz),
-        "expect_hz": Column("expected", units.Hertz),
+        "hz": Column("comes", panels.HERTZ),
+        "expect_hz": Column("expected", panels.HERTZ),
     }
     look = Look(
         f"The {WORST} streams furthest below what is expected",

@@ -17,6 +17,7 @@ FROM, RESOLUTION = either(HOST_STREAM, HOST_HOURS)
 OF_ROBOTS_HEALTH = f"FROM {FROM} WHERE {IN_TIME} AND {WHERE} AND {RESOLUTION}"
 NO_HEALTH = "no robot has told how its machine stands: is `[agent] health` off?"
 NO_SITE = "no site has reported in this range"
+NO_HEAT = "no machine has told a temperature: many have no sensor"
 BUSY_STEPS = panels.above(BUSY * 0.8, BUSY)
 DISK_STEPS = panels.above(DISK_FULL * 0.9, DISK_FULL)
 HEAT_STEPS = panels.above(HOT_C - 10, HOT_C)
@@ -72,7 +73,8 @@ def _site_graph(
 ) -> panels.AnyPanel:
     by = 'GROUP BY time($__interval), "site" fill(none)'
     asked = f'SELECT max("{name}") FROM "{SITES.name}" WHERE {IN_TIME} AND {OF_SITES} {by}'
-    look = Look(title, description, unit, NO_SITE, steps, width=4, height=8)
+    empty = NO_HEAT if unit == units.Celsius else NO_SITE
+    look = Look(title, description, unit, empty, steps, width=4, height=8)
     return panels.graph(look, Graph([Query(asked, "$tag_site")]))
 
 
@@ -122,7 +124,7 @@ def _robot_graph(
         title,
         f"{description}: the robot with the highest, what 95 of 100 stay below, and the mean.",
         unit,
-        NO_HEALTH,
+        NO_HEAT if unit == units.Celsius else NO_HEALTH,
         steps,
         width=6,
         height=8,

@@ -114,9 +114,9 @@ def _state() -> list[panels.AnyPanel]:
 
 def _rates() -> list[panels.AnyPanel]:
     columns = {
-        "stream": Column("stream", units.String),
-        "hz": Column("comes", units.Hertz),
-        "expect_hz": Column("expected", units.Hertz),
+        "stream": Column("stream", units.String, width=160),
+        "hz": Column("comes", panels.HERTZ),
+        "expect_hz": Column("expected", panels.HERTZ),
         "share": Column("of expected", units.PercentUnit, panels.below(BELOW_EXPECT, 1.0)),
         "bytes_s": Column("bytes", units.BytesPerSecondSI),
         "age_s": Column("newest", units.Seconds, panels.above(SILENT_S)),
@@ -143,7 +143,7 @@ def _rates() -> list[panels.AnyPanel]:
             Look(
                 "Rate of ${stream:raw}",
                 "Rows or frames a second, from the ledger, and what the policy expects.",
-                units.Hertz,
+                panels.HERTZ,
                 NO_NUMBERS,
                 width=6,
                 height=9,
