@@ -95,7 +95,7 @@ async def unknown_names(stores: Stores, sources: Sequence[Source], expression: E
             lines.append(f"{what}; labels there are {_shown(labels)}")
         elif isinstance(test, Comparison) and not await _any_record(stores, sources, {"$and": filter_parts(test)}):
             values = _values(test.name, labels.get(test.name, {}))
-            lines.append(f"no record in that time has a {test.name} {test.op} {test.literal!r}; some have {values}")
+            lines.append(f"no record in that time has {test.name} {test.op} {test.literal!r}; some have {values}")
     return tuple(lines)
 
 

@@ -171,7 +171,7 @@ def test_names_that_nothing_has_are_named(tiers: Tiers, cli: Cli, stream: str) -
         ("nope > 3", "no row has `nope`: no chosen stream has such a field (there are: n, x)"),
         ("nope > 3 && x > 1.0", "no row has `nope`"),
         ("labels.nope == 'a'", "no record in that time has a label `nope`"),
-        ("run == 'b'", "nothing lies in that time and passes those conditions"),
+        ("run == 'b'", "no record in that time has run == 'b'; some have run=a"),
         ("x > 9.0", "nothing lies in that time and passes those conditions"),
     ):
         done = cli("query", name, "--when", when)

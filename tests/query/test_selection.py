@@ -101,7 +101,7 @@ def test_labels_filter(tiers: Tiers, fleet: Fleet, stream: str) -> None:
     for run, first in (("a", 0), ("5s", 5), ("007", 10), ("7", 15)):
         assert selection.where(run=run).frames()["n"].tolist() == list(range(first, first + 5))
     assert selection.where({"run": 7}).count().rows == 5
-    with pytest.warns(NothingFound, match="passes those conditions"):
+    with pytest.warns(NothingFound, match="has run == 'b'; some have run=007"):
         assert selection.where(run="b").frames().empty
     with pytest.warns(NothingFound, match="has a label `site`"):
         assert selection.where(site="b").frames().empty
