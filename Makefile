@@ -7,7 +7,7 @@ PARTS  := core edge_node replication cloud_node query dashboards compose
 JOBS   ?= 2  # tests wait for servers more than for the processor; three side by side made some of them wait too long
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers servers-influx demo test test-faults test-compose soak compose-program lint types contracts bench bench-faults docs build clean
+.PHONY: help venv servers servers-influx demo test test-faults test-compose test-grafana soak compose-program lint types contracts bench bench-faults docs build clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -45,6 +45,9 @@ test-faults: servers-influx  ## the whole fault matrix on real servers, about ha
 
 test-compose: servers-influx  ## the compose files on a Docker engine, with stand-ins where images cannot be pulled
 	@$(BIN)/python tests/compose_files/run.py $(ARGS)
+
+test-grafana: servers-influx  ## the boards on a real Grafana: set GRAFANA_URL and GRAFANA_TOKEN
+	@$(BIN)/python -m pytest tests/dashboards/test_grafana.py -rs $(ARGS)
 
 soak: servers-influx  ## the long ones: outages of millions, hundreds of kills; hours
 	@$(BIN)/python -m pytest tests -m soak $(ARGS)
