@@ -9,8 +9,10 @@ from pathlib import Path
 import av
 import pytest
 
+from fleetbox_query.lerobot.checking import check_dataset
+
 from ..conftest import Tiers, chunk
-from ..lerobot.conftest import SECOND, camera_times, shoot
+from ..lerobot.conftest import SECOND, camera_times, joints, shoot
 from .test_bad_input import SUFFIXES, T0, _numbers
 
 ROWS = 2_000
@@ -19,15 +21,18 @@ SECONDS = 1.0
 # A process of its own, without threads when it forks: starting Python anew for each attempt takes seconds. Each child
 # is killed at its nth step on a file beside the output; whatever then stands in the output's place is kept to look at.
 _KILLED = """
-import os, shutil, signal, sys
+import importlib, os, shutil, signal, sys
 from pathlib import Path
 from fleetbox_query import reading
 from fleetbox_query.exports import steps
 from fleetbox_query.exports.mcap import writing
-import pyarrow.parquet, pyarrow.csv, fleetbox.cli.root
+import av, cv2, pandas, pyarrow.csv, pyarrow.parquet, fleetbox.cli.root, fleetbox_query.fleet
+from fleetbox_query.exports.exporting import FORMATS
 reading.CAP_BYTES = writing.PART_BYTES = steps.STEP_BYTES = 8_000  # many steps of little data
 out, seen, *words = sys.argv[1:]
 STEPS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree")
+importlib.import_module({"hdf5": "h5py", "mcap": "foxglove"}.get(words[1], "fleetbox"))
+importlib.import_module(FORMATS.get(words[1], ["fleetbox_query.lerobot.exporting"])[0])
 before = Path(out).read_bytes() if Path(out).is_file() else None
 
 def attempt(nth):
@@ -42,7 +47,7 @@ def attempt(nth):
     sys.argv = ["fleetbox", *words]
     fleetbox.cli.root.main()
 
-for killed, nth in enumerate((2, 4, 7, 11, 16, 24, 40, 80, 10**9)):
+for killed, nth in enumerate((2, 5, 10, 18, 32, 64, 10**9)):
     child = os.fork()
     if not child:
         attempt(nth)
@@ -100,4 +105,20 @@ def test_pictures(tiers: Tiers, stream: str, tmp_path: Path, format_: str) -> No
         else:
             with av.open(str(one)) as film:
                 assert sum(1 for _ in film.decode(video=0)) == len(times)
+    assert seen
+
+
+def test_lerobot(tiers: Tiers, stream: str, tmp_path: Path) -> None:
+    """Of a dataset: what stood passes its check, whenever it was."""
+    names = {"front": f"{stream}/front", "joints": f"{stream}/joints"}
+    joints(tiers, names["joints"], T0 - SECOND, SECONDS + 2)
+    shoot(tiers, names["front"], camera_times(T0, SECONDS))
+    (path := tmp_path / "lerobot.toml").write_text(
+        f'fps = 30\nreference = "{names["front"]}"\ntask = "go"\n[features]\n'
+        f'"observation.state" = "{names["joints"]}:position"\n"observation.images.front" = "{names["front"]}"\n'
+    )
+    words = ("lerobot", f"{tiers.robot}/**", "--map", str(path), "--start", str(T0), "--stop", str(T0 + SECOND))
+    killed, seen = _kill(tmp_path, tmp_path / "out", tiers.write_fleet(tmp_path), *words)
+    assert killed >= 3
+    assert [check_dataset(one) for one in seen] == [[]] * len(seen)
     assert seen
