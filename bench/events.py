@@ -16,7 +16,7 @@ from typing import Any
 import xxhash
 
 from fleetbox.blobs import Store
-from fleetbox.events import FOR_EVER_US, Event, new_event, read_events, write_event
+from fleetbox.events import Event, new_event, read_events, write_event
 from fleetbox.naming import CLASSES, site_bucket
 from fleetbox.quotas import bucket_spec
 from fleetbox.records import Draft
@@ -144,7 +144,7 @@ async def _sizes(store: Store, prefix: str) -> dict[tuple[str, int], tuple[int, 
     """Return (time, bytes) of each record of sensor and media, by stream and time."""
     found = {}
     for cls in ("sensor", "media"):
-        async for head in store.query(f"{prefix}{cls}", start_us=0, stop_us=FOR_EVER_US, head=True):
+        async for head in store.query(f"{prefix}{cls}", start_us=0, head=True):
             found[head.entry, head.time_us] = head.time_us, head.size
     return found
 

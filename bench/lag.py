@@ -17,7 +17,7 @@ import xxhash
 
 from bench.links import RTTS_MS, Link
 from fleetbox.blobs import Store
-from fleetbox.events import FOR_EVER_US, Event, new_event, write_event
+from fleetbox.events import Event, new_event, write_event
 from fleetbox.naming import CLASSES, site_bucket
 from fleetbox.quotas import bucket_spec
 from fleetbox.records import Draft
@@ -132,7 +132,7 @@ async def _watch(store: Store, seen: Seen) -> None:
         waiting = seen.sent_s.keys() - seen.seen_s.keys()
         start_us = min((time_us for _, time_us in waiting), default=since_us)
         for cls in {cls for cls, *_ in SELECTED}:
-            async for head in store.query(site_bucket(ROBOT, cls), start_us=start_us, stop_us=FOR_EVER_US, head=True):
+            async for head in store.query(site_bucket(ROBOT, cls), start_us=start_us, head=True):
                 seen.seen_s.setdefault((head.entry, head.time_us), time.perf_counter())
         await asyncio.sleep(POLL_S)
 
@@ -172,7 +172,7 @@ async def _all_seen(seen: Iterable[Seen]) -> bool:
 
 
 async def _holds_all(cloud: Store, start_us: int) -> bool:
-    heads = cloud.query(site_bucket(ROBOT, "media"), (CAMERA,), start_us=start_us, stop_us=FOR_EVER_US, head=True)
+    heads = cloud.query(site_bucket(ROBOT, "media"), (CAMERA,), start_us=start_us, head=True)
     return len([head async for head in heads]) >= FRAMES
 
 

@@ -13,9 +13,9 @@ import structlog
 
 from fleetbox.clock import Clock
 from fleetbox.errors import FleetboxError, Unreachable
+from fleetbox.time import FOR_EVER_US
 from fleetbox_cloud.comparing import Comparer, Findings
 from fleetbox_cloud.counting import booked
-from fleetbox_cloud.cursor import FOR_EVER_US
 from fleetbox_cloud.loader import Loader
 from fleetbox_cloud.sweeping import Sweep
 from fleetbox_cloud.unloaded import Unloaded

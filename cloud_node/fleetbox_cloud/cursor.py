@@ -12,11 +12,11 @@ from typing import Any
 from fleetbox.ledger import MINUTE_US
 from fleetbox.naming import split_bucket
 from fleetbox.tallies import Minutes, Tally, total
+from fleetbox.time import FOR_EVER_US
 from fleetbox_cloud import given
 from fleetbox_cloud.given import Given, Refused
 
 VERSION = 2  # of the tables and of what becomes of a chunk; another one begins from the first chunk: no harm
-FOR_EVER_US = 1 << 62
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY, bucket TEXT, entry TEXT, longest_us INTEGER DEFAULT 0, raw INTEGER, UNIQUE (bucket, entry)

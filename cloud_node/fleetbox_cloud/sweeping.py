@@ -7,7 +7,7 @@ from contextlib import aclosing
 from fleetbox.errors import NotFound
 from fleetbox.naming import split_bucket
 from fleetbox.records import Record
-from fleetbox_cloud.cursor import FOR_EVER_US
+from fleetbox.time import FOR_EVER_US
 from fleetbox_cloud.loader import Loader
 
 LISTED = 5_000  # heads compared at a time: 20 ms of the process that also relays

@@ -27,7 +27,6 @@ log = structlog.get_logger()
 STREAM = "carried"
 ENTRIES = f"{STREAM}/*"
 TYPE, CONTENT_TYPE = "json", "application/json"
-FOR_EVER_US = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ async def read_carried(store: Store, bucket: str) -> list[Carried]:
     """Return all notes in a `meta` bucket, each writer's in order; none where it does not exist."""
     notes = []
     try:
-        async for record in store.query(bucket, (ENTRIES,), start_us=0, stop_us=FOR_EVER_US):
+        async for record in store.query(bucket, (ENTRIES,), start_us=0):
             try:
                 notes.append(_decoded(record.data))
             except (ValueError, TypeError, KeyError) as error:  # one foreign record must not hide all the others

@@ -11,7 +11,6 @@ import xxhash
 from fleetbox.appending import append
 from fleetbox.episodes import ENTRIES, STREAM, Revision, decode, encode
 from fleetbox.errors import InputError, NotFound
-from fleetbox.events import FOR_EVER_US
 from fleetbox.labels import Labels
 from fleetbox.records import Draft
 
@@ -32,7 +31,7 @@ async def read_revisions(
     """Return all revisions of a `meta` bucket, none where it does not exist; `tell` is given how many so far."""
     found: list[Revision] = []
     try:
-        async for record in store.query(bucket, ENTRIES, start_us=start_us, stop_us=FOR_EVER_US):
+        async for record in store.query(bucket, ENTRIES, start_us=start_us):
             try:
                 found += decode(record.data)
             except InputError as error:  # one foreign record must not hide every episode

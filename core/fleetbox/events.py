@@ -39,7 +39,6 @@ MAX_NOTE_CHARS = 2_000
 NOISE_BITS = 24  # one pull is an event of the same moment on each of a hundred robots: two alike in 3,000 such pulls
 LONGEST_US = 420_000_000  # µs; the longest window a policy may ask for, before and after
 CUT_US = 1_000_000  # µs; what came once a second reaches back to the start, though its first record lies within
-FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind any entry's newest record
 
 State = Literal["open", "labelled"]
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -200,7 +199,7 @@ async def _revisions(store: Store, bucket: str, start_us: int) -> AsyncIterator[
     # A revision is written after the moment it tells of: what meets the interval began one longest window earlier.
     earliest = max(0, start_us - LONGEST_US)
     try:
-        async for record in store.query(bucket, ENTRIES, start_us=earliest, stop_us=FOR_EVER_US):
+        async for record in store.query(bucket, ENTRIES, start_us=earliest):
             if (event := _decoded(record)) is not None:
                 yield record.entry, record.time_us, event
     except NotFound:

@@ -23,6 +23,7 @@ from fleetbox.labels import Labels
 from fleetbox.naming import check_robot, desk_bucket
 from fleetbox.person import user_here
 from fleetbox.records import Draft, Record
+from fleetbox.time import FOR_EVER_US
 
 if TYPE_CHECKING:
     from fleetbox.blobs import Store
@@ -34,7 +35,6 @@ ANSWERS = "answers"
 POLICIES = "policies"  # stream of a robot's `meta`: every policy it ever applied, so that its hash has a meaning
 TYPE = "json"
 CONTENT_TYPE = "application/json"
-FOR_EVER_US = 1 << 62
 
 Item = TypeVar("Item", "Order", "Answer")
 Kind = Literal["policy", "event"]
@@ -151,7 +151,7 @@ async def _append(store: Store, bucket: str, entry: str, item: Order | Answer, t
 
 async def _records(store: Store, bucket: str, entries: list[str], start_us: int) -> AsyncIterator[Record]:
     try:
-        async for record in store.query(bucket, entries, start_us=start_us, stop_us=FOR_EVER_US):
+        async for record in store.query(bucket, entries, start_us=start_us):
             yield record
     except NotFound:
         return

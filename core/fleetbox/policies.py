@@ -18,7 +18,7 @@ import xxhash
 from fleetbox.appending import append
 from fleetbox.errors import FleetboxError, InputError, NotFound, StoreRefused
 from fleetbox.labels import Labels
-from fleetbox.orders import CONTENT_TYPE, FOR_EVER_US, POLICIES, TYPE
+from fleetbox.orders import CONTENT_TYPE, POLICIES, TYPE
 from fleetbox.records import Draft, Record
 from fleetbox.settings import Policy, parse_policy
 from fleetbox.signing import Envelope
@@ -121,7 +121,7 @@ async def policy_by_hash(store: Store, bucket: str, policy_hash: str) -> Policy 
 
 async def _read(store: Store, bucket: str, start_us: int, when: dict[str, Any] | None) -> AsyncIterator[Followed]:
     try:
-        query = store.query(bucket, [POLICIES], start_us=start_us, stop_us=FOR_EVER_US, when=when)
+        query = store.query(bucket, [POLICIES], start_us=start_us, when=when)
         async for record in query:
             if (followed := _decoded(record)) is not None:
                 yield followed

@@ -10,6 +10,7 @@ from fleetbox.errors import InputError
 GRAMMAR = "RFC3339 (2026-11-21T13:30:00Z), epoch (s, ms, us or ns), now-15m, -15m or 13:30 (local, today)"
 
 MAX_TIME_US = 253_402_300_800_000_000  # µs; the year 10000, the first that no calendar here can write
+FOR_EVER_US = 1 << 62  # later than any record, and a number that may be added to
 
 _UNIT_US = {
     "us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "min": 60_000_000,

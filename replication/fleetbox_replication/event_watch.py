@@ -6,7 +6,7 @@ import structlog
 
 from fleetbox.blobs import Store
 from fleetbox.errors import InputError
-from fleetbox.events import ENTRIES, FOR_EVER_US, STREAM, Event, decode
+from fleetbox.events import ENTRIES, STREAM, Event, decode
 from fleetbox.records import Head
 from fleetbox.time import check_time
 
@@ -36,7 +36,7 @@ class EventWatch:
         start_us = self._start_us(infos)
         latest: dict[str, Head] = {}
         closed: set[str] = set()
-        async for head in self._store.query(self._bucket, ENTRIES, start_us=start_us, stop_us=FOR_EVER_US, head=True):
+        async for head in self._store.query(self._bucket, ENTRIES, start_us=start_us, head=True):
             if head.entry == self._closing and _is_closed(head):
                 closed.add(head.labels.get("event", ""))
             known = latest.get(head.labels.get("event", ""))

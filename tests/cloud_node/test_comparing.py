@@ -20,11 +20,12 @@ from fleetbox.ledger import minute_of
 from fleetbox.records import Draft
 from fleetbox.scalars import ScalarStore
 from fleetbox.settings import Influx
+from fleetbox.time import FOR_EVER_US
 from fleetbox_cloud.checking import CheckRhythm
 from fleetbox_cloud.comparing import Comparer, Findings
 from fleetbox_cloud.comparison import Stretch, wanted_of
 from fleetbox_cloud.counting import booked, refusals, scalar_rows
-from fleetbox_cloud.cursor import FOR_EVER_US, Cursor
+from fleetbox_cloud.cursor import Cursor
 from fleetbox_cloud.loader import Loader, task_name
 from fleetbox_cloud.loading import Rhythm
 from fleetbox_cloud.mending import mend

@@ -9,7 +9,7 @@ from fleetbox.appending import append
 from fleetbox.blobs import Store
 from fleetbox.errors import InputError, NotFound
 from fleetbox.naming import SITE_DESK
-from fleetbox.orders import CONTENT_TYPE, FOR_EVER_US
+from fleetbox.orders import CONTENT_TYPE
 from fleetbox.records import Draft
 from fleetbox_cloud.desk.rollouts import Rollout, decode, encode, fold
 
@@ -32,7 +32,7 @@ async def read_rollouts(store: Store) -> list[Rollout]:
     """Return all rollouts begun at a site, oldest first; none where it has no desk."""
     found = []
     try:
-        async for record in store.query(SITE_DESK, [f"{ROLLOUTS}/*"], start_us=0, stop_us=FOR_EVER_US):
+        async for record in store.query(SITE_DESK, [f"{ROLLOUTS}/*"], start_us=0):
             try:
                 found.append((record.time_us, decode(record.data)))
             except InputError as error:  # one foreign record must not hide the others

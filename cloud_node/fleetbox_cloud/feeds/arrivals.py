@@ -9,7 +9,6 @@ from fleetbox.errors import NotFound
 from fleetbox.records import Head
 from fleetbox_cloud.feeds.sent import Looked, Sent
 
-FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind an entry's newest record
 OVERLAP_US = 10_000_000  # µs; writers stamp a record and send it a moment later, in any order
 AT_ONCE = 5_000  # heads in memory: 5 MB
 
@@ -62,7 +61,7 @@ class Arrivals:
 
     async def _fresh(self, bucket: str, info: EntryInfo, start_us: int) -> AsyncIterator[list[Head]]:
         heads: list[Head] = []
-        query = self._store.query(bucket, (info.name,), start_us=max(0, start_us), stop_us=FOR_EVER_US, head=True)
+        query = self._store.query(bucket, (info.name,), start_us=max(0, start_us), head=True)
         async for head in query:
             heads.append(head)
             if len(heads) >= AT_ONCE:

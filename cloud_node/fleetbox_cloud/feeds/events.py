@@ -10,7 +10,6 @@ from fleetbox.errors import InputError
 from fleetbox.events import ENTRIES, LONGEST_US, Event, decode, fold
 from fleetbox.measurements import EVENTS
 from fleetbox.selectors import matches_glob
-from fleetbox_cloud.feeds.arrivals import FOR_EVER_US
 from fleetbox_cloud.feeds.points import Value, point
 from fleetbox_cloud.feeds.sent import Sent
 
@@ -28,7 +27,7 @@ async def events_of(store: Store, bucket: str, ids: Collection[str], since_us: i
     One pass over what was written since; in memory are the events asked for and nothing else.
     """
     revisions: list[tuple[str, int, Event]] = []
-    query = store.query(bucket, ENTRIES, start_us=max(0, since_us), stop_us=FOR_EVER_US)
+    query = store.query(bucket, ENTRIES, start_us=max(0, since_us))
     async for record in query:
         if record.labels.get("event") in ids:
             try:

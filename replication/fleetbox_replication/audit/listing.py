@@ -12,6 +12,7 @@ from fleetbox.labels import PIN
 from fleetbox.ledger import MINUTE_US, Folded, Key, Line, Reach, count_of, minute_of
 from fleetbox.naming import CLASSES, Class
 from fleetbox.records import Head
+from fleetbox.time import FOR_EVER_US
 from fleetbox_replication.audit.settling import Listing
 from fleetbox_replication.census.listing import Range, list_minutes, ranges
 from fleetbox_replication.census.rings import is_turning
@@ -19,7 +20,6 @@ from fleetbox_replication.census.scope import is_counted
 
 BucketOf = Callable[[Class], str]
 NEAR_US = 2 * MINUTE_US  # µs; a minute is told at most so long after it began
-FOR_EVER_US = 1 << 62  # later than any record: an entry that is gone altogether has been turned over
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from fleetbox.blobs import Store
 from fleetbox.errors import NotFound
-from fleetbox_replication.reconcile.listing import FOR_EVER_US, Ends, entries_of
+from fleetbox_replication.reconcile.listing import Ends, entries_of
 
 META = "/$meta"  # the engine's name for the entry that holds another one's attachments
 TOGETHER = 100  # entries in one query: more make it no faster
@@ -44,7 +44,7 @@ async def _sizes(store: Store, bucket: str, streams: Collection[str]) -> dict[Ke
     for first in range(0, len(names), TOGETHER):
         entries = tuple(f"{stream}{META}" for stream in names[first : first + TOGETHER])
         try:
-            async with aclosing(store.query(bucket, entries, start_us=0, stop_us=FOR_EVER_US, head=True)) as heads:
+            async with aclosing(store.query(bucket, entries, start_us=0, head=True)) as heads:
                 async for head in heads:
                     found[head.entry.removesuffix(META), head.labels.get("key", "")] = head.size
         except NotFound:

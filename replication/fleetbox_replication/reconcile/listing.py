@@ -11,12 +11,12 @@ from fleetbox.blobs import EntryInfo, Store, TaskSpec
 from fleetbox.errors import NotFound
 from fleetbox.labels import PIN
 from fleetbox.records import Head
+from fleetbox.time import FOR_EVER_US
 from fleetbox_replication.census.rings import is_turning
 from fleetbox_replication.filters import NO_PIN, SELECTED, SELECTED_FOR_CLOUD, condition_of
 from fleetbox_replication.reconcile.difference import Bounds, Difference, compare, union
 
 WINDOW_RECORDS = 20_000  # heads of both ends in memory at a time: 40 MB
-FOR_EVER_US = 1 << 62  # a stop is always given: without, the engine refuses a start behind an entry's newest record
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from fleetbox.time import FOR_EVER_US
 from fleetbox_replication.reconcile.copying import Mended
 from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.hop import Hop, is_ledger
-from fleetbox_replication.reconcile.listing import FOR_EVER_US, Ends, entries_of, list_both, selected_heads
+from fleetbox_replication.reconcile.listing import Ends, entries_of, list_both, selected_heads
 from fleetbox_replication.reconcile.means import Means
 from fleetbox_replication.reconcile.state import Cursor
 

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from fleetbox.time import FOR_EVER_US
 from fleetbox_replication.reconcile.attaching import bring_attachments
 from fleetbox_replication.reconcile.copying import Copier, Mended
 from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.listing import (
-    FOR_EVER_US,
     Ends,
     Listed,
     horizon_of,

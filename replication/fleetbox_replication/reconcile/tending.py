@@ -7,11 +7,12 @@ from collections.abc import Callable
 import structlog
 
 from fleetbox.ledger import MINUTE_US
+from fleetbox.time import FOR_EVER_US
 from fleetbox_replication.reconcile.attaching import bring_attachments
 from fleetbox_replication.reconcile.checking import Checker
 from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.hop import Hop, is_ledger
-from fleetbox_replication.reconcile.listing import FOR_EVER_US, Ends, entries_of, horizon_of
+from fleetbox_replication.reconcile.listing import Ends, entries_of, horizon_of
 from fleetbox_replication.reconcile.means import Means
 from fleetbox_replication.reconcile.minute import Minute
 from fleetbox_replication.reconcile.paging import compare_pages, doubt_pages, side_of

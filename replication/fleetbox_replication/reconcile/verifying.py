@@ -13,13 +13,13 @@ from fleetbox.errors import FleetboxError, StoreRefused, Unreachable
 from fleetbox.ledger import read_ledger
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, Place
+from fleetbox.time import FOR_EVER_US
 from fleetbox_replication.apply import ahead_of, connect
 from fleetbox_replication.reconcile.attaching import bring_attachments
 from fleetbox_replication.reconcile.copying import Copier, Mended
 from fleetbox_replication.reconcile.difference import Bounds
 from fleetbox_replication.reconcile.hop import Hop, hop_of
 from fleetbox_replication.reconcile.listing import (
-    FOR_EVER_US,
     Ends,
     Listed,
     entries_of,

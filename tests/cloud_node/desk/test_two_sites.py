@@ -16,7 +16,7 @@ import pytest
 
 from fleetbox.blobs import Store
 from fleetbox.errors import FleetboxError
-from fleetbox.orders import ANSWERS, FOR_EVER_US, POLICIES, read_orders
+from fleetbox.orders import ANSWERS, POLICIES, read_orders
 from fleetbox.records import Draft
 from fleetbox.settings import load_fleet, parse_policy
 from fleetbox_cloud.desk import applying
@@ -69,7 +69,7 @@ def test_an_edge_restarted_in_mid_rollout_loses_no_order(
             await site.look(time.time_ns() // 1000, *gone)
             async with site.store() as edge, Store(cloud.url, cloud.token) as store:
                 for name in site.robots:
-                    told = [one async for one in edge.query(f"{name}--meta", OWN, start_us=0, stop_us=FOR_EVER_US)]
+                    told = [one async for one in edge.query(f"{name}--meta", OWN, start_us=0)]
                     drafts = [Draft(one.entry, one.time_us, one.data, one.labels, one.content_type) for one in told]
                     await store.write(f"{name}--meta", drafts)
 
