@@ -10,6 +10,8 @@ from fleetbox.types.shape import Type, within_limit
 JPEG_QUALITY = 85  # visually clean at a third of quality 95's bytes
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
+_ENDS = {"image/jpeg": b"\xff\xd9", "image/png": b"IEND"}  # the last thing in a whole one
+_PADDING_BYTES = 64  # that cameras put behind it
 
 
 def sniff(data: bytes) -> str | None:
@@ -49,6 +51,13 @@ def decode(data: bytes) -> Any:
     if picture is None:
         raise InputError(f"{len(data)} bytes do not decode as a picture", "save them with `fleetbox get ... -o FILE`")
     return picture
+
+
+def check_whole(data: bytes) -> None:
+    """Raise InputError for a JPEG or PNG that was cut off; only one without its end is decoded to tell."""
+    kind = sniff(data)
+    if kind is not None and _ENDS[kind] not in data[-_PADDING_BYTES:]:
+        decode(data)  # some cameras write an end of their own
 
 
 def _accepts(value: Any) -> bool:

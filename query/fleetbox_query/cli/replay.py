@@ -83,6 +83,8 @@ def _serve(fleet: Fleet, question: Question, manner: Manner, given: dict[str, An
         else:
             say(f"{server.url}: {len(server.streams)} streams, {(stop_ns - start_ns) / 1e9:,.1f} s")
             note("in Foxglove: Open connection, Foxglove WebSocket; Ctrl-C ends it")
+        for line in playing.told:
+            note(line)
         try:
             playing.run(once=False)
         finally:
@@ -97,12 +99,14 @@ def _play(fleet: Fleet, question: Question, manner: Manner, sink: Sink, as_json:
 
     playing = replay_into(fleet.session, question, sink, manner)
     _check_seek(manner, playing)
+    for line in playing.told:
+        note(line)
     playing.run(once=True)
     lines = _lacks(playing)
     if not playing.sent and not lines:
         note(why_nothing(fleet.session, question))
     if as_json:
-        emit({"sent": playing.sent, "missing": lines})
+        emit({"sent": playing.sent, "missing": lines, "told": playing.told})
     else:
         note(f"{playing.sent:,} items played")
         for line in lines[:SHOWN]:

@@ -85,6 +85,6 @@ def view(output: Path | None, **given: Any) -> int:
     else:
         counts = f"{viewed.items.total():,} items of {len(viewed.items)} streams, {viewed.events:,} events"
         say(f"{viewed.path}: {counts}, {size_text(viewed.file_bytes)}" if viewed.path else counts)
-        for line in viewed.lines():
+        for line in [*viewed.filled.told, *viewed.lines()]:
             note(line)
     return 0 if viewed.complete else PARTIAL

@@ -11,9 +11,6 @@ from fleetbox_query.items import Item
 
 __all__ = ["is_folder", "write"]
 
-END = b"\xff\xd9"  # the last thing in a whole JPEG
-PADDING_BYTES = 64  # that cameras put behind it
-
 
 def write(job: Job) -> str | None:
     """Write ROBOT/STREAM/TIME.jpg."""
@@ -21,8 +18,7 @@ def write(job: Job) -> str | None:
     def encode(item: Item) -> bytes:
         data = item.data or b""
         if not job.options.burn_time and images.sniff(data) == "image/jpeg":
-            if END not in data[-PADDING_BYTES:]:
-                images.decode(data)  # raises InputError where it is cut off; some cameras write an end of their own
+            images.check_whole(data)
             return data
         return encoded(as_array(item, burn_time=job.options.burn_time), ".jpg")
 

@@ -30,6 +30,7 @@ from fleetbox_query.lerobot.units import (
     task_of,
     values_of,
 )
+from fleetbox_query.nothing import why_nothing
 from fleetbox_query.question import Question
 from fleetbox_query.session import Session
 
@@ -93,7 +94,7 @@ def _make(out: Output, job: Job, intervals: Sequence[Interval], unreached: Seque
         done += interval.stop_us - interval.start_us
     if not units:
         raise NotFound(
-            f"none of {len(intervals)} intervals makes an episode; {skipped[0]}",
+            f"none of {len(intervals)} intervals makes an episode; {skipped[0]}{_absent(job, intervals[0])}",
             "`fleetbox ls` shows the streams; max_age, clock and least_frames stand in lerobot.toml",
         )
     advance(1.0, "joining")
@@ -109,6 +110,13 @@ def _make(out: Output, job: Job, intervals: Sequence[Interval], unreached: Seque
     }
     with out.part(layout.REPORT) as path:
         path.write_text(json.dumps(report, indent=1))
+
+
+def _absent(job: Job, interval: Interval) -> str:
+    """Say which label or field of the question nothing has, and what there is instead."""
+    if not job.question.labels and not job.question.when:
+        return ""
+    return f"; {why_nothing(job.session, job.ask(interval, job.map.streams, 0))}"
 
 
 def _ended(out: Output, target: Path) -> Exported:

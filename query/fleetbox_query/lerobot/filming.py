@@ -92,6 +92,7 @@ class Decoder:
         kind = images.sniff(data)
         if kind is None:
             raise InputError(f"{len(data)} bytes are neither JPEG nor PNG")
+        images.check_whole(data)  # FFmpeg makes a grey half of what is missing
         try:
             found = self._decoder(kind).decode(av.Packet(data))
         except av.FFmpegError as error:

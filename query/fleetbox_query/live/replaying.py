@@ -18,6 +18,7 @@ from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Prepared, Reading, narrowed
 from fleetbox_query.session import Session
 from fleetbox_query.streaming import Records
+from fleetbox_query.units import mixed_units
 
 TICK_S = 1 / 60  # how often a viewer hears the time
 LATE_S = 0.1  # further behind, playback waits for what is read or sent, instead of catching up in a rush
@@ -40,7 +41,8 @@ class Manner:
 class Replay:
     """Play a question, once prepared; `run` plays, the rest may be called from other threads.
 
-    Only streams in `watch` are read; None is all of them. `skipped` counts what the sink could not take.
+    Only streams in `watch` are read; None is all of them. `skipped` counts what the sink could not take,
+    `told` names fields that come in several units.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Replay:
         self._tells = True  # viewers hear what could not be read; who plays once reads it in `missing` at the end
         self.skipped: Counter[str] = Counter()
         self.missing: dict[str, None] = {}
+        self.told = mixed_units(prepared.sources)
 
     @property
     def range_ns(self) -> tuple[int, int]:

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field, replace
 
 from fleetbox.background import ended
 from fleetbox.errors import InputError
+from fleetbox.time import iso_time
+from fleetbox.types import images
 from fleetbox_query.episodes.finding import find_episodes
 from fleetbox_query.events import Where, find_events
 from fleetbox_query.frames import tables_of
-from fleetbox_query.items import Notes, is_chunk, items_of
+from fleetbox_query.items import Item, Notes, is_chunk, items_of
 from fleetbox_query.live.samples import describe
 from fleetbox_query.plan import FAR_US, Source, Window
 from fleetbox_query.question import EpisodeQuestion, EventQuestion, Question
 from fleetbox_query.reading import Piece, Prepared, Reading
 from fleetbox_query.session import Session
+from fleetbox_query.units import mixed_units
 from fleetbox_query.viewing.entities import Entities
 
 FILES = ("", "file")  # types of streams whose records may be messages as they came
@@ -30,6 +33,7 @@ class Filled:
     events: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # what to know of it, such as fields in several units
 
 
 class Filling:
@@ -39,7 +43,7 @@ class Filling:
         self._session, self._question, self._prepared, self._entities = session, question, prepared, entities
         self._notes = Notes()
         self._schema_names: dict[str, str] = {}
-        self.filled = Filled()
+        self.filled = Filled(told=mixed_units(prepared.sources))
 
     def put_intervals(self) -> None:
         """Log the events whose moment lies in the windows of their robot, and the episodes that reach into them."""
@@ -97,11 +101,24 @@ class Filling:
                 continue
             name = piece.source.name
             for item in items_of(piece, expression, self._notes):
+                if why := _damage(item):
+                    self._notes.unreadable.append(why)
+                    continue
                 try:
                     self._entities.item(item, self._schema_names.get(name, ""))
                     filled.items[name] += 1
                 except InputError as error:
                     filled.skipped[f"{name}: {error.message}"] += 1
+
+
+def _damage(item: Item) -> str:
+    """Name a picture that was cut off: the viewer would show nothing of it, and not say so."""
+    try:
+        if item.type == "images":
+            images.check_whole(item.data or b"")
+    except InputError as error:
+        return f"{item.robot}/{item.stream} at {iso_time(item.time_us)}: {error.message}"
+    return ""
 
 
 def _has_rows(piece: Piece) -> bool:

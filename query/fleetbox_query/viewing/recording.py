@@ -19,6 +19,7 @@ from fleetbox_query.provenance import PartialAnswer
 from fleetbox_query.question import Question
 from fleetbox_query.reading import Prepared
 from fleetbox_query.saving import written_whole
+from fleetbox_query.units import MixedUnits
 from fleetbox_query.viewing.blueprint import Focus, blueprint_of
 from fleetbox_query.viewing.entities import Entities
 from fleetbox_query.viewing.filling import Filled, Filling
@@ -65,7 +66,9 @@ class Viewed:
         return [*self.filled.missing, *(f"not shown: {text} ({count:,})" for text, count in skipped)]
 
     def warn(self, stacklevel: int = 3) -> None:
-        """Issue a PartialAnswer warning unless everything is shown."""
+        """Issue MixedUnits warnings for fields in several units, and a PartialAnswer unless everything is shown."""
+        for line in self.filled.told:
+            warnings.warn(MixedUnits(line), stacklevel=stacklevel)
         if not self.complete:
             warnings.warn(PartialAnswer("; ".join(self.lines())), stacklevel=stacklevel)
 
@@ -78,6 +81,7 @@ class Viewed:
             "streams": dict(sorted(self.items.items())),
             "events": self.events,
             "missing": self.lines(),
+            "told": list(self.filled.told),
         }
 
 
@@ -161,7 +165,9 @@ def _sink(out: Path | None, title: str = "") -> Iterator[tuple[Entities, Callabl
     import rerun as rr
 
     # Rerun keeps views by application: another question's must not replace these.
-    recording: Any = rr.RecordingStream(f"{APPLICATION} {title}".rstrip())
+    # It warns of a comma or a plus in such a name.
+    plain = "".join(mark if mark.isalnum() or mark in " -_.:" else "" for mark in title)
+    recording: Any = rr.RecordingStream(f"{APPLICATION} {plain}".rstrip())
     recording.set_log_tick_enabled(False)
     recording.set_log_time_enabled(False)
     if out is None:

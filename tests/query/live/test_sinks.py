@@ -99,7 +99,7 @@ def test_into_a_broker(broker: Mosquitto, tiers: Tiers, stream: str, tmp_path: P
     done = run(tiers.write_fleet(tmp_path), "replay", f"{tiers.robot}/{stream}/**", *words)
     listener.join(60)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"schema_version": 1, "sent": 12, "missing": []}
+    assert json.loads(done.stdout) == {"schema_version": 1, "sent": 12, "missing": [], "told": []}
     top = f"lab/again/{tiers.robot}/{stream}"
     rows = [json.loads(one.payload) for one in broker.heard if one.topic.value == f"{top}/imu"]
     assert [one["time_us"] for one in rows] == times
