@@ -39,6 +39,13 @@ class Selector:
             robot = "*"
         return Selector(robot, stream or "**", field or None)
 
+    @staticmethod
+    def typed(text: str) -> Selector:
+        """Read what a person gave; raises InputError for an empty one too: `*` is written out."""
+        if not text.strip():  # a shell's variable that is not set
+            raise InputError("a selector is empty", "name streams, such as 'r1/imu' or 'r*/cam/*'; '*' is everything")
+        return Selector.parse(text)
+
     def matches(self, robot: str, stream: str) -> bool:
         """Tell whether a robot's stream is chosen."""
         if self.without and any(matches_glob(glob, stream) for glob in self.without):

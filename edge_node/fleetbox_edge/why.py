@@ -104,7 +104,7 @@ def why(fleet: FleetSettings, selector: str, at: str) -> Why:
 
     Raises InputError for a glob, NotFound where nothing is recorded near, Unreachable when no place answers.
     """
-    chosen = Selector.parse(selector)
+    chosen = Selector.typed(selector)
     if is_glob(chosen.robot) or is_glob(chosen.stream):
         raise InputError(f"{selector!r} names more than one stream", "name one as ROBOT/STREAM, such as r1/cam/front")
     with connect(fleet) as asked:

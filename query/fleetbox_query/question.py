@@ -94,10 +94,8 @@ def parse_selectors(texts: tuple[str, ...]) -> tuple[Selector, ...]:
     for text in texts:
         if not isinstance(text, str):
             raise InputError(f"selector {text!r} is no text", "give each as text: select('r1/imu', 'r*/cam/*')")
-        if not text.strip():  # a shell's variable that is not set; `*` is written out
-            raise InputError("a selector is empty", "name streams, such as 'r1/imu' or 'r*/cam/*'; '*' is everything")
         _refuse_view(text)
-    return tuple(Selector.parse(text) for text in texts)
+    return tuple(Selector.typed(text) for text in texts)
 
 
 def _refuse_view(text: str) -> None:

@@ -43,11 +43,12 @@ def pull(
     waits at its site until it does. Exits 3 when with --wait only a part of the window was left.
     """
     from fleetbox.settings import find_fleet
-    from fleetbox_edge.pulling.pulling import check_size, estimates
+    from fleetbox_edge.pulling.pulling import check_size, check_streams, estimates
     from fleetbox_edge.pulling.pulling import pull as ask
 
     fleet, order = find_fleet(fleet_path), _order(selector, start, stop, given)
     found = estimates(fleet, order)
+    check_streams(fleet, order, found)
     answer: dict[str, Any] = {"start_us": order.start_us, "stop_us": order.stop_us, "preview": order.preview}
     answer |= _total(found) | {"robots": [one.as_dict() for one in found], "asked": None}
     _show(found, order, say if not as_json else note)
@@ -73,7 +74,7 @@ def _order(selector: str, start: str, stop: str, given: dict[str, Any]) -> PullO
 
     now_us = time.time_ns() // 1000
     order = PullOrder(
-        Selector.parse(selector),
+        Selector.typed(selector),
         parse_time(start, now_us),
         parse_time(stop, now_us),
         given["preview"],

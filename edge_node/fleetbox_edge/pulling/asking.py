@@ -10,7 +10,7 @@ from fleetbox.settings import FleetSettings
 from fleetbox_edge.awaiting import Tell
 from fleetbox_edge.pulling.estimating import Estimate
 from fleetbox_edge.pulling.order import PullOrder, check_order
-from fleetbox_edge.pulling.pulling import check_size, estimates, pull
+from fleetbox_edge.pulling.pulling import check_size, check_streams, estimates, pull
 
 Window = tuple[Selector, int, int]  # which streams (no field), from when to when, in µs
 
@@ -21,10 +21,14 @@ def pull_windows(
     """Return a row per robot and window: what it would send, how long that takes, and the order left for it.
 
     wish: preview, max_bytes over all windows, rate and note; its own window says nothing. tell None: only estimate.
-    Raises InputError when all of it is more than max_bytes, Unreachable when nobody takes an order.
+    Raises InputError when all of it is more than max_bytes, NotFound when no robot has such streams, Unreachable when
+    nobody takes an order.
     """
     orders = [check_order(_order(wish, window), now_us) for window in windows]
     found = [(order, estimate) for order in orders for estimate in estimates(fleet, order)]
+    if all(one.exact and not one.size.streams for _, one in found):
+        for order, one in found:
+            check_streams(fleet, order, [one])
     rows = [{"start_us": order.start_us, "stop_us": order.stop_us, **one.as_dict(), "id": None} for order, one in found]
     if tell is None:
         return rows

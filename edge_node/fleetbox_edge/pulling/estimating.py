@@ -15,6 +15,7 @@ from fleetbox_edge.pulling.rates import Rate, rate_of
 from fleetbox_edge.pulling.sizes import Size, size_in_ledger, size_in_store
 from fleetbox_replication.audit.reaching import Reached
 from fleetbox_replication.scopes import robot_scope
+from fleetbox_replication.window import chosen_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,16 @@ async def estimate(fleet: FleetSettings, order: PullOrder, robot: str, reached: 
     ledger, source = await _ledger(fleet, robot, reached, event.start_us)
     whole, little = (size_in_ledger(ledger, one, scope.allowed) for one in (event, thumbs))
     return Estimate(robot, whole, little, rate, source, told_until_us=ledger.until_us.get(robot, 0))
+
+
+async def streams_of(fleet: FleetSettings, order: PullOrder, robot: str, reached: Reached) -> list[str]:
+    """Return the streams of an order that a robot's own store has and its policy lets go; none where it is away."""
+    await reached.reach(fleet.route(robot))
+    place = fleet.robot_place(robot)
+    if place is None or (store := reached.stores.get(place.name)) is None:
+        return []
+    event, scope = pull_event(order, robot, ""), robot_scope(robot, await _policy(fleet, robot, reached))
+    return [info.name async for _, infos in chosen_entries(store, event, scope) for info in infos]
 
 
 async def _ledger(fleet: FleetSettings, robot: str, reached: Reached, start_us: int) -> tuple[Ledger, str]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fleetbox.errors import Incomplete, InputError, NotFound
 from fleetbox.events import Event
 from fleetbox.orders import writer_here
-from fleetbox.selectors import is_glob, matches_glob
+from fleetbox.selectors import Selector, is_glob, matches_glob
 from fleetbox.settings import FleetSettings
 from fleetbox_edge.awaiting import Patience, Tell
-from fleetbox_edge.pulling.estimating import Estimate, estimate
+from fleetbox_edge.pulling.estimating import Estimate, estimate, streams_of
 from fleetbox_edge.pulling.order import PullOrder, pull_event
 from fleetbox_edge.pulling.waiting import wait_for
 from fleetbox_edge.raising import Raised, raise_event
+from fleetbox_query.absent import instead
 from fleetbox_replication.audit.reaching import Reached
 
 ROBOTS_AT_ONCE = 8  # a glob over a fleet must not open a thousand connections
@@ -71,6 +72,23 @@ def pull(
     arrives.
     """
     return asyncio.run(_pull(fleet, order, robots, tell, patience if wait else None))
+
+
+def check_streams(fleet: FleetSettings, order: PullOrder, found: Sequence[Estimate]) -> None:
+    """Raise NotFound, naming what there is, when every chosen robot answers and none has such a stream."""
+    if all(one.exact and not one.size.streams for one in found):
+        asyncio.run(_check_streams(fleet, order, [one.robot for one in found]))
+
+
+async def _check_streams(fleet: FleetSettings, order: PullOrder, robots: Sequence[str]) -> None:
+    there: set[tuple[str, str]] = set()
+    everything = replace(order, selector=Selector(), preview=False)
+    async with Reached() as reached:
+        for robot in robots:
+            there |= {(robot, name) for name in await streams_of(fleet, everything, robot, reached)}
+    if not any(order.selector.matches(robot, name) for robot, name in there):
+        at = f"{robots[0]} and {len(robots) - 1} more" if len(robots) > 1 else robots[0]
+        raise NotFound(f"no stream matches {order.selector} at {at}", instead([order.selector], there))
 
 
 async def _estimates(fleet: FleetSettings, order: PullOrder) -> list[Estimate]:

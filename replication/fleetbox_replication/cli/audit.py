@@ -59,7 +59,7 @@ def audit(
 
     now_us = time.time_ns() // 1000
     start_us, stop_us = _range(last, start, stop, now_us)
-    fleet, chosen = find_fleet(fleet_path), Selector.parse(selector)
+    fleet, chosen = find_fleet(fleet_path), Selector.typed(selector)
     with _no_collector():
         work = books.audit(
             fleet, chosen, start_us, stop_us, now_us, tier=tier, site=site, processes=os.cpu_count() or 1

@@ -88,7 +88,7 @@ def _question(given: dict[str, Any], repair: bool) -> Question:
     from fleetbox_replication.reconcile.verifying import Question
 
     now_us = time.time_ns() // 1000
-    question = Question(Selector.parse(given["selector"]), deep=given["deep"], repair=repair)
+    question = Question(Selector.typed(given["selector"]), deep=given["deep"], repair=repair)
     start_us = parse_time(given["start"], now_us) if given["start"] else question.start_us
     stop_us = parse_time(given["stop"], now_us) if given["stop"] else question.stop_us
     if start_us >= stop_us:

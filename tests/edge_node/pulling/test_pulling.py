@@ -73,6 +73,21 @@ def test_nothing_is_asked_for_without_a_yes(robot: Robot) -> None:
     assert events_of(robot) == []
 
 
+def test_a_stream_that_no_robot_has(robot: Robot) -> None:
+    """It is no success: what there is, or is nearly called so, is offered; an empty selector is not everything."""
+    with Recorder(robot.file) as recorder:
+        recorded(recorder)
+        words = ("--start", "-60s", "--yes")
+        missing = fleetbox(robot, "pull", f"{robot.id}/log/ap", *words)
+        empty = fleetbox(robot, "pull", "", *words)
+    assert missing.returncode == 1, missing.stderr
+    assert f"no stream matches {robot.id}/log/ap at {robot.id}" in missing.stderr
+    assert f"did you mean {robot.id}/log/app?" in missing.stderr
+    assert empty.returncode == 2, empty.stderr
+    assert "a selector is empty" in empty.stderr
+    assert events_of(robot) == []
+
+
 def test_more_than_max_is_refused(robot: Robot) -> None:
     """Above --max nothing is asked for, and the thumbnails' bytes are said as what to ask for instead."""
     with Recorder(robot.file) as recorder:
