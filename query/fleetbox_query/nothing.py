@@ -10,7 +10,7 @@ from dataclasses import replace
 from fleetbox.errors import FleetboxError
 from fleetbox.time import iso_time
 from fleetbox_query.absent import names_there, unknown_names
-from fleetbox_query.events import find_events, resolve
+from fleetbox_query.events import Where, find_events, resolve
 from fleetbox_query.inventory import Holding
 from fleetbox_query.question import EventQuestion, Question
 from fleetbox_query.reading import Prepared
@@ -54,7 +54,7 @@ async def _why(session: Session, question: Question) -> str:
     prepared = await session.prepare(question, films=True)
     holdings = prepared.inventory.holdings
     if question.events is not None and not holdings:
-        return await _no_event(session, question, question.events)
+        return await _no_event(session, question.events, session.where(question))
     if names := await unknown_names(session.stores, prepared.sources, prepared.expression):
         return "; ".join(names)
     return f"{NOTHING}{_conditions(prepared)}{_there(holdings)}"
@@ -77,9 +77,12 @@ def _there(holdings: Sequence[Holding]) -> str:
     return f"; there are records of {', '.join(told)}{more}" if told else ""
 
 
-async def _no_event(session: Session, question: Question, asked: EventQuestion) -> str:
-    """Say which kinds of events lie in the time asked about."""
-    where = session.where(question)
+def why_no_event(session: Session, asked: EventQuestion, where: Where) -> str:
+    """Return which kinds of events lie in the time asked about, in a line."""
+    return session.run(_no_event(session, asked, where))
+
+
+async def _no_event(session: Session, asked: EventQuestion, where: Where) -> str:
     bounds = [await resolve(session.stores, session.fleet, where, at) for at in (asked.start, asked.stop)]
     of_any = replace(asked, kind=None, search=None)
     found = await find_events(session.stores, session.fleet, of_any, where, (bounds[0], bounds[1]))

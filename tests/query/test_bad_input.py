@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from fleetbox import events
+from fleetbox.events import Event
 from fleetbox_local.ports import free_port
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.live.printing import Printer
@@ -89,6 +91,31 @@ def test_a_selector_that_is_empty(ask: Ask, door: str) -> None:
     assert "'*' is everything" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("--text",), ("--port", "0")], ids=" ".join)
+@pytest.mark.parametrize(("name", "code", "why"), [("", 2, "a selector is empty"), ("nosuch", 1, "no stream matches")])
+def test_live_of_nothing(tiers: Tiers, tmp_path: Path, words: tuple[str, ...], name: str, code: int, why: str) -> None:
+    """It does not wait for what will never come, and serves nobody."""
+    done = run(tiers.write_fleet(tmp_path), "live", name and f"{tiers.robot}/{name}", *words)
+    assert done.returncode == code, done.stderr
+    assert why in done.stderr
+
+
+def test_get_without_a_time(tiers: Tiers, name: str, tmp_path: Path) -> None:
+    """How to say one is shown by examples."""
+    done = run(tiers.write_fleet(tmp_path), "get", name)
+    assert done.returncode == 2, done.stderr
+    assert "--at -1m" in done.stderr
+
+
+def test_events_of_no_such_kind(tiers: Tiers, tmp_path: Path) -> None:
+    """Kinds there are, are named."""
+    brake = Event("e1", "brake", tiers.robot, T0, T0, T0 + SECOND, ("**",))
+    tiers.put("edge", "meta", [events.draft(brake, T0)])
+    done = run(tiers.write_fleet(tmp_path), "event", "ls", "brakes", "--robot", tiers.robot)
+    assert done.returncode == 0, done.stderr
+    assert "no event of kind 'brakes' is like that; in that time there are brake (1)" in done.stderr
+
+
 @pytest.mark.parametrize("door", ["query", "mcap", "view", "replay"])
 @pytest.mark.parametrize(
     ("label", "why"), [("nope=1", "a label `nope`; labels there are shift"), ("shift=day", "some have shift=night")]
@@ -142,22 +169,28 @@ def test_the_nearest_record_does_not_open(tiers: Tiers, torn: str, tmp_path: Pat
     assert done.stdout.split() == ["x", "2.0"]
 
 
-def test_live_names_it(fleet: Fleet, torn: str) -> None:
-    """A viewer goes on and hears of it."""
+def _tailed(fleet: Fleet, name: str, times_us: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Let `live` print these records; return what it said, and what went wrong."""
     said: list[str] = []
     heard: list[str] = []
-    prepared = without_end(fleet.select(torn).prepared())
+    prepared = without_end(fleet.select(name).prepared())
     tail = Tail(fleet.session, Printer(said.append, heard.append), lambda: None)
     tail.learn(prepared)
     (source,) = prepared.sources
 
     async def read() -> None:
         store = await fleet.session.stores.at(source.holdings[0].place)
-        for at in range(3):
-            record = await store.read(source.holdings[0].bucket, source.stream, T0 + at * SECOND)
+        for time_us in times_us:
+            record = await store.read(source.holdings[0].bucket, source.stream, time_us)
             tail._pass(Piece(source, record))
 
     fleet.session.run(read())
+    return said, heard
+
+
+def test_live_names_it(fleet: Fleet, torn: str) -> None:
+    """A viewer goes on and hears of it."""
+    said, heard = _tailed(fleet, torn, [T0 + at * SECOND for at in range(3)])
     assert [line.rpartition("x=")[2] for line in said] == ["0", "2"]
     assert len(heard) == 1
     assert f"at {T0 + SECOND}" in heard[0]
@@ -177,8 +210,8 @@ def test_a_picture_that_was_cut_off(tiers: Tiers, ask: Ask, stream: str, tmp_pat
 # -- a schema that changed midway, times that run back, gaps -----------------------------------------------------------
 
 
-def test_a_schema_that_changed_midway(tiers: Tiers, ask: Ask, stream: str) -> None:
-    """A number that became text, and a field that went and one that came: played and shown as each row has them."""
+def test_a_schema_that_changed_midway(tiers: Tiers, fleet: Fleet, ask: Ask, stream: str) -> None:
+    """A number that became text, a field that went, one that came: played, shown and watched as each row has them."""
     parts: list[dict[str, list[Any]]] = [{"x": [1], "gone": [True]}, {"x": ["on"], "new": [2.5]}, {"x": [3.5]}]
     drafts = [chunk(stream, [T0 + at], columns, robot=tiers.robot) for at, columns in enumerate(parts)]
     tiers.put("edge", "sensor", drafts)
@@ -187,6 +220,8 @@ def test_a_schema_that_changed_midway(tiers: Tiers, ask: Ask, stream: str) -> No
     assert played.returncode == 0, played.stderr
     rows = [line.split("  ")[-1] for line in played.stdout.splitlines()]
     assert rows == ["x=1, gone=True", "x=on, new=2.5", "x=3.5"]
+    said, heard = _tailed(fleet, f"{tiers.robot}/{stream}", [T0 + at for at in range(3)])
+    assert ([line.split("  ")[-1] for line in said], heard) == (rows, [])
     assert viewed.returncode == 0, viewed.stderr
     assert "3 items of 1 streams" in viewed.stdout
 

@@ -126,6 +126,20 @@ def test_the_command_line_says_it(
     assert _are_named(done.stderr.splitlines(), stream, robots), done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [("view", "-o", "x.rrd"), ("replay", "--to", "text", "--rate", "100")], ids=["view", "replay"]
+)
+def test_who_watches_hears_it(
+    tiers: Tiers, robots: dict[str, str], stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: Any
+) -> None:
+    """Curves beside one another, and rows as they come, are named; nothing is missing."""
+    pytest.importorskip("rerun", reason="needs fleetbox[view]")
+    monkeypatch.chdir(tmp_path)
+    done = run(tiers.write_fleet(tmp_path), *words, f"{tiers.robot}-*/{stream}", "--start", str(T0))
+    assert done.returncode == 0, done.stderr
+    assert _are_named(done.stderr.splitlines(), stream, robots), done.stderr
+
+
 def test_one_robots_own_in_two_buckets(tiers: Tiers, fleet: Fleet, stream: str) -> None:
     """What was ingested in degrees beside what is recorded in radians is told by where it lies."""
     for at, (cls, unit) in enumerate({"sensor": "rad", "kept": "deg"}.items()):

@@ -125,7 +125,7 @@ def query(selector: tuple[str, ...], **options: Any) -> int:
 
 @click.command()
 @click.argument("selector")
-@click.option("--at", required=True, metavar="T", help=f"When: {GRAMMAR}, or event:ID.")
+@click.option("--at", metavar="T", help=f"When: {GRAMMAR}, or event:ID.  [required]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write its bytes to this file or folder.")
 @tier_option
 @site_option
@@ -133,7 +133,7 @@ def query(selector: tuple[str, ...], **options: Any) -> int:
 @json_option
 def get(
     selector: str,
-    at: str,
+    at: str | None,
     output: Path | None,
     tier: str | None,
     site: str | None,
@@ -150,6 +150,8 @@ def get(
     """
     from fleetbox_query import getting
 
+    if not at:
+        raise InputError("of which time?", "give --at, such as --at -1m, --at 2026-11-21T13:30:00Z or --at event:ID")
     with _connected(fleet_path) as fleet:
         question = _question(fleet, (selector,), {"tier": tier, "site": site})
         found = getting.find(fleet, question, at)
@@ -185,19 +187,22 @@ def event() -> None:
 @json_option
 def event_ls(kind: str | None, robots: tuple[str, ...], last: str | None, as_json: bool, **options: Any) -> int:
     """List events in order of time, of one KIND (a glob) or of all."""
+    from fleetbox_query.nothing import why_no_event
+
     if last and (options["start"] or options["stop"]):
         raise InputError("--last beside --start or --stop", "use one of them")
     with _connected(options["fleet_path"]) as fleet:
         chosen = fleet.events(kind).robots(*robots).at(tier=options["tier"], site=options["site"])
         chosen = chosen.last(last) if last else chosen.between(options["start"], options["stop"])
         found = chosen.find()
+        others = why_no_event(fleet.session, chosen.question, chosen.places) if kind and not found.events else ""
     if as_json:
         emit({"events": [event_dict(one) for one in found.events], "unreachable": list(map(str, found.unreached))})
     elif found.events:
         columns = ["id", "kind", "robot", "time", "before", "after", "state", "records", "note"]
         table([event_row(one) for one in found.events], columns, right=("before", "after", "records"))
     else:
-        note("no such events; raise one with `fleetbox mark KIND`")
+        note(others or "no such events; raise one with `fleetbox mark KIND`")
     return _tell_unreached(found.unreached)
 
 

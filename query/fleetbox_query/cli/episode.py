@@ -57,6 +57,7 @@ def new(name: str, selector: tuple[str, ...], **options: Any) -> int:
                     labels=parse_labels(options["labels"]), **words,
                 )
             ]  # fmt: skip
+            _note_absent(fleet, robot, streams)
     return tell_made(made, options["as_json"])
 
 
@@ -159,7 +160,7 @@ def _robot_of(selectors: tuple[str, ...], robot: str | None) -> tuple[str, tuple
     """Return the robot that selectors name, and their streams."""
     from fleetbox.selectors import Selector, is_glob
 
-    parsed = [Selector.parse(text) for text in selectors]
+    parsed = [Selector.typed(text) for text in selectors]
     robots = {one.robot for one in parsed} or ({robot} if robot else set())
     if robot:
         robots.discard("*")
@@ -168,6 +169,18 @@ def _robot_of(selectors: tuple[str, ...], robot: str | None) -> tuple[str, tuple
         raise InputError("an episode is of one robot", "name it: 'r1/imu' 'r1/cam/*', or --robot r1")
     streams = tuple(one.stream + (f":{one.field}" if one.field else "") for one in parsed)
     return name, streams or ("**",)
+
+
+def _note_absent(fleet: Fleet, robot: str, streams: tuple[str, ...]) -> None:
+    """Say which of an episode's streams its robot has nowhere: it may come yet, or it was mistyped."""
+    from fleetbox.selectors import Selector
+    from fleetbox_query.absent import instead
+
+    found = list(fleet.streams(robot, all=True))
+    shown = {(one.robot, one.stream) for one in found if one.cls != "meta"}
+    for selector in (Selector.parse(f"{robot}/{text}") for text in streams):
+        if not any(selector.matches(one.robot, one.stream) for one in found):
+            note(f"no stream matches {selector} so far: {instead([selector], shown)}")
 
 
 def _only(found: Sequence[Episode], name: str) -> Episode:

@@ -135,6 +135,8 @@ def _one_name(
     known: Sequence[Episode], revisions: Sequence[Revision], text: str, question: EpisodeQuestion, inventory: Inventory
 ) -> Sequence[Episode]:
     name, version = split_version(text.removeprefix(PREFIX))
+    if not name.strip():  # a shell's variable that is not set: it begins every id
+        raise InputError("an episode's name is empty", "`fleetbox episode ls` shows them; '*' is all of them")
     standing = [one for one in known if (one.state == "dropped") == question.dropped or version is not None]
     if is_glob(name):
         found = [one for one in standing if matches_glob(name, one.name)]

@@ -71,10 +71,14 @@ def test_channels_and_signals(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_is_no_avro_says_so(path: Path, tmp_path: Path) -> None:
     """A torn file, other bytes, a file of plain numbers, and none at all: each an InputError."""
     torn, other, numbers = tmp_path / "torn.avro", tmp_path / "other.avro", tmp_path / "numbers.avro"
-    torn.write_bytes(path.read_bytes()[:-20])
     other.write_bytes(b"no avro")
     with numbers.open("wb") as file:
         fastavro.writer(file, {"type": "long"}, [1, 2])
-    for one in (torn, other, numbers, tmp_path / "none.avro"):
+    data = path.read_bytes()
+    for part in range(8):
+        torn.write_bytes(data[: len(data) * part // 8])
+        with pytest.raises(InputError, match=r"torn\.avro"):
+            read_avro(torn)
+    for one in (tmp_path, other, numbers, tmp_path / "none.avro"):
         with pytest.raises(InputError):
             read_avro(one)

@@ -63,3 +63,16 @@ def test_wrong_names_say_which_there_are(path: Path, tmp_path: Path) -> None:
     (tmp_path / "no.h5").write_text("no")
     with pytest.raises(InputError, match=r"no\.h5"):
         read_hdf5(tmp_path / "no.h5")
+
+
+def test_a_file_that_was_cut_off(path: Path, tmp_path: Path) -> None:
+    """However much of it is there, it is an InputError that names the file; a folder and no file too."""
+    data = path.read_bytes()
+    torn = tmp_path / "torn.h5"
+    for part in range(8):
+        torn.write_bytes(data[: len(data) * part // 8])
+        with pytest.raises(InputError, match=r"torn\.h5 as HDF5"):
+            read_hdf5(torn)
+    for other in (tmp_path / "none.h5", tmp_path):
+        with pytest.raises(InputError, match="check the path"):
+            read_hdf5(other)
