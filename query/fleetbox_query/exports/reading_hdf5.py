@@ -29,7 +29,7 @@ def read_hdf5(path: Path | str) -> Data:
 
     try:
         return Data(h5py.File(path, "r"), Path(path))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py raises either for a damaged file
         raise InputError(
             f"cannot read {path} as HDF5: {error}", "check the path, and that its copy is whole"
         ) from error
@@ -53,8 +53,12 @@ class Channel:
     def __getitem__(self, name: str) -> Any:
         if name not in self._group:
             raise NotFound(f"{self.name} has no signal {name!r}", f"it has {', '.join(self.signals())}")
-        held = self._group[name]
-        return held.asstr()[:] if held.dtype.kind == "O" and _is_text(held) else held[:]
+        try:
+            held = self._group[name]
+            return held.asstr()[:] if held.dtype.kind == "O" and _is_text(held) else held[:]
+        except (OSError, RuntimeError) as error:
+            where = f"{self._group.file.filename}: {self.name}/{name}"
+            raise InputError(f"{where} does not open: {error}", "check that its copy is whole") from error
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *map(as_name, self.signals())]

@@ -76,3 +76,18 @@ def test_a_file_that_was_cut_off(path: Path, tmp_path: Path) -> None:
     for other in (tmp_path / "none.h5", tmp_path):
         with pytest.raises(InputError, match="check the path"):
             read_hdf5(other)
+
+
+def test_a_signal_that_is_damaged(tmp_path: Path) -> None:
+    """It is an InputError that names it; the others open."""
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("ax", "ay"):
+            file.create_dataset(f"imu/{name}", data=np.arange(100.0), chunks=(100,), compression="gzip")
+        at, size = (info := file["imu/ax"].id.get_chunk_info(0)).byte_offset, info.size
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + bytes(size) + data[at + size :])
+    with read_hdf5(path) as read:
+        assert read.ay[3] == 3.0
+        with pytest.raises(InputError, match=r"x\.h5: imu/ax does not open"):
+            _ = read.imu.ax
