@@ -37,7 +37,7 @@ Put = Callable[[int], str]
 _KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-import numpy, pyarrow, fleetbox.cli.root, fleetbox_query.fleet
+import pandas, pyarrow.parquet, rerun, fleetbox.cli.root, fleetbox_query.fleet, fleetbox_query.viewing.recording
 out, *words = sys.argv[1:]
 STEPS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")
 
