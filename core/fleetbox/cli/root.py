@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import sys
 import warnings
 
@@ -81,10 +82,18 @@ def main() -> None:
         warnings.simplefilter("ignore", RuntimeWarning)  # a coroutine that was not begun yet never will be
         click.echo("interrupted", err=True)
         code = INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our pipe has gone (`| head`): nothing is wrong
-        code = 0
+    except SystemExit:  # click's own answer to any broken pipe
+        code = 0 if _nobody_reads() else 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _nobody_reads() -> bool:
+    """Tell whether stdout is a pipe whose reader has gone: `| head` has seen enough, and nothing is wrong."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    poll = select.poll()
+    poll.register(1, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _explain(error: FleetboxError) -> int:

@@ -1,6 +1,7 @@
 """The command line's root: light, complete, honest exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -82,3 +83,15 @@ def test_samples_are_printed_and_pass_their_own_check(which: str, tmp_path: Path
 
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout) | {"schema_version": 1, "kind": which, "ok": True} == json.loads(answer.stdout)
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
+    """`fleetbox ... | head` ends with 0 and without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "fleetbox", "config", "sample", "policy"]
+        answer = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert (answer.returncode, answer.stderr) == (0, "")
