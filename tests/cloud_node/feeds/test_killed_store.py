@@ -91,6 +91,7 @@ def test_nothing_is_missing_or_double_after_the_store_was_killed(rig: Rig, line:
                 return all(parts.report()[name]["state"] == "running" for name in NAMES)
 
             await until(running_again)
+            await rig.rows_in_time("SELECT last(age_s) FROM robots", 1, 60.0)
         events = Counter(row["id"] for row in await rig.ask("SELECT id FROM events"))
         lines = Counter(row["text"] for row in await rig.ask("SELECT text FROM logs"))
         assert (len(events), {*events.values()}) == (ROUNDS * EACH, {1})
