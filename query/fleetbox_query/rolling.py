@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -57,11 +58,16 @@ class Gathered:
         self.sources[name] = source
 
     def fields(self, name: str) -> Fields:
-        """Return a stream's fields, whole."""
-        return {one: self._joined(parts) for one, parts in self.streams[name].items()}
+        """Return a stream's fields, whole, in the same order wherever they were read: q2 before q10."""
+        known = self.streams[name]
+        return {one: self._joined(known[one]) for one in sorted(known, key=_natural)}
 
     def _joined(self, parts: Sequence[tuple[int, Rolled]]) -> Rolled:
         return fold([steps for _, steps in sorted(parts, key=lambda part: part[0])], self.step_us)
+
+
+def _natural(name: str) -> list[int | str]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def step_of(step: DurationLike) -> int:
@@ -91,7 +97,7 @@ def frame_of(gathered: Gathered) -> pd.DataFrame:
     import pandas as pd
 
     columns = {}
-    for name in gathered.streams:
+    for name in sorted(gathered.streams):
         prefix = f"{name}:" if len(gathered.streams) > 1 else ""
         for column, at_us, values in named(gathered.fields(name)):
             columns[prefix + column] = pd.Series(values, pd.DatetimeIndex(at_us.view("datetime64[us]"), tz="UTC"))

@@ -144,3 +144,10 @@ def test_a_step_must_have_a_length(fleet: Fleet) -> None:
     for step in ("0s", 0, "often"):
         with pytest.raises(InputError):
             fleet.select("r1/imu").rollup(step)
+
+
+def test_columns_stand_as_people_count(tiers: Tiers, fleet: Fleet, stream: str) -> None:
+    """q2 stands before q10, in whatever order fields were recorded or read."""
+    tiers.put("edge", "sensor", [chunk(stream, [T0], {"q10": [1.0], "q2": [2.0], "a": [0.0]})])
+    found = fleet.select(f"{tiers.robot}/{stream}").rollup("1s")
+    assert [name for name in found.columns if name.endswith(".min")] == ["a.min", "q2.min", "q10.min"]
