@@ -22,6 +22,7 @@ from fleetbox.settings import load_fleet, parse_policy
 from fleetbox_cloud.desk import applying
 from fleetbox_cloud.desk.planning import Wish
 from fleetbox_cloud.provision import provision, wanted
+from fleetbox_local.ports import free_port
 
 VERB = [sys.executable, "-c", "from fleetbox.cli.root import main; main()", "site", "run"]
 HOLD_US = 1_000_000
@@ -52,7 +53,8 @@ def test_an_edge_restarted_in_mid_rollout_loses_no_order(
     site = scene(6)  # its store is the edge's
     cloud = new_store_server()
     (site.folder / "cloud.token").write_text(cloud.token)
-    text = site.file.read_text().replace("[site.edge]", '[site.edge]\nnext = "cloud"\nrelay = "http://127.0.0.1:9"')
+    hop = f'[site.edge]\nnext = "cloud"\nrelay = "http://127.0.0.1:{free_port()}"'
+    text = site.file.read_text().replace("[site.edge]", hop)
     text += f'\n[site.cloud]\nstore = "{cloud.url}"\ntoken = {{ file = "cloud.token" }}\n'
     site.file.write_text(text)
     fleet = load_fleet(site.file)
