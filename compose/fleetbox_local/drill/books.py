@@ -18,25 +18,19 @@ from fleetbox_local.drill.setting import ROBOT
 from fleetbox_local.fleet import MAIN
 
 LIMIT_S = 60.0  # for one answer: seconds of work
-SETTLE_S = 90.0  # for the books to close: a minute's page is written once it is over, and travels
-ORDER_S = 240.0  # and for a loss that only the order of numbers shows: it is judged two minutes after its minute
-LOOK_S = 2.0
 DAYS_S = 2 * 86_400  # clocks that jump write into yesterday and tomorrow
 ENDED = (0, 3)  # the exit codes of an audit that came to its end
 
 
-def close(scene: Scene, found: tuple[Difference, ...], loses: bool) -> tuple[Balance, list[str]]:
-    """Ask until the books close, for `SETTLE_S` at most; return the last answer and what is wrong with it.
-
-    A place tells of what came late at its next look: until then its own hop is told of too little.
-    """
-    deadline = time.monotonic() + (ORDER_S if loses else SETTLE_S)
-    while True:
-        balance = _balance(_ask(scene))
-        faults = check(balance, found, loses)
-        if not faults or time.monotonic() > deadline:
-            return balance, faults
-        time.sleep(LOOK_S)
+def ask(scene: Scene) -> Balance:
+    """Return the books of a scene as `fleetbox audit` closes them now; raises FleetboxError when it does not answer."""
+    now_s = int(time.time())
+    span = ("--start", "1", "--stop", str(now_s + DAYS_S))
+    argv = (sys.executable, "-c", MAIN, "audit", ROBOT, *span, "--fleet", str(scene.local.fleet_file), "--json")
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    if done.returncode not in ENDED:
+        raise FleetboxError(f"`fleetbox audit` ended with code {done.returncode}: {done.stderr.strip()[-500:]}")
+    return _balance(json.loads(done.stdout))
 
 
 def check(balance: Balance, found: tuple[Difference, ...], loses: bool) -> list[str]:
@@ -71,17 +65,6 @@ def _named_exactly(balance: Balance, found: tuple[Difference, ...]) -> list[str]
                 f"audit: {balance.lost_of.get(stream, 0)} of {stream} lost, {absent.get(stream, 0)} numbers absent"
             )
     return faults
-
-
-def _ask(scene: Scene) -> dict[str, Any]:
-    now_s = int(time.time())
-    span = ("--start", "1", "--stop", str(now_s + DAYS_S))
-    argv = (sys.executable, "-c", MAIN, "audit", ROBOT, *span, "--fleet", str(scene.local.fleet_file), "--json")
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    if done.returncode not in ENDED:
-        raise FleetboxError(f"`fleetbox audit` ended with code {done.returncode}: {done.stderr.strip()[-500:]}")
-    books: dict[str, Any] = json.loads(done.stdout)
-    return books
 
 
 def _balance(books: Mapping[str, Any]) -> Balance:
