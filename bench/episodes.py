@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import xxhash
 
+from bench.serving import serving
+from bench.timing import timed
 from fleetbox import chunks
 from fleetbox.blobs import Store
 from fleetbox.episodes import Episode
 from fleetbox.naming import site_bucket
 from fleetbox.quotas import bucket_spec
 from fleetbox.records import Draft
-from fleetbox.settings import load_fleet
 from fleetbox_local.processes import StoreProcess
 from fleetbox_query.episodes.making import make_episodes
 from fleetbox_query.fleet import Fleet, connect
@@ -27,34 +24,27 @@ ROBOTS = 10
 APART_US, LENGTH_US = 10_000_000, 8_000_000
 RECORDS = 200  # a robot; the views share them, for nothing is read of them
 T0_US = 1_760_054_400_000_000
-SITE = "edge-1"
 
 Row = dict[str, Any]
 
 
 def run() -> list[Row]:
     """Return the rows of the benchmark."""
-    with tempfile.TemporaryDirectory(prefix="fleetbox-bench-") as folder:
-        server = StoreProcess(Path(folder) / "store")
-        server.start()
-        try:
-            server.wait_ready(60.0)
-            asyncio.run(_fill(server))
-            with connect(load_fleet(_fleet_file(server, Path(folder)))) as fleet:
-                return _measure(fleet, server)
-        finally:
-            server.stop()
+    with serving() as served:
+        asyncio.run(_fill(served.store))
+        with connect(served.fleet()) as fleet:
+            return _measure(fleet, served.store)
 
 
 def _measure(fleet: Fleet, server: StoreProcess) -> list[Row]:
     before = asyncio.run(_data(server))
-    made_s, _ = _timed(lambda: make_episodes(fleet.session, [_wish(at) for at in range(EPISODES)]))
+    made_s, _ = timed(lambda: make_episodes(fleet.session, [_wish(at) for at in range(EPISODES)]))
     mine = fleet.episodes("picks/*")
-    found_s, found = _timed(mine.list)
-    split_s, parts = _timed(lambda: mine.split({"train": 0.8, "val": 0.1, "test": 0.1}))
-    merge_s, merged = _timed(lambda: parts["train"].merge("all", parts["val"], parts["test"]))
-    label_s, _ = _timed(lambda: mine.label(checked=True))
-    drop_s, _ = _timed(mine.drop)
+    found_s, found = timed(mine.list)
+    split_s, parts = timed(lambda: mine.split({"train": 0.8, "val": 0.1, "test": 0.1}))
+    merge_s, merged = timed(lambda: parts["train"].merge("all", parts["val"], parts["test"]))
+    label_s, _ = timed(lambda: mine.label(checked=True))
+    drop_s, _ = timed(mine.drop)
     counts = [len(parts[name]) for name in parts], len(merged)
     if (len(found), counts) != (EPISODES, ([8_000, 1_000, 1_000], EPISODES)):
         raise AssertionError(f"{len(found)} found, {counts} made")
@@ -78,12 +68,6 @@ def _wish(at: int) -> Episode:
         "", f"picks/{at:06d}", f"r{at % ROBOTS}", ((start, start + LENGTH_US),), ("cam/*", "joints"), "pick the cup",
         at % 5 > 0, {"operator": f"op{at % 7}"}, fps=30.0, robot_type="arm",
     )  # fmt: skip
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    done = work()
-    return time.perf_counter() - started, done
 
 
 def _row(name: str, value: float, unit: str, goal: str | None = None) -> Row:
@@ -134,13 +118,3 @@ def _meta(server: StoreProcess) -> int:
             return sum(size for name, size in (await store.bucket_sizes()).items() if name.endswith("--meta"))
 
     return asyncio.run(ask())
-
-
-def _fleet_file(server: StoreProcess, folder: Path) -> Path:
-    (folder / "token").write_text(server.token)
-    path = folder / "fleet.toml"
-    path.write_text(
-        f'fleet = "bench"\n[[robots]]\nmatch = "r*"\nsite = "{SITE}"\n'
-        f'[site.{SITE}]\nstore = "{server.url}"\ntoken = {{ file = "token" }}\n'
-    )
-    return path

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +11,15 @@ import numpy as np
 import xxhash
 from deltalake import DeltaTable
 
+from bench.serving import SITE, Served, serving
+from bench.timing import median_ms, timed
 from fleetbox import chunks
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.naming import site_bucket
 from fleetbox.records import Draft
-from fleetbox.settings import load_fleet
 from fleetbox_local.processes import StoreProcess
 from fleetbox_query.fleet import Fleet, connect
-from fleetbox_query.lake import Synced, sync_lake
+from fleetbox_query.lake import sync_lake
 from fleetbox_replication.census import Census, CensusScope
 
 SECONDS = 3_600
@@ -31,9 +28,7 @@ STREAMS = 10
 FIELDS = 12
 CHUNK_S = 5
 T0_US = 1_760_054_400_000_000
-REPEATS = 5  # the median of so many: other work shares these cores
 ROBOT = "r1"
-SITE = "edge-1"
 GOAL_ROWS_PER_S = 100_000  # ten times what 100 robots of one such stream record
 
 Row = dict[str, Any]
@@ -41,38 +36,33 @@ Row = dict[str, Any]
 
 def run() -> list[Row]:
     """Return the rows of the benchmark."""
-    with tempfile.TemporaryDirectory(prefix="fleetbox-bench-") as folder:
-        server = StoreProcess(Path(folder) / "store")
-        server.start()
-        try:
-            server.wait_ready(60.0)
-            return _measure(server, Path(folder))
-        finally:
-            server.stop()
+    with serving() as served:
+        return _measure(served)
 
 
-def _measure(server: StoreProcess, folder: Path) -> list[Row]:
+def _measure(served: Served) -> list[Row]:
+    server, folder = served.store, served.folder
     asyncio.run(_fill(server, folder))
     rows = STREAMS * SECONDS * RATE_HZ
-    with connect(load_fleet(_fleet_file(server, folder))) as fleet:
+    with connect(served.fleet()) as fleet:
         lake = folder / "lake"
-        first_s, synced = _timed(lambda: sync_lake(fleet.session, lake))
+        first_s, synced = timed(lambda: sync_lake(fleet.session, lake))
         if synced.total("rows") != rows or not synced.complete:
             raise SystemExit(f"synced {synced.total('rows')} of {rows} rows")
-        nothing_s, _ = _timed(lambda: sync_lake(fleet.session, lake))
+        nothing_s, _ = timed(lambda: sync_lake(fleet.session, lake))
         asyncio.run(_late(server, folder))
-        late_s, synced = _timed(lambda: sync_lake(fleet.session, lake))
+        late_s, synced = timed(lambda: sync_lake(fleet.session, lake))
         if synced.total("rows") != RATE_HZ * CHUNK_S:
             raise SystemExit(f"a late record brought {synced.total('rows')} rows")
-        raw_s = _median_s(lambda: _by_sdk(fleet))
-        read_s = _median_s(lambda: _by_lake(lake))
+        raw_ms = median_ms(lambda: _by_sdk(fleet))
+        read_ms = median_ms(lambda: _by_lake(lake))
     stored = sum(path.stat().st_size for path in lake.glob("scalars/**/*.parquet"))
     return [
         _row("lake: first sync of 10 streams x 1 h", rows / first_s, "rows/s", goal=GOAL_ROWS_PER_S),
         _row("lake: its size beside the chunks'", stored / 1e6, "MB", raw=_chunk_bytes() / 1e6),
         _row("lake: sync with nothing new", nothing_s * 1e3, "ms"),
         _row("lake: one late record among 7,200", late_s * 1e3, "ms"),
-        _row("lake: mean per minute of 1 h, DuckDB, against frames()", read_s * 1e3, "ms", raw=raw_s * 1e3),
+        _row("lake: mean per minute of 1 h, DuckDB, against frames()", read_ms, "ms", raw=raw_ms),
     ]
 
 
@@ -128,28 +118,6 @@ def _chunk(stream: int, at: int, zero_us: int = T0_US) -> Draft:
 
 def _chunk_bytes() -> float:
     return float(len(_chunk(0, 0).data) * STREAMS * SECONDS // CHUNK_S)
-
-
-def _fleet_file(server: StoreProcess, folder: Path) -> Path:
-    (folder / "token").write_text(server.token)
-    path = folder / "fleet.toml"
-    path.write_text(f'fleet = "bench"\n[site.{SITE}]\nstore = "{server.url}"\ntoken = {{ file = "token" }}\n')
-    return path
-
-
-def _timed(work: Callable[[], Synced]) -> tuple[float, Synced]:
-    started = time.perf_counter()
-    done = work()
-    return time.perf_counter() - started, done
-
-
-def _median_s(work: Callable[[], None]) -> float:
-    def once() -> float:
-        started = time.perf_counter()
-        work()
-        return time.perf_counter() - started
-
-    return statistics.median(once() for _ in range(REPEATS))
 
 
 def _row(name: str, value: float, unit: str, raw: float | None = None, goal: object = None) -> Row:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import xxhash
 
+from bench.serving import SITE, Served, serving
+from bench.timing import median_ms
 from fleetbox import chunks
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.records import Draft
-from fleetbox.settings import load_fleet
 from fleetbox_local.processes import StoreProcess
 from fleetbox_query.fleet import Fleet, connect
 
@@ -27,8 +25,6 @@ T0_US = 1_760_000_000_000_000
 LENGTHS_S = (1, 5, 10)
 COMPRESSIONS: tuple[Literal["none", "lz4", "zstd"], ...] = ("none", "lz4", "zstd")
 GOAL_MS = 1_000.0
-REPEATS = 5  # the median of so many: other work shares these cores
-SITE = "edge-1"
 ROBOT = "r1"
 
 Row = dict[str, Any]
@@ -36,28 +32,22 @@ Row = dict[str, Any]
 
 def run() -> list[Row]:
     """Return the rows of the benchmark; times in ms, sizes in MB."""
-    with tempfile.TemporaryDirectory(prefix="fleetbox-bench-") as folder:
-        server = StoreProcess(Path(folder) / "store")
-        server.start()
-        try:
-            server.wait_ready(60.0)
-            return _measure(server, Path(folder))
-        finally:
-            server.stop()
+    with serving() as served:
+        return _measure(served)
 
 
-def _measure(server: StoreProcess, folder: Path) -> list[Row]:
-    sizes = asyncio.run(_fill(server))
+def _measure(served: Served) -> list[Row]:
+    sizes = asyncio.run(_fill(served.store))
     rows: list[Row] = []
-    with connect(load_fleet(_fleet_file(server, folder))) as fleet:
+    with connect(served.fleet()) as fleet:
         frame = fleet.select(f"{ROBOT}/{_stream(5, 'none')}").frames()
         if frame.shape != (SECONDS * RATE_HZ, FIELDS):
             raise SystemExit(f"read back {frame.shape}")
         for length_s in LENGTHS_S:
             for compression in COMPRESSIONS:
                 stream = _stream(length_s, compression)
-                took = _median_ms(_reads(fleet, stream))
-                raw = _median_ms(lambda stream=stream: asyncio.run(_raw(server, stream)))  # type: ignore[misc]
+                took = median_ms(_reads(fleet, stream))
+                raw = median_ms(lambda stream=stream: asyncio.run(_raw(served.store, stream)))  # type: ignore[misc]
                 name = f"1 h read, {length_s} s chunks, {compression}, {sizes[stream] / 1e6:.0f} MB"
                 goal = f"< {GOAL_MS:.0f} ms" if length_s * 1_000_000 == chunks.BOUND_US else None
                 rows.append({"name": name, "value": took, "unit": "ms", "raw": raw, "ratio": took / raw, "goal": goal})
@@ -76,15 +66,6 @@ def _rows_row(fleet: Fleet) -> Row:
     count = sum(1 for _ in fleet.select(f"{ROBOT}/{stream}").records())
     rate = count / (time.perf_counter() - started)
     return {"name": "records(), plain rows", "value": rate, "unit": "rows/s", "raw": None, "ratio": None, "goal": None}
-
-
-def _median_ms(work: Callable[[], object]) -> float:
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append((time.perf_counter() - started) * 1e3)
-    return statistics.median(times)
 
 
 async def _raw(server: StoreProcess, stream: str) -> int:
@@ -136,13 +117,6 @@ def _drafts(length_s: int, compression: Literal["none", "lz4", "zstd"]) -> Seque
 
 def _stream(length_s: int, compression: str) -> str:
     return f"imu-{length_s}s-{compression}"
-
-
-def _fleet_file(server: StoreProcess, folder: Path) -> Path:
-    (folder / "edge.token").write_text(server.token)
-    path = folder / "fleet.toml"
-    path.write_text(f'[site.{SITE}]\nstore = "{server.url}"\ntoken = {{ file = "edge.token" }}\n')
-    return path
 
 
 if __name__ == "__main__":

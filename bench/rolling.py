@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,46 +12,37 @@ import pyarrow as pa
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from bench.filling import T0_US, blob, pour
+from bench.serving import SITE, Served, serving
+from bench.timing import median_ms
 from fleetbox import chunks
 from fleetbox.blobs import Store
 from fleetbox.points import Points
 from fleetbox.records import Draft
 from fleetbox.rollups import points_of, rolled
 from fleetbox.scalars import ScalarStore
-from fleetbox.settings import Influx, load_fleet
-from fleetbox_local.processes import InfluxProcess, StoreProcess
+from fleetbox.settings import Influx
 from fleetbox_query.fleet import Fleet, connect
 
 HOURS = int(os.environ.get("FLEETBOX_BENCH_HOURS", "24"))  # of 100 Hz x 12 fields: 38 MB of chunks each
-ROBOT, SITE, STREAM = "r1", "edge-1", "imu"
+ROBOT, STREAM = "r1", "imu"
 RATE_HZ, FIELDS, CHUNK_S = 100, 12, 5
 FIRST_US = T0_US // 3_600_000_000 * 3_600_000_000
 HOUR_US = 3_600_000_000
-REPEATS = 5
 
 Row = dict[str, Any]
 
 
 def run() -> list[Row]:
     """Load a fresh store and a fresh InfluxDB and return the rows."""
-    with tempfile.TemporaryDirectory(prefix="fleetbox-bench-") as name:
-        folder = Path(name)
-        store, influx = StoreProcess(folder / "store"), InfluxProcess(folder / "influx")
-        try:
-            for server in (store, influx):
-                server.start()
-                server.wait_ready()
-            asyncio.run(fill(store, influx))
-            return _measure(store, influx, folder)
-        finally:
-            for server in (store, influx):
-                server.kill()
+    with serving(influx=True) as served:
+        asyncio.run(_fill(served))
+        return _measure(served)
 
 
-async def fill(store: StoreProcess, influx: InfluxProcess) -> None:
+async def _fill(served: Served) -> None:
     """Write the chunks of so many hours, and their seconds as a loader rolls them up."""
-    place = Influx(influx.url, influx.token, influx.org, "bench")
-    async with Store(store.url, store.token) as blobs, ScalarStore(place, timeout_s=300) as scalars:
+    store = served.store
+    async with Store(store.url, store.token) as blobs, ScalarStore(served.scalars(), timeout_s=300) as scalars:
         await scalars.ensure_bucket()
         for hour in range(HOURS):
             times_us = FIRST_US + hour * HOUR_US + np.arange(3_600 * RATE_HZ) * (1_000_000 // RATE_HZ)
@@ -69,18 +56,18 @@ async def fill(store: StoreProcess, influx: InfluxProcess) -> None:
                 raise SystemExit(f"InfluxDB refused {report.refused}")
 
 
-def _measure(store: StoreProcess, influx: InfluxProcess, folder: Path) -> list[Row]:
+def _measure(served: Served) -> list[Row]:
     one, every = f"{ROBOT}/{STREAM}:f0", f"{ROBOT}/{STREAM}"
-    with connect(load_fleet(fleet_file(folder / "fed", store, influx))) as fed:
+    with connect(served.fleet()) as fed:
         frame = fed.select(every).rollup("1m")
         if set(frame.attrs["sources"].values()) != {f"influx at {SITE}"} or len(frame) != HOURS * 60:
             raise SystemExit(f"{len(frame)} steps from {frame.attrs['sources']}")
-        field_ms, all_ms = _median_ms(_rollup(fed, one)), _median_ms(_rollup(fed, every))
-    with connect(load_fleet(fleet_file(folder / "bare", store, None))) as bare:
+        field_ms, all_ms = median_ms(_rollup(fed, one)), median_ms(_rollup(fed, every))
+    with connect(served.fleet(scalars=False)) as bare:
         if not np.allclose(bare.select(every).rollup("1m"), frame, rtol=1e-9):
             raise SystemExit("the chunks say otherwise")
-        chunks_ms = _median_ms(_rollup(bare, every), 2)
-    client_ms = _median_ms(lambda: _client(influx), 2)
+        chunks_ms = median_ms(_rollup(bare, every), 2)
+    client_ms = median_ms(lambda: _client(served.scalars()), 2)
     what = f"{HOURS} h by the minute, min mean max last count"
     return [
         {"name": f"{what} of 1 field, from InfluxDB's seconds", "value": field_ms, "unit": "ms", "goal": "< 200 ms"},
@@ -96,11 +83,11 @@ def _rollup(fleet: Fleet, selector: str) -> Callable[[], object]:
     return lambda: fleet.select(selector).rollup("1m")
 
 
-def _client(influx: InfluxProcess) -> None:
+def _client(influx: Influx) -> None:
     """Ask the vendor's client for the same minutes of all fields' means."""
     with InfluxDBClient(influx.url, token=influx.token, org=influx.org, timeout=300_000) as client:
         frame = client.query_api().query_data_frame(
-            f'from(bucket: "bench") |> range(start: {FIRST_US // 1_000_000}, '
+            f'from(bucket: "{influx.bucket}") |> range(start: {FIRST_US // 1_000_000}, '
             f"stop: {(FIRST_US + HOURS * HOUR_US) // 1_000_000})"
             f' |> filter(fn: (r) => r._measurement == "{STREAM}" and r._field =~ /[.]mean$/)'
             " |> aggregateWindow(every: 1m, fn: mean, createEmpty: false)"
@@ -108,25 +95,6 @@ def _client(influx: InfluxProcess) -> None:
         )
     if len(frame) != HOURS * 60:
         raise SystemExit(f"{len(frame)} steps from influxdb-client")
-
-
-def fleet_file(folder: Path, store: StoreProcess, influx: InfluxProcess | None) -> Path:
-    """Write a fleet file of one site, with or without its InfluxDB."""
-    folder.mkdir()
-    (folder / "token").write_text(store.token)
-    text = (
-        f'fleet = "bench"\n[[robots]]\nmatch = "r*"\nsite = "{SITE}"\n'
-        f'[site.{SITE}]\nstore = "{store.url}"\ntoken = {{ file = "token" }}\n'
-    )
-    if influx is not None:
-        (folder / "influx.token").write_text(influx.token)
-        text += (
-            f'[site.{SITE}.influx]\nurl = "{influx.url}"\ntoken = {{ file = "influx.token" }}\n'
-            f'org = "{influx.org}"\nbucket = "bench"\n'
-        )
-    path = folder / "fleet.toml"
-    path.write_text(text)
-    return path
 
 
 def columns(times_us: Any) -> dict[str, Any]:
@@ -145,12 +113,3 @@ def chunked(times_us: Any, fields: dict[str, Any]) -> list[Draft]:
         first, last = int(times_us[rows[0]]), str(times_us[rows[-1]])
         out.append(blob(ROBOT, STREAM, first, data, chunks.CONTENT_TYPE, rows=str(len(rows)), t_end=last))
     return out
-
-
-def _median_ms(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    took = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        took.append((time.perf_counter() - began) * 1e3)
-    return statistics.median(took)

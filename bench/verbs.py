@@ -4,54 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.filling import ROBOTS, T0_US, blob, fill, pour
+from bench.serving import serving
+from bench.timing import median_ms
 from fleetbox import chunks
 from fleetbox.blobs import Store
 from fleetbox.records import Draft
-from fleetbox.settings import load_fleet
 from fleetbox_local.processes import StoreProcess
 from fleetbox_query.fleet import Fleet, connect
 
 COUNT = int(os.environ.get("FLEETBOX_BENCH_COUNT", "1000000"))  # records and events; fewer for a first look
-REPEATS = 5
 PICTURES = 2_000  # 100 s at 20 Hz
 ASKED = 60  # nearest pictures, for a 95th percentile
-ROBOT, SITE = ROBOTS[0], "edge-1"
+ROBOT = ROBOTS[0]
 
 Row = dict[str, Any]
 
 
 def run() -> list[Row]:
     """Return the rows of the benchmark."""
-    with tempfile.TemporaryDirectory(prefix="fleetbox-bench-") as folder:
-        server = StoreProcess(Path(folder) / "store")
-        before = dict(os.environ)
-        server.start()
-        try:
-            server.wait_ready(60.0)
-            asyncio.run(_fill(server))
-            os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")  # an index of events of its own
-            with connect(load_fleet(_fleet_file(server, Path(folder)))) as fleet:
-                return [*_verbs(fleet), *_labels(fleet, server), *_events(fleet)]
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-            server.stop()
+    before = dict(os.environ)
+    try:
+        with serving() as served:
+            asyncio.run(_fill(served.store))
+            os.environ["XDG_CACHE_HOME"] = str(served.folder / "cache")  # an index of events of its own
+            with connect(served.fleet()) as fleet:
+                return [*_verbs(fleet), *_labels(fleet, served.store), *_events(fleet)]
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _verbs(fleet: Fleet) -> list[Row]:
     imu, camera = fleet.select(f"{ROBOT}/imu"), fleet.select(f"{ROBOT}/cam")
-    frame = _median_ms(lambda: imu.frames())
+    frame = median_ms(lambda: imu.frames())
     rng = np.random.default_rng(1)
     took = []
     for offset in rng.integers(0, PICTURES * 50_000, ASKED).tolist():
@@ -60,10 +53,10 @@ def _verbs(fleet: Fleet) -> list[Row]:
         took.append((time.perf_counter() - began) * 1e3)
     return [
         _row("1 h x 100 Hz x 12 fields to pandas", frame, "ms", "< 200 ms"),
-        _row("the same, aligned at 30 Hz", _median_ms(lambda: imu.align("30 Hz", max_age="100ms").frames()), "ms"),
-        _row("the same, 1,000 points a field (minmax)", _median_ms(lambda: imu.decimate(1_000)), "ms"),
-        _row("the same, into DuckDB", _median_ms(lambda: imu.duckdb().close()), "ms"),
-        _row("its size, without moving it", _median_ms(lambda: imu.size()), "ms"),
+        _row("the same, aligned at 30 Hz", median_ms(lambda: imu.align("30 Hz", max_age="100ms").frames()), "ms"),
+        _row("the same, 1,000 points a field (minmax)", median_ms(lambda: imu.decimate(1_000)), "ms"),
+        _row("the same, into DuckDB", median_ms(lambda: imu.duckdb().close()), "ms"),
+        _row("its size, without moving it", median_ms(lambda: imu.size()), "ms"),
         _row("nearest picture, 95th percentile", float(np.percentile(took, 95)), "ms", "< 50 ms"),
     ]
 
@@ -101,7 +94,7 @@ def _events(fleet: Fleet) -> list[Row]:
     }
     rows = [_row(f"the first search of {COUNT:,} events, which reads them", first, "s")]
     rows.append(_row("its CPU time, the store's left out", used, "s"))
-    rows += [_row(f"later ones, by {name}", _median_ms(ask), "ms") for name, ask in asked.items()]
+    rows += [_row(f"later ones, by {name}", median_ms(ask), "ms") for name, ask in asked.items()]
     return rows
 
 
@@ -131,25 +124,6 @@ def _chunks() -> Iterator[Draft]:
 def _pictures() -> Iterator[Draft]:
     picture = b"\xff\xd8\xff" + os.urandom(60_000)
     return (blob(ROBOT, "cam", T0_US + n * 50_000, picture, "image/jpeg", type="images") for n in range(PICTURES))
-
-
-def _fleet_file(server: StoreProcess, folder: Path) -> Path:
-    (folder / "token").write_text(server.token)
-    path = folder / "fleet.toml"
-    path.write_text(
-        f'fleet = "bench"\n[[robots]]\nmatch = "r*"\nsite = "{SITE}"\n'
-        f'[site.{SITE}]\nstore = "{server.url}"\ntoken = {{ file = "token" }}\n'
-    )
-    return path
-
-
-def _median_ms(work: Callable[[], object]) -> float:
-    took = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        work()
-        took.append((time.perf_counter() - began) * 1e3)
-    return statistics.median(took)
 
 
 def _row(name: str, value: float, unit: str, goal: str | None = None) -> Row:

@@ -116,17 +116,7 @@ RELAY = Measurement(
 SITES = Measurement(
     "sites",
     ("site",),
-    {
-        "cpu": "percent",
-        "ram": "percent",
-        "disk": "percent",
-        "disk_free_bytes": "B",
-        "temp_c": "C",
-        "load1": "",
-        "points_s": "/s",
-        "refused": "",
-        "store_bytes": "B",
-    },
+    {**HOST_NUMBERS, "points_s": "/s", "refused": "", "store_bytes": "B"},
 )
 # Lines of log streams as they arrive, newest last.
 LOGS = Measurement("logs", ("robot", "site"), {"stream": "text", "level": "text", "text": "text"})
