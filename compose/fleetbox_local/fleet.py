@@ -20,7 +20,7 @@ from fleetbox_local.child import GRACE_S, Child, Command
 from fleetbox_local.fleet_files import write_settings
 from fleetbox_local.identity import Process, identify
 from fleetbox_local.locks import lock_fleet_dir
-from fleetbox_local.ports import HOST, free_port, is_free
+from fleetbox_local.ports import HOST, free_port, take_port
 from fleetbox_local.processes import InfluxProcess, ServerProcess, StoreProcess, new_token
 from fleetbox_local.programs import INFLUXDB, find_server
 from fleetbox_local.seating import Ports, Seating, check_robots, seat
@@ -144,7 +144,7 @@ class LocalFleet:
         before: dict[str, int] = {}
         with contextlib.suppress(FileNotFoundError, ValueError):
             before = json.loads(remembered.read_text())
-        self.seating = seat(self.directory, self.robots, self._wants_influx(), Ports(before, is_free, free_port))
+        self.seating = seat(self.directory, self.robots, self._wants_influx(), Ports(before, take_port, free_port))
         remembered.write_text(json.dumps({**before, **self.seating.ports}, indent=1))
         org = {"org": InfluxProcess.org, "bucket": InfluxProcess.bucket}
         write_settings(self.seating, org)

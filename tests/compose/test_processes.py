@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from fleetbox.errors import FleetboxError
 from fleetbox_local import processes
+from fleetbox_local.ports import is_free, take_port
 from fleetbox_local.processes import StoreProcess, ask, free_port
 
 
@@ -62,6 +66,29 @@ def test_free_port_never_repeats() -> None:
     """A port is given out once, even before anybody listens on it."""
     ports = [free_port() for _ in range(50)]
     assert len(set(ports)) == len(ports)
+
+
+def test_a_port_that_another_process_chose_is_not_ours() -> None:
+    """What another process chose and does not listen on yet is given to nobody here, until that process has ended."""
+
+    class Always(random.Random):
+        """Choose one port again and again."""
+
+        def randrange(self, *_: object) -> int:
+            return port
+
+    begin = "from fleetbox_local.ports import free_port; print(free_port(), flush=True); input()"
+    words = [sys.executable, "-c", begin]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        assert is_free(port)
+        assert not take_port(port)
+        with pytest.raises(FleetboxError, match="found no free port"):
+            free_port(Always())
+        other.kill()
+    assert free_port(Always()) == port
+    assert take_port(port), "our own"
 
 
 def test_influx_is_set_up(influx_server: Any) -> None:
