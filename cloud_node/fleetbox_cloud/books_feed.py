@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -20,7 +20,9 @@ from fleetbox.naming import split_bucket
 from fleetbox.scalars import BATCH_LINES, ScalarStore
 from fleetbox.settings import FleetSettings, Influx
 from fleetbox_cloud.books_memory import DAY_US, Memory
+from fleetbox_cloud.books_past import Past
 from fleetbox_cloud.books_points import View, lines, open_keys, untold
+from fleetbox_cloud.comparing import keeps_from_us
 from fleetbox_cloud.feeds.hours import Hours
 from fleetbox_cloud.feeds.watch import RobotWatch, Sight
 from fleetbox_replication.audit.hops import Hop, hops_of
@@ -37,6 +39,10 @@ class Rhythm:
     look_s: float = 60.0  # at everybody: what waits for too long becomes lost without a new page
     news_s: float = 10.0  # at robots whose `meta` has grown: one small request for all of them
     known_us: int = 15 * MINUTE_US  # µs of settled minutes kept in memory: 50 robots of 31 streams take 70 MB
+    past_s: float = (
+        5.0  # of reading minutes of long ago between two looks: a robot's month of 31 streams takes a minute
+    )
+    past_rest_s: float = 1.0  # and between two such readings: the site's other parts have half a core and more
     again_s: float = 600.0  # between two readings of a robot's older minutes: a day of them takes two seconds
 
 
@@ -45,6 +51,10 @@ class Told(Protocol):
 
     watch: RobotWatch
     hours: Hours
+
+    @property
+    def number(self) -> int:
+        """Return how often InfluxDB had to be fed from the beginning."""
 
 
 class BooksFeed:
@@ -69,6 +79,13 @@ class BooksFeed:
         self._path, self._rhythm = state / FILE, rhythm or Rhythm()
         self._robots: dict[str, Memory] = {}
         self._again_s: dict[str, float] = {}
+        self._number, self._behind = self._begun()
+        self._past: Past | None = None
+
+    @property
+    def behind(self) -> int:
+        """Return of how many robots the minutes of long ago are still to be written again."""
+        return len(self._behind)
 
     async def run(self) -> None:
         """Feed until cancelled. Raises Unreachable, AccessDenied, NotFound; the next run goes on where this one was."""
@@ -76,6 +93,7 @@ class BooksFeed:
         if influx is None:
             return
         self._robots.clear()  # what was read and not written is read again
+        self._past = None
         loop, rhythm = asyncio.get_running_loop(), self._rhythm
         sizes: dict[str, int] = {}
         whole_s = loop.time()
@@ -85,12 +103,54 @@ class BooksFeed:
                 if whole := loop.time() >= whole_s:
                     whole_s = loop.time() + rhythm.look_s
                 robots = [robot for robot, size in sizes.items() if whole or before.get(robot) != size]
+                if self._begin(sizes):
+                    robots = list(sizes)
                 await self._feed_all(store, scalars, robots, time.time_ns() // 1000)
-                await asyncio.sleep(min(rhythm.look_s, rhythm.news_s))
+                if self._behind:
+                    await self.feed_past(store, scalars, time.time_ns() // 1000)
+                await asyncio.sleep(min(rhythm.look_s, rhythm.past_rest_s if self._behind else rhythm.news_s))
 
     async def feed(self, store: Store, scalars: ScalarStore, now_us: int) -> int:
         """Write what has changed since the last look; return the number of points."""
-        return await self._feed_all(store, scalars, await self._sizes(store), now_us)
+        sizes = await self._sizes(store)
+        self._begin(sizes)
+        return await self._feed_all(store, scalars, sizes, now_us)
+
+    async def feed_past(self, store: Store, scalars: ScalarStore, now_us: int) -> None:
+        """Write minutes of before the last day again for `past_s`, robot by robot."""
+        loop = asyncio.get_running_loop()
+        stop_s = loop.time() + self._rhythm.past_s
+        while self._behind and loop.time() < stop_s:
+            robot = self._behind[0]
+            past = self._past = self._past or await self._past_of(store, scalars, robot, now_us)
+            if past is None or past.done(now_us):
+                self._past = None
+                del self._behind[0]
+                self._save()
+                continue
+            told = await past.step(store, now_us)
+            streams = self._told.watch.streams_of(told.ledger, told.keys) if self._told is not None else []
+            await self._write(scalars, [*told.books, *streams])
+            if self._told is not None:
+                self._told.hours.touch(robot, told.books)
+            past.keep(now_us, self._rhythm.known_us)
+
+    async def _past_of(self, store: Store, scalars: ScalarStore, robot: str, now_us: int) -> Past | None:
+        hops = self._hops(robot)
+        if not hops:
+            return None
+        span_us = (await keeps_from_us(scalars, now_us) or 0, self._memory(robot, now_us).from_us)
+        return await Past.of(store, hops, robot, span_us, self._ships_whole)
+
+    def _begin(self, robots: Iterable[str]) -> bool:
+        """Begin from the first page if InfluxDB has lost what it was fed; the last day of all robots goes first."""
+        number = self._told.number if self._told is not None else 0
+        if number == self._number:
+            return False
+        self._number, self._behind, self._past = number, list(robots), None
+        self._robots.clear()
+        self._save()
+        return True
 
     async def _feed_all(self, store: Store, scalars: ScalarStore, robots: Iterable[str], now_us: int) -> int:
         written, looked = 0, False
@@ -114,14 +174,17 @@ class BooksFeed:
         number = len(text)
         if self._told is not None:  # it sees every robot's pages with us, and its points go with ours or not at all
             text += self._told.watch.saw(Sight(memory.ledger, hops, changed, keys, view.range, memory.untold))
-        for at in range(0, len(text), BATCH_LINES):
-            report = await scalars.write_lines(text[at : at + BATCH_LINES])
-            if report.refused:  # minutes older than the bucket's retention, mostly
-                log.info("InfluxDB refused points of the books", site=self._site, **report.refused)
+        await self._write(scalars, text)
         if self._told is not None:
             self._told.hours.touch(memory.ledger.robot, text[:number])
         memory.forget(open_keys(memory.ledger, hops, view), now_us - self._rhythm.known_us)
         return number
+
+    async def _write(self, scalars: ScalarStore, text: Sequence[str]) -> None:
+        for at in range(0, len(text), BATCH_LINES):
+            report = await scalars.write_lines(text[at : at + BATCH_LINES])
+            if report.refused:  # minutes older than the bucket's retention, mostly
+                log.info("InfluxDB refused points of the books", site=self._site, **report.refused)
 
     def _ships_whole(self, stream: str) -> bool:
         return self._fleet.policy.rule_for(stream).ship == "always"
@@ -156,16 +219,28 @@ class BooksFeed:
 
     def _saved(self) -> dict[str, int]:
         try:
-            found = json.loads(self._path.read_text(encoding="utf-8"))
-            return {robot: int(read_us) for robot, read_us in found.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
+            return {robot: int(read_us) for robot, read_us in self._file()["robots"].items()}
+        except (OSError, ValueError, AttributeError, TypeError, KeyError):
             return {}  # a day is written again
+
+    def _begun(self) -> tuple[int, list[str]]:
+        """Return under which number InfluxDB was fed, and the robots whose past was not written again yet."""
+        try:
+            found = self._file()
+            return int(found["number"]), [str(robot) for robot in found["behind"]]
+        except (OSError, ValueError, TypeError, KeyError):
+            return 0, []
+
+    def _file(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+        return found if "robots" in found else {"robots": found}  # older files hold nothing else
 
     def _save(self) -> None:
         read_us = {robot: memory.read_us for robot, memory in self._robots.items()}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps(read_us), encoding="utf-8")
+        told = {"number": self._number, "behind": self._behind, "robots": read_us}
+        draft.write_text(json.dumps(told), encoding="utf-8")
         os.replace(draft, self._path)  # noqa: PTH105 - the one call that replaces a file whole
 
 

@@ -85,6 +85,18 @@ class Memory:
             self._again(min(key[2] for key in unknown))
         return changed - unknown
 
+    async def part(self, store: Store, start_us: int, stop_us: int) -> set[Key]:
+        """Fold the pages written from start to stop (excluded) and return the minutes they are about that are known.
+
+        For whoever reads the pages once, part by part, from the oldest on.
+        """
+        changed: set[Key] = set()
+        for info in await self._infos(store):
+            async for _, page in self._pages(store, info.name, start_us, stop_us):
+                self.ledger.add(page)
+                changed |= keys_of(page)
+        return {key for key in changed if self._knows(key)}
+
     async def read_again(self, store: Store, now_us: int) -> set[Key]:
         """Read the last day anew and return its minutes since the oldest one that is due."""
         due_us, start_us = self.again_us or 0, minute_of(now_us - DAY_US)
@@ -128,19 +140,22 @@ class Memory:
         ]
 
     async def _infos(self, store: Store) -> list[EntryInfo]:
-        try:
-            infos = await store.entries(site_bucket(self.ledger.robot, "meta"))
-        except NotFound:
-            return []
-        return [info for info in infos if any(matches_glob(glob, info.name) for glob in ENTRIES)]
+        return await _infos(store, self.ledger.robot)
 
-    async def _pages(self, store: Store, entry: str, start_us: int) -> AsyncIterator[tuple[int, Page]]:
+    async def _pages(
+        self, store: Store, entry: str, start_us: int, stop_us: int | None = None
+    ) -> AsyncIterator[tuple[int, Page]]:
         bucket, number = site_bucket(self.ledger.robot, "meta"), 0
-        async for time_us, page in read_pages(store, bucket, (entry,), start_us=max(0, start_us)):
+        async for time_us, page in read_pages(store, bucket, (entry,), start_us=max(0, start_us), stop_us=stop_us):
             number += 1
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
             yield time_us, page
+
+
+async def oldest_page_us(store: Store, robot: str) -> int | None:
+    """Return when the oldest page about a robot was written, in µs, None where there is none."""
+    return min((info.oldest_us for info in await _infos(store, robot) if info.records), default=None)
 
 
 def keys_of(page: Page) -> set[Key]:
@@ -151,6 +166,14 @@ def keys_of(page: Page) -> set[Key]:
     for stone in page.tombstones:
         told |= {(stone.cls, stone.stream, at) for at in _minutes(stone.start_us, stone.stop_us)}
     return told
+
+
+async def _infos(store: Store, robot: str) -> list[EntryInfo]:
+    try:
+        infos = await store.entries(site_bucket(robot, "meta"))
+    except NotFound:
+        return []
+    return [info for info in infos if any(matches_glob(glob, info.name) for glob in ENTRIES)]
 
 
 def _minutes(start_us: int, stop_us: int) -> range:

@@ -70,6 +70,11 @@ class Checking:
         self._due_s["everything"] = min(self._due_s["everything"], self._began_s + self._rhythm.again_s)
         self._wake.set()
 
+    def everything_now(self) -> None:
+        """Compare everything at the next look: InfluxDB is known to have lost it."""
+        self._due_s["everything"] = 0.0
+        self._wake.set()
+
     async def run(self) -> None:
         """Check until cancelled."""
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,7 @@ from fleetbox_cloud.comparison import NO_CHUNK, UNEXPLAINED
 from fleetbox_cloud.state import state_folder
 from fleetbox_cloud.status import ask_site
 
+TOLD_US = 86_400_000_000  # µs; who looks each morning learns of it
 _EXPECTED = "refused:nan"  # sensors say NaN for "no reading": that is no fault
 
 
@@ -43,7 +45,22 @@ def judge(name: str, report: dict[str, Any]) -> list[Check]:
     ]
     checks = checks or [Check("PASS", "site", name, f"{len(report['parts'])} parts run: {', '.join(report['parts'])}")]
     loader = report["loader"]
-    return [*checks, _loader(name, loader), *_numbers(name, loader)] if loader else checks
+    if not loader:
+        return checks
+    return [*checks, _loader(name, loader), *_numbers(name, loader), *_renewed(name, report.get("renewed"))]
+
+
+def _renewed(name: str, renewed: dict[str, Any] | None) -> list[Check]:
+    """Say for a day that InfluxDB had lost what it was fed, and what is being fed again."""
+    if renewed is None or (renewed["at_us"] < time.time_ns() // 1000 - TOLD_US and not renewed["behind"]):
+        return []
+    bucket, when = renewed["bucket"], show_time(renewed["at_us"])
+    text = f"InfluxDB's bucket {bucket} was found removed or an older copy, {when}; "
+    if renewed["behind"]:
+        text += f"being fed again: {', '.join(renewed['behind'])}"
+        return [Check("WARN", "renewed", name, text, f"{name} feeds InfluxDB again", "fleetbox site status")]
+    text += "all that the store holds was fed again; how robots, relay and site stood before is in no store"
+    return [Check("PASS", "renewed", name, text)]
 
 
 def _loader(name: str, report: dict[str, Any]) -> Check:

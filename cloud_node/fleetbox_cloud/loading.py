@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from fleetbox.settings import Influx
 from fleetbox_cloud.checking import Checking, CheckRhythm
 from fleetbox_cloud.counting import ScalarRow, refusals, scalar_rows
 from fleetbox_cloud.cursor import Cursor
+from fleetbox_cloud.feeds.renewals import mark_of
 from fleetbox_cloud.loader import Loader
 from fleetbox_cloud.sink import Sink
 from fleetbox_cloud.sweeping import Sweep
@@ -61,7 +61,7 @@ class Loading:
         self, connect: Callable[[], Store], influx: Influx, site: str, state: Path, token: Callable[[], str]
     ) -> None:
         self._connect, self._influx, self._site, self._token = connect, influx, site, token
-        self._path = state / f"loader-{_mark(influx)}.sqlite"  # another InfluxDB begins from the first chunk
+        self._path = state / f"loader-{mark_of(influx)}.sqlite"  # another InfluxDB begins from the first chunk
         self._gaps: set[str] = set()
         self._wake = asyncio.Event()
         self._running: _Running | None = None
@@ -175,6 +175,11 @@ class Loading:
                 await self._wake.wait()
         self._wake.clear()
 
+    def compare(self) -> None:
+        """Compare everything with the chunks at once: InfluxDB has lost all of it, or what is newer than a copy."""
+        if self._running is not None:  # else the start of the loader compares
+            self._running.checking.everything_now()
+
     def gap(self, bucket: str) -> None:
         """Sweep a bucket soon: a batch of it could not be read."""
         self._gaps.add(bucket)
@@ -197,7 +202,3 @@ class Loading:
         if self._running is not None and lasted_s >= self._running.rhythm.trouble_s:
             self.restarted()
             self._running.checking.everything_soon()
-
-
-def _mark(influx: Influx) -> str:
-    return hashlib.sha256(f"{influx.url}\n{influx.org}\n{influx.bucket}".encode()).hexdigest()[:8]

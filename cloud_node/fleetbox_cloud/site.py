@@ -51,6 +51,8 @@ class Site:
         self._loading = self._make_loading()
         sources = Sources(lambda: self._onward, lambda: self._loading.report() if self._loading else {})
         self._feeds = Feeds(fleet, place.name, self._connect, self._state, sources) if place.influx else None
+        if self._feeds and self._loading:
+            self._feeds.renewals.tell(self._loading.compare)
         self._books = BooksFeed(fleet, place.name, self._connect, self._state, told=self._feeds)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -70,7 +72,17 @@ class Site:
     def report(self) -> dict[str, Any]:
         """Return the state of every part, and of the loader if there is one."""
         loader = self._loading.report() if self._loading else None
-        return {"site": self._place.name, "tier": self._place.tier, "parts": self._parts.report(), "loader": loader}
+        told: dict[str, Any] = {"site": self._place.name, "tier": self._place.tier, "parts": self._parts.report()}
+        return {**told, "loader": loader, "renewed": self._renewed(loader)}
+
+    def _renewed(self, loader: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """Return when InfluxDB was last found to have lost what it was fed, and what is still to be fed again."""
+        if self._feeds is None or loader is None or not self._feeds.number:
+            return None
+        at_us = self._feeds.renewals.noticed_us
+        compared_us = ((loader["checks"] or {}).get("done", {}).get("everything") or {}).get("at_us", 0)
+        behind = {"events and logs": self._feeds.behind, "books": self._books.behind, "numbers": compared_us < at_us}
+        return {"at_us": at_us, "bucket": loader["bucket"], "behind": [what for what, so in behind.items() if so]}
 
     async def _work(self, url: str) -> None:
         await self._parts.keep("provision", self._provision)  # the others need its buckets
@@ -87,6 +99,7 @@ class Site:
             runs["loader"] = lambda: loading.run(url)
             runs["books"] = self._books.run
         if (feeds := self._feeds) is not None:
+            runs["stamps"] = feeds.renewals.run
             runs["boards"] = feeds.run_robots
             runs["events"] = feeds.run_arrivals
             runs["hours"] = feeds.run_hours

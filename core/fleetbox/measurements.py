@@ -121,7 +121,10 @@ SITES = Measurement(
 # Lines of log streams as they arrive, newest last.
 LOGS = Measurement("logs", ("robot", "site"), {"stream": "text", "level": "text", "text": "text"})
 
-OWN = (ROBOTS, STREAMS, EVENTS, BOOKS, BOOKS_HOURS, HOST_HOURS, DEAD_LETTERS, RELAY, SITES, LOGS)
+# One point each few seconds by which a site sees that InfluxDB still holds what it wrote; no board shows it.
+STAMPS = Measurement("fleetbox/stamps", ("site",), {"number": ""})
+
+OWN = (ROBOTS, STREAMS, EVENTS, BOOKS, BOOKS_HOURS, HOST_HOURS, DEAD_LETTERS, RELAY, SITES, LOGS, STAMPS)
 RESERVED = frozenset(one.name for one in OWN)  # a stream of such a name would mix with ours
 
 

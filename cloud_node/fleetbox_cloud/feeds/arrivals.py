@@ -19,10 +19,12 @@ class Arrivals:
     What is newer than all that was seen is listed from there. When the entry has grown by more than that, something
     came late: then it is listed whole, which costs the store 30 µs a record. In a ring that turns meanwhile the
     numbers may not show it: whoever has to be sure asks for a `sweep`.
+    A first look that is broken off goes on where it was.
     """
 
     def __init__(self, store: Store, sent: Sent, since_us: int) -> None:
         self._store, self._sent, self._since_us = store, sent, since_us
+        self._broken_off: dict[tuple[str, str], tuple[int, Looked]] = {}  # first looks: up to where, and as it was then
 
     async def look(
         self, bucket: str, wants: Callable[[str], bool], *, sweep: bool = False
@@ -43,16 +45,21 @@ class Arrivals:
             before = self._sent.looked(bucket, info.name)
             if before == seen and not sweep:
                 continue
-            found = 0
-            async for heads in self._fresh(bucket, info, self._start(bucket, info, before, sweep)):
+            found, start_us, whole = 0, self._start(bucket, info, before, sweep), (bucket, info.name)
+            if before is None:  # what grows behind it meanwhile shows at the next look
+                start_us, seen = self._broken_off.setdefault(whole, (start_us, seen))
+            async for heads in self._fresh(bucket, info, start_us):
                 found += len(heads)
                 yield info.name, heads
+                if before is None:
+                    self._broken_off[whole] = (heads[-1].time_us, seen)
             if before is not None and not sweep and info.records - before.records > found:
                 async for heads in self._fresh(bucket, info, self._since_us):
                     yield info.name, heads
             if sweep:
                 self._sent.forget(bucket, info.name, info.oldest_us)
             self._sent.look(bucket, info.name, seen)
+            self._broken_off.pop(whole, None)
 
     def _start(self, bucket: str, info: EntryInfo, before: Looked | None, sweep: bool) -> int:
         if sweep or before is None:

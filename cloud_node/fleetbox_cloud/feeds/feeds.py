@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -25,7 +24,8 @@ from fleetbox_cloud.feeds.arrivals import Arrivals
 from fleetbox_cloud.feeds.events import earliest_us, event_line, events_of, is_event, place
 from fleetbox_cloud.feeds.hours import Hours
 from fleetbox_cloud.feeds.logs import MOST_LINES, is_log, log_line
-from fleetbox_cloud.feeds.passing import RelayRates, SiteRates
+from fleetbox_cloud.feeds.passing import RelayRates, SiteRates, mended_of
+from fleetbox_cloud.feeds.renewals import Renewals, mark_of
 from fleetbox_cloud.feeds.sent import Sent
 from fleetbox_cloud.feeds.watch import RobotWatch
 from fleetbox_replication.dead_letters import DeadLetters, LetterGroup, letters_of
@@ -73,8 +73,16 @@ class Feeds:
         self.watch = RobotWatch(site, state, lambda: fleet.policy, self._is_mine)
         self._relay = RelayRates(site)
         self.hours = Hours()
+        self.renewals = Renewals(self._influx, site, state)
+        self.renewals.tell(self.hours.begin)
+        self.behind = False  # of events and lines: some of those that were fed before are still to come
         self._machine: SiteRates | None = None
         self._said: Counter[str] = Counter()
+
+    @property
+    def number(self) -> int:
+        """Return how often InfluxDB had to be fed from the beginning."""
+        return self.renewals.number
 
     async def run_robots(self) -> None:
         """Tell how robots, dead letters, the relay and this machine stand, until cancelled; raises FleetboxError."""
@@ -85,7 +93,7 @@ class Feeds:
 
     async def run_arrivals(self) -> None:
         """Tell of events and lines of logs as they arrive, until cancelled; raises FleetboxError."""
-        sent = Sent(self._state / f"fed-{_mark(self._influx)}.sqlite")
+        sent = Sent(self._state / f"fed-{mark_of(self._influx)}.sqlite")
         try:
             async with self._connect() as store, ScalarStore(self._influx) as scalars:
                 await _Arriving(self, store, scalars, sent).run()
@@ -98,7 +106,8 @@ class Feeds:
         async with self._connect() as store, ScalarStore(self._influx) as scalars:
             while True:
                 robots = self.robots_in(await store.buckets())
-                await self.hours.look(scalars, robots, time.time_ns() // 1000, loop.time())
+                mended = mended_of(self._sources.loaded())
+                await self.hours.look(scalars, robots, time.time_ns() // 1000, loop.time(), mended)
                 await asyncio.sleep(self.hours.rhythm.look_s)
 
     async def tell_robots(self, store: Store, scalars: ScalarStore, now_us: int) -> int:
@@ -186,10 +195,7 @@ class _Arriving:
 
     def __init__(self, feeds: Feeds, store: Store, scalars: ScalarStore, sent: Sent) -> None:
         self._feeds, self._store, self._scalars, self._sent = feeds, store, scalars, sent
-        now_us, rhythm = time.time_ns() // 1000, feeds.rhythm
-        self._events = Arrivals(store, sent, max(0, now_us - rhythm.event_back_us))
-        self._logs = Arrivals(store, sent, max(0, now_us - rhythm.log_back_us))
-        self._sizes: dict[str, int] = {}
+        self._begin()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -203,8 +209,11 @@ class _Arriving:
 
     async def look(self, *, sweep: bool = False) -> None:
         """Look into the buckets that have changed; into all of them for a sweep."""
-        sizes = await self._store.bucket_sizes()
-        for robot in self._feeds.robots_in(sizes):
+        if self._sent.begin(self._feeds.number):
+            self._begin()
+        sizes, behind = await self._store.bucket_sizes(), False
+        robots = self._feeds.robots_in(sizes)
+        for robot in robots:
             meta, lines = site_bucket(robot, "meta"), site_bucket(robot, "log")
             if sweep or sizes.get(meta) != self._sizes.get(meta):
                 await self._tell_events(meta, sweep)
@@ -215,6 +224,23 @@ class _Arriving:
                 self._sizes[meta] = sizes[meta]
             if lines in sizes and whole:
                 self._sizes[lines] = sizes[lines]
+            behind |= not whole
+        if not behind and self._feeds.number and not self._sent.reached_back:
+            self._sent.reach_back([one for robot in robots for one in self._sent.entries(site_bucket(robot, "log"))])
+            self._begin()
+            behind = True
+        self._feeds.behind = behind and self._feeds.number > 0
+
+    def _begin(self) -> None:
+        """Look at everything anew: lines of the last days first, those of before once InfluxDB has had to be fed anew.
+
+        At a site's first start nobody asks for older lines; later on InfluxDB had them.
+        """
+        now_us, rhythm = time.time_ns() // 1000, self._feeds.rhythm
+        back_us = rhythm.event_back_us if self._sent.reached_back else rhythm.log_back_us
+        self._events = Arrivals(self._store, self._sent, max(0, now_us - rhythm.event_back_us))
+        self._logs = Arrivals(self._store, self._sent, max(0, now_us - back_us))
+        self._sizes: dict[str, int] = {}
 
     async def _tell_events(self, bucket: str, sweep: bool) -> None:
         async for entry, heads in self._events.look(bucket, is_event, sweep=sweep):
@@ -268,7 +294,3 @@ def _any(entry: str) -> bool:
 
 def _where(influx: Influx | None) -> tuple[str, str, str] | None:
     return (influx.url, influx.org, influx.bucket) if influx else None
-
-
-def _mark(influx: Influx) -> str:
-    return hashlib.sha256(f"{influx.url}\n{influx.org}\n{influx.bucket}".encode()).hexdigest()[:8]

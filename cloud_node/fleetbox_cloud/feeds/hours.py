@@ -28,6 +28,7 @@ class HourRhythm:
     host_s: float = 600.0  # whoever looks at weeks has no use for less
     host_back_us: int = 3 * HOUR_US  # what a short outage held up; what comes later the sweep finds
     sweep_s: float = 86_400.0  # InfluxDB reads a robot's month in about a second
+    mended_s: float = 600.0  # between two sweeps while the loader puts back what InfluxDB has lost
     sweep_back_us: int = 31 * 24 * HOUR_US  # a month, whatever was missed
 
 
@@ -69,6 +70,12 @@ class Hours:
         self._said: dict[str, dict[int, int]] = {}
         self._host_s: float | None = None
         self._swept_s: float | None = None
+        self._mended = 0
+
+    def begin(self) -> None:
+        """Write every hour again whose minutes are written again, and look at all of them soon."""
+        self._said.clear()
+        self._swept_s = None
 
     def touch(self, robot: str, lines: Iterable[str]) -> None:
         """Note which hours a robot's lines are about; what was written the last time just so changes nothing."""
@@ -82,19 +89,25 @@ class Hours:
             if before.get(hour_us) != mark:
                 self._due_s.setdefault((robot, hour_us), None)
 
-    async def look(self, scalars: ScalarStore, robots: Sequence[str], now_us: int, now_s: float) -> int:
-        """Write the hours that are due and return their number of points. Raises FleetboxError; they stay due then."""
+    async def look(
+        self, scalars: ScalarStore, robots: Sequence[str], now_us: int, now_s: float, mended: int = 0
+    ) -> int:
+        """Write the hours that are due and return their number of points. Raises FleetboxError; they stay due then.
+
+        `mended` counts what the loader has put back so far: seconds of any hour.
+        """
         rhythm, this_us = self.rhythm, now_us - now_us % HOUR_US
         written = await self._write_touched(scalars, now_s)
         if self._host_s is None or now_s >= self._host_s + rhythm.host_s:
             for robot in robots:
                 written += await add_up(scalars, OF_HOST, robot, (this_us - rhythm.host_back_us, this_us + HOUR_US))
             self._host_s = now_s
-        if self._swept_s is None or now_s >= self._swept_s + rhythm.sweep_s:
+        every_s = rhythm.sweep_s if mended == self._mended else min(rhythm.sweep_s, rhythm.mended_s)
+        if self._swept_s is None or now_s >= self._swept_s + every_s:
             for robot in robots:
                 for what in (OF_BOOKS, OF_HOST):
                     written += await sweep(scalars, what, robot, (this_us - rhythm.sweep_back_us, this_us + HOUR_US))
-            self._swept_s = now_s
+            self._swept_s, self._mended = now_s, mended
         return written
 
     async def _write_touched(self, scalars: ScalarStore, now_s: float) -> int:

@@ -61,6 +61,11 @@ def counts_of(loaded: Mapping[str, Any]) -> tuple[int, int]:
     return points, refused
 
 
+def mended_of(loaded: Mapping[str, Any]) -> int:
+    """Return how many values a loader has put back into InfluxDB, by its report."""
+    return sum(int(one.get("repaired", 0)) for one in loaded.get("robots", {}).values())
+
+
 def _rate(before: int, now: int, past_s: float) -> float:
     """Return the growth per second; a count that began anew has grown by what it is."""
     return (now - before if now >= before else now) / past_s

@@ -58,6 +58,32 @@ class Sent:
         """Close the file."""
         self._db.close()
 
+    def begin(self, number: int) -> bool:
+        """Forget which records were seen unless it was under this number; return whether they were forgotten.
+
+        The places of points stay: what is written again is written where it was.
+        """
+        if self._version() // 2 == number:
+            return False
+        version = f"PRAGMA user_version = {2 * int(number)}"
+        self._db.executescript(f"BEGIN; DELETE FROM seen; DELETE FROM looked; {version}; COMMIT;")
+        return True
+
+    @property
+    def reached_back(self) -> bool:
+        """Tell whether `reach_back` was called under this number."""
+        return self._version() % 2 == 1
+
+    def reach_back(self, entries: Iterable[tuple[str, str]]) -> None:
+        """Note that records of long ago come next: these entries are looked at as if for the first time."""
+        with self._db:
+            self._db.executemany("DELETE FROM looked WHERE bucket = ? AND entry = ?", entries)
+            self._db.execute(f"PRAGMA user_version = {self._version() | 1}")
+
+    def entries(self, bucket: str) -> list[tuple[str, str]]:
+        """Return (bucket, entry) for what was looked at of a bucket."""
+        return [(bucket, row[0]) for row in self._db.execute("SELECT entry FROM looked WHERE bucket = ?", (bucket,))]
+
     def missing(self, bucket: str, entry: str, times_us: Sequence[int]) -> set[int]:
         """Return those of the times that were not seen."""
         found: set[int] = set()
@@ -115,6 +141,10 @@ class Sent:
             self._db.execute(
                 "DELETE FROM place WHERE bucket = ? AND space = ? AND point_us < ?", (bucket, space, before_us)
             )
+
+    def _version(self) -> int:
+        """Return twice the number, and one more once it has reached back."""
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def _place(self, bucket: str, space: str, what: str, at_us: int) -> int:
         known = self._db.execute(

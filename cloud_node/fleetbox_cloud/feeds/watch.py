@@ -93,6 +93,12 @@ class RobotWatch:
         self._learn_streams(known, ledger, policy)
         return list(stream_lines(ledger, policy, self._site, sight.changed))
 
+    def streams_of(self, ledger: Ledger, changed: Collection[Key]) -> list[str]:
+        """Return points of the streams of some minutes, of a ledger that tells of long ago: nothing is learnt of it."""
+        if not self._mine(ledger.robot):
+            return []
+        return list(stream_lines(ledger, self._policy_of(ledger.robot), self._site, changed))
+
     async def rest(self, most_s: float) -> None:
         """Wait until what is refused, lost or unexplained is told otherwise than before, or for so long."""
         with suppress(TimeoutError):

@@ -29,14 +29,14 @@ async def write_page(store: Store, bucket: str, page: Page) -> Draft:
 
 
 async def read_pages(
-    store: Store, bucket: str, entries: Sequence[str] = ENTRIES, *, start_us: int = 0
+    store: Store, bucket: str, entries: Sequence[str] = ENTRIES, *, start_us: int = 0, stop_us: int | None = None
 ) -> AsyncGenerator[tuple[int, Page], None]:
-    """Yield (time in µs, page) of the pages written since `start_us`; a bucket that does not exist holds none.
+    """Yield (time in µs, page) of the pages written from start to stop (excluded); a bucket that is not there has none.
 
     Within an entry they come in the order they were written.
     """
     try:
-        async for record in store.query(bucket, tuple(entries), start_us=start_us):
+        async for record in store.query(bucket, tuple(entries), start_us=start_us, stop_us=stop_us):
             try:
                 yield record.time_us, decode(record.data)
             except InputError as error:  # one foreign record must not hide the books
