@@ -47,9 +47,9 @@ def widen(known: str | None, new: str) -> str:
     """Return the kind a field has after a value of a new kind: a float stays a float when a whole number comes."""
     if known is None or known == new or known == "n":
         return new
-    if new == "n" or (known[-1:] == "d" and new == f"{known[:-1]}q"):
+    if new == "n":
         return known
-    return new
+    return f"{new[:-1]}d" if known[-1:] == "d" and new[-1:] == "q" else new
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,8 @@ class Shape:
     def _loose_columns(self, payloads: Sequence[bytes]) -> tuple[Any, dict[str, Any]]:
         rows = [msgpack.unpackb(payload) for payload in payloads]
         values = zip(*(msgpack.unpackb(row[3]) for row in rows), strict=True)
-        return [row[2] for row in rows], dict(zip(self.names, values, strict=True))
+        columns = map(_widened, self.kinds, values)
+        return [row[2] for row in rows], dict(zip(self.names, columns, strict=True))
 
 
 def shape_of(number: int, row: Mapping[str, Any], known: Mapping[str, str], *, loose: bool) -> Shape:
@@ -172,6 +173,15 @@ def first_time(piece: bytes) -> int:
 
 def _count(kind: str) -> int:
     return int(kind[:-1] or 1)
+
+
+def _widened(kind: str, values: Sequence[Any]) -> Sequence[Any]:
+    """Return a field's values with whole numbers as floats where the stream has had floats there."""
+    if kind == "d":
+        return [float(value) if type(value) is int else value for value in values]
+    if kind[-1:] == "d":
+        return [[float(item) for item in value] if value is not None else None for value in values]
+    return values
 
 
 def _native(values: Any) -> Any:

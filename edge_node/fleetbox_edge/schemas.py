@@ -40,7 +40,7 @@ class Schemas:
         known = self._known.get((to.cls, to.stream), {})
         schema: dict[str, Any] = {"type": to.type, "content_type": to.content_type, "robot": self._robot}
         if parcel.rows:
-            fields = {**known.get("fields", {}), **chunks.fields(data)}
+            fields = chunks.widened(known.get("fields", {}), chunks.fields(data))
             schema |= {"fields": fields, "chunk_bound_us": self._bound_us}
         self._known[to.cls, to.stream] = self._due[to.cls, to.stream] = schema
 
@@ -68,8 +68,9 @@ class Schemas:
 
 
 def grown(stored: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with the stored one's fields beside its own; the bound of its chunks never shrinks."""
+    """Return the schema with the stored one's fields beside its own; kinds and the bound of its chunks only widen."""
     if stored.get("type") != schema["type"] or "fields" not in schema:
         return schema
     bound_us = max(schema["chunk_bound_us"], stored.get("chunk_bound_us", 0))
-    return schema | {"fields": {**stored.get("fields", {}), **schema["fields"]}, "chunk_bound_us": bound_us}
+    fields = chunks.widened(stored.get("fields", {}), schema["fields"])
+    return schema | {"fields": fields, "chunk_bound_us": bound_us}

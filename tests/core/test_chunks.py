@@ -131,6 +131,26 @@ def test_columns_have_the_stated_arrow_types() -> None:
     assert (types["huge"], types["text"], types["cdr"]) == ("uint64", "string", "binary")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "joined"),
+    [
+        ({"dtype": "float64"}, {"dtype": "int64"}, {"dtype": "float64"}),
+        ({"dtype": "int64"}, {"dtype": "float64"}, {"dtype": "float64"}),
+        ({"dtype": "int16"}, {"dtype": "int64"}, {"dtype": "int64"}),
+        ({"dtype": "int64"}, {"dtype": "uint64"}, {"dtype": "float64"}),
+        ({"dtype": "int64", "unit": "m"}, {"dtype": "float64"}, {"dtype": "float64", "unit": "m"}),
+        ({"dtype": "float64"}, {"dtype": "string"}, {"dtype": "string"}),
+        ({"dtype": "float64", "shape": [3]}, {"dtype": "int64", "shape": [2]}, {"dtype": "float64", "shape": [None]}),
+        ({"dtype": "float64", "shape": [3]}, {"dtype": "int64"}, {"dtype": "int64"}),
+    ],
+)
+def test_what_is_told_of_a_field_widens(before: dict[str, Any], after: dict[str, Any], joined: dict[str, Any]) -> None:
+    """A number once told as a float stays one; another kind or another number of dimensions replaces the one before."""
+    assert chunks.widened({"a": before, "gone": {"dtype": "bool"}}, {"a": after, "new": {"dtype": "bool"}}) == {
+        "a": joined, "gone": {"dtype": "bool"}, "new": {"dtype": "bool"},
+    }  # fmt: skip
+
+
 def test_clocks_and_bytes_come_back_exactly() -> None:
     """Source clocks keep their ns, messages their bytes, and metadata its text."""
     data = chunks.encode(

@@ -6,6 +6,7 @@ with the bare install.
 
 from fleetbox.chunks.packing import encode
 from fleetbox.chunks.reading import columns, fields, metadata, rows, table
+from fleetbox.chunks.widening import widened
 from fleetbox.chunks.words import (
     BOUND_US,
     CDR,
@@ -34,4 +35,5 @@ __all__ = [
     "metadata",
     "rows",
     "table",
+    "widened",
 ]

@@ -25,6 +25,7 @@ from fleetbox_edge.ingest.report import IngestReport, StreamCount
 from fleetbox_edge.ingest.stamps import Stamps
 from fleetbox_edge.ingest.writing import Full, KeptWriter
 from fleetbox_edge.release import INGESTED
+from fleetbox_edge.schemas import KEY, grown
 
 ATTACHMENTS = "mcap/attachments"
 METADATA = "mcap/metadata"
@@ -204,7 +205,10 @@ class _Ingest:
             if count.records:
                 value = self._schema(stream, count)
                 try:
-                    await self._store.write_attachment(self._bucket, stream, "schema", value)
+                    if "chunk_bound_us" in value:  # another file may have been taken in under this name
+                        stored = (await self._store.attachments(self._bucket, stream)).get(KEY, {})
+                        value = grown(stored, value)
+                    await self._store.write_attachment(self._bucket, stream, KEY, value)
                 except StoreRefused as refusal:
                     self._report.fail(f"{stream}: its schema: {refusal.message}")
 

@@ -84,7 +84,7 @@ class Gatherer:
         data = self._chunk(rows)
         if len(data) > MAX_RECORD_BYTES:
             return [draft for stamped in rows for draft in self._record(stamped, _as_blob(stamped), self._suspect)]
-        self.fields = chunks.fields(data) | self.fields
+        self.fields = chunks.widened(self.fields, chunks.fields(data))
         labels = {"rows": str(len(rows)), "t_end": str(rows[-1].time_us)}
         draft = self._draft(rows[0].time_us, data, "time_series", labels)
         self._seq += len(rows)
