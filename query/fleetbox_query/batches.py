@@ -13,6 +13,7 @@ from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Reading
 from fleetbox_query.streaming import Stretch
+from fleetbox_query.widening import Rounding, warn_of_rounding
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,7 @@ class Batches(Iterator[Batch]):
         self._reading = reading
         self._warn = warn
         self._unreadable: list[str] = []
+        self.rounding: Rounding = {}  # "robot/stream:field" -> values that lost digits as floats
         self._ahead: Future[Stretch] | None = loop.start(reading.next())
         self._ready: list[Batch] = []
 
@@ -84,10 +86,11 @@ class Batches(Iterator[Batch]):
             self._ahead = None
             if self._warn:
                 self.provenance.warn(stacklevel=4)
+                warn_of_rounding(self.rounding, stacklevel=4)
             return False
         self._ahead = self._loop.start(self._reading.next())
         pieces, _ = stretch
         names = {piece.source.name: (piece.source.robot, piece.source.stream) for piece in pieces}
-        tables = tables_of(pieces, self._reading.prepared.expression, self._unreadable)
+        tables = tables_of(pieces, self._reading.prepared.expression, self._unreadable, self.rounding)
         self._ready = [Batch(*names[name], table) for name, table in tables.items()]
         return True

@@ -15,6 +15,7 @@ from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Piece
 from fleetbox_query.veils import veils_over
+from fleetbox_query.widening import Rounding, note_rounded, widest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +31,17 @@ class Tables(dict[str, Any]):
     The first column is `time_us` (timestamp[us, UTC]); exact clocks in ns follow where the source had them.
     """
 
-    def __init__(self, tables: Mapping[str, pa.Table], provenance: Provenance, sources: Sequence[Source] = ()) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, pa.Table],
+        provenance: Provenance,
+        sources: Sequence[Source] = (),
+        rounding: Rounding | None = None,
+    ) -> None:
         super().__init__(tables)
         self.provenance = provenance
         self.sources = tuple(sources)
+        self.rounding = dict(rounding or {})  # "robot/stream:field" -> values that lost digits as floats
 
     @property
     def places_read(self) -> tuple[str, ...]:
@@ -48,10 +56,13 @@ class Tables(dict[str, Any]):
         return next(iter(self.values()))
 
 
-def tables_of(pieces: Iterable[Piece], expression: Expression, unreadable: list[str]) -> dict[str, pa.Table]:
+def tables_of(
+    pieces: Iterable[Piece], expression: Expression, unreadable: list[str], rounding: Rounding | None = None
+) -> dict[str, pa.Table]:
     """Return a table per stream, cut to the windows, the expression and the chosen fields, in order of time.
 
     Records that do not open are named in `unreadable`; a picture that is there still is not taken from its video.
+    rounding: counts values that lost digits, as their fields are whole numbers in some records and floats in others.
     """
     by_stream: dict[str, list[tuple[Source, pa.Table]]] = {}
     for piece in pieces:
@@ -66,7 +77,8 @@ def tables_of(pieces: Iterable[Piece], expression: Expression, unreadable: list[
         if not has_chosen(part.column_names, piece.source):
             continue
         by_stream.setdefault(piece.source.name, []).append((piece.source, part))
-    tables = {name: _joined(parts) for name, parts in by_stream.items()}
+    told: Rounding = {} if rounding is None else rounding
+    tables = {name: _joined(parts, told) for name, parts in by_stream.items()}
     return {name: table for name, table in tables.items() if table.num_rows}
 
 
@@ -115,14 +127,15 @@ def _veiled(table: pa.Table, source: Source) -> pa.Table:
     return table
 
 
-def _joined(parts: Sequence[tuple[Source, pa.Table]]) -> pa.Table:
+def _joined(parts: Sequence[tuple[Source, pa.Table]], rounding: Rounding) -> pa.Table:
     import pyarrow as pa
 
     parts = _each_once(parts)
     schema = parts[0][1].schema
     alike = all(part.schema.equals(schema) for _, part in parts)
     tables = [part for _, part in parts]
-    whole = pa.concat_tables(tables if alike else _like(tables), promote_options="none" if alike else "permissive")
+    tables = tables if alike else _like(parts[0][0].name, tables, rounding)
+    whole = pa.concat_tables(tables, promote_options="none" if alike else "permissive")
     return _select(_cut(_ordered(whole), _windows(parts)), parts[0][0])
 
 
@@ -139,7 +152,7 @@ def _each_once(parts: Sequence[tuple[Source, pa.Table]]) -> Sequence[tuple[Sourc
     ]
 
 
-def _like(tables: Sequence[pa.Table]) -> list[pa.Table]:
+def _like(name: str, tables: Sequence[pa.Table], rounding: Rounding) -> list[pa.Table]:
     """Widen whole numbers to floats where a stream's chunks disagree, and fixed lists to lists."""
     import pyarrow as pa
 
@@ -150,22 +163,10 @@ def _like(tables: Sequence[pa.Table]) -> list[pa.Table]:
     wide = {name: widest(found) for name, found in kinds.items() if len(found) > 1}
     out = []
     for table in tables:
-        fields = [field.with_type(wide.get(field.name, field.type)) for field in table.schema]
-        out.append(table.cast(pa.schema(fields), safe=False))
+        schema = pa.schema([field.with_type(wide.get(field.name, field.type)) for field in table.schema])
+        note_rounded(rounding, name, table, schema)
+        out.append(table.cast(schema, safe=False))
     return out
-
-
-def widest(found: set[pa.DataType]) -> pa.DataType:
-    """Return a type that holds the values of all of them: numbers as floats, what does not fit as text."""
-    import pyarrow as pa
-
-    kinds = sorted(found, key=str)
-    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) for kind in kinds):
-        return pa.float64()
-    if all(pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) for kind in kinds):
-        inner = {kind.value_type for kind in kinds}
-        return pa.list_(inner.pop() if len(inner) == 1 else widest(inner))
-    return pa.string()
 
 
 def _windows(parts: Sequence[tuple[Source, pa.Table]]) -> list[tuple[int, int]]:

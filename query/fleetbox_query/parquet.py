@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fleetbox.errors import InputError
 from fleetbox_query.saving import written_whole
 from fleetbox_query.units import mixed_units, units_of, with_units
+from fleetbox_query.widening import rounded_lines
 
 if TYPE_CHECKING:
     from fleetbox_query.answering import Answered, Wish
@@ -25,7 +26,7 @@ def write_parquet(selection: Selection, wish: Wish) -> Answered:
 
     tables = selection.arrow(warn=False)
     units = units_of(tables.sources)
-    for line in mixed_units(tables.sources):
+    for line in [*mixed_units(tables.sources), *rounded_lines(tables.rounding)]:
         note(line)
     for name, table in tables.items():
         tables[name] = with_units(table, name, units.get(name, {}))

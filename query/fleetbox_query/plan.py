@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fleetbox.naming import parent_of
 from fleetbox_query.inventory import Holding
 from fleetbox_query.question import Span, wants
-from fleetbox_query.schemas import UNSAID, Schema
+from fleetbox_query.schemas import UNSAID, Schema, fields_told
 from fleetbox_query.stores import reading_order
 from fleetbox_query.veils import Veil, lay_veils
 
@@ -181,4 +181,5 @@ def _schema(near: Sequence[Holding], schemas: Mapping[tuple[str, str, str], Sche
     said = [schema for schema in found if schema.type] or [Schema()]
     bounds = [schema.chunk_bound_us for schema in said if schema.chunk_bound_us is not None]
     best = said[0]
-    return Schema(best.type, best.fields, best.rate_hz, max(bounds, default=best.chunk_bound_us), best.content_type)
+    fields = fields_told(best, said)
+    return Schema(best.type, fields, best.rate_hz, max(bounds, default=best.chunk_bound_us), best.content_type)

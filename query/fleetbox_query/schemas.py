@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleetbox.chunks import BOUND_US
+from fleetbox.chunks import BOUND_US, widened
 from fleetbox.errors import NotFound
 from fleetbox_query.inventory import Holding
 from fleetbox_query.stores import Stores
@@ -53,6 +53,15 @@ def parse_schema(raw: Any) -> Schema:
         int(bound) if isinstance(bound, int | float) and bound >= 0 else None,
         str(raw.get("content_type", "")),
     )
+
+
+def fields_told(best: Schema, others: Sequence[Schema]) -> dict[str, dict[str, Any]]:
+    """Return the fields that places tell of one stream: `best` goes before others, numbers are as wide as any says."""
+    fields: dict[str, dict[str, Any]] = {}
+    for schema in (*reversed(others), best):
+        if schema.type == best.type:
+            fields = widened(fields, schema.fields)
+    return {name: fields[name] for name in (*best.fields, *fields)}  # in the order of the best
 
 
 async def read_schemas(stores: Stores, holdings: Sequence[Holding]) -> dict[tuple[str, str, str], Schema]:

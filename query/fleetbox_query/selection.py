@@ -35,6 +35,7 @@ from fleetbox_query.stamps import times_ns
 from fleetbox_query.stream_choice import StreamChoice
 from fleetbox_query.streaming import Records
 from fleetbox_query.units import column_units, warn_of_units
+from fleetbox_query.widening import Rounding, warn_of_rounding
 
 if TYPE_CHECKING:
     import duckdb
@@ -99,6 +100,7 @@ class Selection(StreamChoice):
         if warn:
             tables.provenance.warn()
             warn_of_units(tables.sources)
+            warn_of_rounding(tables.rounding)
             if not tables and tables.provenance.complete:
                 warn_of_nothing(self.session, self.question)
         return tables
@@ -384,9 +386,10 @@ class Selection(StreamChoice):
 
     async def _tables(self, reading: Reading) -> Tables:
         unreadable: list[str] = []
-        tables = tables_of(await reading.all(), reading.prepared.expression, unreadable)
+        rounding: Rounding = {}
+        tables = tables_of(await reading.all(), reading.prepared.expression, unreadable, rounding)
         provenance = replace(reading.provenance, unreadable=tuple(unreadable))
-        return Tables(tables, provenance, reading.prepared.sources)
+        return Tables(tables, provenance, reading.prepared.sources, rounding)
 
     async def _size(self) -> Size:
         return await size(self.session.stores, await self.session.prepare(self.question, films=True))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetbox import chunks
 from fleetbox.errors import InputError
-from fleetbox_query.batches import Batch
-from fleetbox_query.frames import widest
+from fleetbox_query.batches import Batch, Batches
 from fleetbox_query.saving import written_whole
+from fleetbox_query.widening import Rounding, note_rounded, widest
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,7 +24,7 @@ TIME, ROBOT = "time", "robot"
 INCOMING = "fleetbox_incoming"  # the name a batch has while it is being taken in
 
 
-def into_duckdb(batches: Iterable[Batch], path: Path | None) -> duckdb.DuckDBPyConnection:
+def into_duckdb(batches: Batches, path: Path | None) -> duckdb.DuckDBPyConnection:
     """Return a database with a table per stream: `robot`, `time` (UTC), exact clocks in ns, fields.
 
     path: a new database file, written whole or not at all; None keeps it in memory, spilling to disk when it must.
@@ -76,10 +76,10 @@ def _in_memory() -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _loaded(database: duckdb.DuckDBPyConnection, batches: Iterable[Batch]) -> duckdb.DuckDBPyConnection:
+def _loaded(database: duckdb.DuckDBPyConnection, batches: Batches) -> duckdb.DuckDBPyConnection:
     known: dict[str, dict[str, Any]] = {}
     for batch in batches:
-        _take(database, known, batch.stream, _named(batch))
+        _take(database, known, batch, batches.rounding)
     for stream in known:
         if (plain := re.sub(r"\W", "_", stream)) != stream and plain not in known:
             database.execute(f"CREATE OR REPLACE VIEW {_quoted(plain)} AS SELECT * FROM {_quoted(stream)}")
@@ -96,7 +96,12 @@ def _named(batch: Batch) -> pa.Table:
     return table.add_column(0, TIME, times).add_column(0, ROBOT, robots)
 
 
-def _take(database: duckdb.DuckDBPyConnection, known: dict[str, dict[str, Any]], stream: str, table: pa.Table) -> None:
+def _take(
+    database: duckdb.DuckDBPyConnection, known: dict[str, dict[str, Any]], batch: Batch, rounding: Rounding
+) -> None:
+    import pyarrow as pa
+
+    stream, table = batch.stream, _named(batch)
     columns = {field.name: field.type for field in table.schema}
     database.register(INCOMING, table)
     try:
@@ -105,23 +110,30 @@ def _take(database: duckdb.DuckDBPyConnection, known: dict[str, dict[str, Any]],
             known[stream] = columns
             return
         for name, kind in columns.items():
-            _fit(database, stream, known[stream], name, kind)
+            if lost := _fit(database, stream, known[stream], name, kind):
+                rounding[f"{batch.name}:{name}"] = rounding.get(f"{batch.name}:{name}", 0) + lost
+        note_rounded(rounding, batch.name, table, pa.schema({name: known[stream][name] for name in columns}))
         database.execute(f"INSERT INTO {_quoted(stream)} BY NAME SELECT * FROM {INCOMING}")
     finally:
         database.unregister(INCOMING)
 
 
-def _fit(database: duckdb.DuckDBPyConnection, stream: str, known: dict[str, Any], name: str, kind: Any) -> None:
-    """Add a column that came later; widen one whose type changed midway."""
+def _fit(database: duckdb.DuckDBPyConnection, stream: str, known: dict[str, Any], name: str, kind: Any) -> int:
+    """Add a column that came later; widen one whose type changed midway. Return how many of its values are rounded."""
     where, column = _quoted(stream), _quoted(name)
+    lost = 0
     if name not in known:
         database.execute(f"ALTER TABLE {where} ADD COLUMN {column} {_sql_type(database, kind)}")
         known[name] = kind
     elif known[name] != kind:
         wide = widest({known[name], kind})
         if wide != known[name]:
+            if str(known[name]) in ("int64", "uint64") and str(wide) == "double":
+                count = f"SELECT count(*) FROM {where} WHERE CAST(CAST({column} AS DOUBLE) AS HUGEINT) <> {column}"
+                lost = int(database.execute(count).fetchall()[0][0])
             database.execute(f"ALTER TABLE {where} ALTER COLUMN {column} TYPE {_sql_type(database, wide)}")
             known[name] = wide
+    return lost
 
 
 def _sql_type(database: duckdb.DuckDBPyConnection, kind: Any) -> str:

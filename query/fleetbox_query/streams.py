@@ -17,7 +17,7 @@ from fleetbox_query.events import Where
 from fleetbox_query.inventory import Holding, Inventory, take_inventory
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import Question, Span, is_own, means_own
-from fleetbox_query.schemas import Schema, read_schemas
+from fleetbox_query.schemas import Schema, fields_told, read_schemas
 from fleetbox_query.showing import STREAM_COLUMNS, stream_row
 from fleetbox_query.stores import Stores, places_for, reading_order
 from fleetbox_query.told import Tales, Told, read_told
@@ -310,9 +310,8 @@ def _stream(
     recent: dict[tuple[str, str, str], list[Head]],
 ) -> Stream:
     first = group[0]
-    schema = max(
-        (schemas[holding.key] for holding in group), key=lambda schema: (bool(schema.type), len(schema.fields))
-    )
+    told = [schemas[holding.key] for holding in group]
+    schema = max(told, key=lambda schema: (bool(schema.type), len(schema.fields)))
     heads = recent.get((first.robot, first.stream, first.cls), [])
     hz, bytes_per_s = rate_of(heads) or (schema.rate_hz, None)
     kind = schema.type or (heads[-1].labels.get("type", "") if heads else "")
@@ -328,7 +327,7 @@ def _stream(
         )
         for holding in near
     )
-    return Stream(first.robot, first.stream, first.cls, kind, schema.fields, hz, bytes_per_s, held)
+    return Stream(first.robot, first.stream, first.cls, kind, fields_told(schema, told), hz, bytes_per_s, held)
 
 
 def _field_text(name: str, said: dict[str, Any]) -> str:

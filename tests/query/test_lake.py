@@ -206,6 +206,22 @@ def test_a_field_that_is_whole_and_float_at_once_is_a_float(
     assert [row["v"] for row in scalars(tmp_path, stream)] == [0.0] * 5 + [0.5] * 5
 
 
+def test_a_field_that_is_told_to_be_a_float_is_one_from_the_start(
+    tiers: Tiers, stream: str, told: Any, sync: Sync, tmp_path: Path
+) -> None:
+    """A window that has whole numbers only makes a column of floats where the stream's schema says so."""
+    tiers.put("edge", "sensor", [rows(tiers, stream, 0, v=[0] * 5)])
+    tiers.attach("edge", "sensor", stream, {"type": "time_series", "fields": {"v": {"dtype": "float64"}}})
+    told()
+    sync()
+    tiers.put("edge", "sensor", [rows(tiers, stream, 5, v=[0.5] * 5)])
+    told()
+    sync()
+    found = scalars(tmp_path, stream)
+    assert [row["v"] for row in found] == [0.0] * 5 + [0.5] * 5
+    assert "v__double" not in found[0]
+
+
 def test_odd_fields_find_a_column(tiers: Tiers, stream: str, told: Any, sync: Sync, tmp_path: Path) -> None:
     """Fields named as our own columns, alike but for case, or with signs no reader takes; lists; large numbers."""
     fields: dict[str, Any] = {

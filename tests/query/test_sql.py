@@ -9,6 +9,7 @@ import pytest
 from fleetbox.errors import InputError
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.nothing import NothingFound
+from fleetbox_query.widening import Rounded
 
 from .conftest import Tiers, blob, chunk
 
@@ -68,3 +69,18 @@ def test_polars_has_what_frames_have(tiers: Tiers, fleet: Fleet, stream: str) ->
     assert frame[f"{tiers.robot}/{stream}/log:value"].to_list() == [None, None, "hello", None]
     with pytest.warns(NothingFound):
         assert fleet.select(f"{tiers.robot}/{stream}").between(T0 + 5, T0 + 6).polars().columns == ["time"]
+
+
+@pytest.mark.parametrize("float_first", [False, True])
+def test_digits_that_floats_lack_are_told(
+    tiers: Tiers, fleet: Fleet, stream: str, monkeypatch: pytest.MonkeyPatch, float_first: bool
+) -> None:
+    """Whole numbers beyond 2^53 in a column that is or becomes a float are counted, whichever came first."""
+    values: list[list[float]] = [[0.5], [2**60 + 1]] if float_first else [[2**60 + 1], [0.5]]
+    times = [1_700_000_000_000_000, 1_700_000_090_000_000]
+    drafts = [chunk(stream, [at], {"id": one}, robot=tiers.robot) for at, one in zip(times, values, strict=True)]
+    tiers.put("edge", "sensor", drafts)
+    monkeypatch.setattr("fleetbox_query.reading.CAP_BYTES", 1)  # each in a batch of its own
+    with pytest.warns(Rounded, match=f"{stream}:id .* as floats 1 of its values"):
+        database = fleet.select(f"{tiers.robot}/{stream}").duckdb()
+    assert database.sql(f'SELECT id FROM "{stream}" ORDER BY id').fetchall() == [(0.5,), (float(2**60),)]

@@ -152,6 +152,6 @@ def _tell(done: Exported, as_json: bool) -> int:
             note(line)
         if len(lines) > SHOWN:
             note(f"and {len(lines) - SHOWN:,} more such lines; the manifest has them")
-        for line in done.told:
+        for line in [*done.told, *done.rounded]:
             note(line)
     return 0 if done.complete else PARTIAL

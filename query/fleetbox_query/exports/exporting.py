@@ -15,6 +15,7 @@ from fleetbox_query.exports.job import Advance, Exported, Job, Options
 from fleetbox_query.exports.output import Output
 from fleetbox_query.selection import Selection
 from fleetbox_query.units import mixed_units, units_of
+from fleetbox_query.widening import rounded_lines
 
 # Each format's module, loaded when it is asked for, and the extra it needs: none pays for another one's libraries.
 FORMATS = {
@@ -71,8 +72,9 @@ def export(
         job.units, told = units_of(sources), tuple(mixed_units(sources))
         whole = made.write(job)
         size_bytes = sum(one.size_bytes for name, one in output.finished.items() if whole in (None, name))
-        output.finish({**job.tally.as_dict(), "units": job.units, "told": told}, whole)
-    return Exported(target, job.tally, size_bytes, told)
+        rounded = tuple(rounded_lines(job.rounding))
+        output.finish({**job.tally.as_dict(), "units": job.units, "told": [*told, *rounded]}, whole)
+    return Exported(target, job.tally, size_bytes, told, rounded)
 
 
 def _same_windows(job: Job) -> None:

@@ -21,6 +21,7 @@ from fleetbox_query.schemas import KEY
 from fleetbox_query.selection import Selection
 from fleetbox_query.streaming import Records
 from fleetbox_query.units import MixedUnits
+from fleetbox_query.widening import Rounded, Rounding
 
 Advance = Callable[[float, str], None]  # the part done, 0 to 1, and words beside it
 
@@ -51,6 +52,7 @@ class Exported:
     tally: Tally
     size_bytes: int = 0  # of the output's files
     told: tuple[str, ...] = ()  # what its reader must know, though nothing is missing: fields in several units
+    rounded: tuple[str, ...] = ()  # the same of whole numbers that lost digits beside floats
 
     @property
     def complete(self) -> bool:
@@ -63,11 +65,13 @@ class Exported:
         return [*self.tally.missing, *left]
 
     def warn(self, stacklevel: int = 3) -> None:
-        """Issue a PartialAnswer warning unless everything is there, and MixedUnits for fields in several units."""
+        """Issue a PartialAnswer warning unless everything is there, MixedUnits for fields in several units, Rounded."""
         if not self.complete:
             warnings.warn(PartialAnswer("; ".join(self.lines())), stacklevel=stacklevel)
         for line in self.told:
             warnings.warn(MixedUnits(line), stacklevel=stacklevel)
+        for line in self.rounded:
+            warnings.warn(Rounded(line), stacklevel=stacklevel)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -75,7 +79,7 @@ class Exported:
             "path": str(self.path),
             "file_bytes": self.size_bytes,
             "complete": self.complete,
-            "told": list(self.told),
+            "told": [*self.told, *self.rounded],
             **self.tally.as_dict(),
         }
 
@@ -97,6 +101,12 @@ class Job:
     def __post_init__(self) -> None:
         if (kept := self.out.checkpoint) is not None:
             self.tally, self.next_us, self.state = Tally.of(kept["tally"]), kept["next_us"], kept["state"]
+
+    @property
+    def rounding(self) -> Rounding:
+        """Return the count of values that lost digits, by "robot/stream:field", over all attempts."""
+        counted: Rounding = self.state.setdefault("rounding", {})
+        return counted
 
     def begin_anew(self) -> None:
         """Forget how far an earlier attempt came."""
@@ -125,7 +135,7 @@ class Job:
     def stretches(self, prepared: Prepared) -> Stretches:
         """Return rows as tables, stretch by stretch."""
         session = self.selection.session
-        return Stretches(session.loop, Reading(session.stores, prepared))
+        return Stretches(session.loop, Reading(session.stores, prepared), self.rounding)
 
     def descriptions(self, sources: tuple[Source, ...]) -> dict[str, dict[str, Any]]:
         """Return what is attached to each stream ("robot/stream") as its schema; {} for a stream without."""

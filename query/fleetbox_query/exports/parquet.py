@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from fleetbox.errors import InputError
 from fleetbox_query.exports.days import by_day
 from fleetbox_query.exports.job import Job
-from fleetbox_query.exports.staging import Staged, stage
+from fleetbox_query.exports.staging import Staged, fitted, one_schema, stage
 from fleetbox_query.exports.steps import alike, steps
 from fleetbox_query.units import with_units
+from fleetbox_query.widening import note_rounded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +45,45 @@ def write(job: Job) -> str | None:
                         at += 1
                     job.tally.count(name, table.num_rows, table.nbytes)
         job.reached(step.reached_us)
+    _agree(job)
     return None
+
+
+def _agree(job: Job) -> None:
+    """Write those files of a stream anew whose schema is not the one that fits all: a dataset has a single one.
+
+    A killed export has the file, or both it and its replacement, of which the first goes.
+    """
+    import pyarrow.parquet as pq
+
+    for old in [name for name in job.out.finished if _replacement(name) in job.out.finished]:
+        job.out.drop(old)
+    streams: dict[str, dict[str, pa.Schema]] = {}
+    for name in job.out.finished:
+        streams.setdefault(name.partition("/day=")[0], {})[name] = pq.read_schema(job.out.path_of(name))
+    for schemas in streams.values():
+        whole = one_schema(list(schemas.values()))
+        for name, schema in schemas.items():
+            if not schema.equals(whole):
+                _widen(job, name, whole)
+
+
+def _widen(job: Job, name: str, schema: pa.Schema) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(job.out.path_of(name), partitioning=None)
+    robot, stream = (part.partition("=")[2] for part in name.split("/")[:2])
+    source = f"{robot}/{unquote(stream)}"
+    note_rounded(job.rounding, source, table, schema)
+    made = with_units(fitted(table, schema), source, job.units.get(source, {}))
+    with job.out.part(_replacement(name)) as path:
+        pq.write_table(made, path, **_options(schema))
+    job.reached(job.next_us)  # the replacement counts from here on
+    job.out.drop(name)
+
+
+def _replacement(name: str) -> str:
+    return f"{name.removesuffix('.parquet')}-w.parquet"
 
 
 def the_one(staged: list[Staged], target: Path) -> Staged | None:

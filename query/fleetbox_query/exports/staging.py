@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fleetbox_query.exports.job import Job
 from fleetbox_query.exports.steps import alike, steps
+from fleetbox_query.widening import note_rounded, widest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +28,7 @@ class Staged:
         """Yield tables of the one schema; each lies in memory alone."""
         import pyarrow as pa
 
-        for batch in self._read():
+        for batch in self.as_read():
             yield fitted(pa.Table.from_batches([batch]), self.schema)
 
     def column(self, name: str) -> Iterator[pa.ChunkedArray]:
@@ -35,12 +36,13 @@ class Staged:
         import pyarrow as pa
 
         only = pa.schema([self.schema.field(name)])
-        for batch in self._read():
+        for batch in self.as_read():
             held = [name] if name in batch.schema.names else []
             table = pa.Table.from_batches([batch.select(held)]) if held else None
             yield fitted(table, only)[name] if table else pa.chunked_array([pa.nulls(batch.num_rows, only[0].type)])
 
-    def _read(self) -> Iterator[pa.RecordBatch]:
+    def as_read(self) -> Iterator[pa.RecordBatch]:
+        """Yield what the files hold, each batch of its own schema."""
         import pyarrow as pa
 
         for path in self.paths:
@@ -85,7 +87,11 @@ def _staged(job: Job) -> list[Staged]:
                 reader = pa.ipc.open_file(file)
                 schemas.append(reader.schema)
                 rows += sum(reader.get_batch(at).num_rows for at in range(reader.num_record_batches))
-        staged.append(Staged(name, tuple(found), rows, one_schema(schemas)))
+        made = Staged(name, tuple(found), rows, one_schema(schemas))
+        if any(not schema.equals(made.schema) for schema in schemas):
+            for batch in made.as_read():
+                note_rounded(job.rounding, name, pa.Table.from_batches([batch]), made.schema)
+        staged.append(made)
     return staged
 
 
@@ -93,11 +99,11 @@ def one_schema(schemas: list[pa.Schema]) -> pa.Schema:
     """Return a schema that fits all: numbers widen to floats, what cannot be one kind becomes text."""
     import pyarrow as pa
 
-    kinds: dict[str, Any] = {}
+    kinds: dict[str, set[pa.DataType]] = {}
     for schema in schemas:
         for field in schema:
-            kinds[field.name] = _wider(kinds[field.name], field.type) if field.name in kinds else field.type
-    return pa.schema(list(kinds.items()))
+            kinds.setdefault(field.name, set()).add(field.type)
+    return pa.schema([(name, widest(found)) for name, found in kinds.items()])
 
 
 def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -113,20 +119,6 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
         else:
             columns.append(_cast(table[field.name], field.type))
     return pa.table(columns, schema=schema)
-
-
-def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    if one == other:
-        return one
-    if all(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) for kind in (one, other)
-    ):
-        return pa.float64()
-    if all(pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) for kind in (one, other)):
-        return pa.list_(_wider(one.value_type, other.value_type))
-    return pa.string()
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

@@ -13,6 +13,7 @@ from fleetbox_query.frames import tables_of
 from fleetbox_query.plan import FAR_US
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Piece, Reading
+from fleetbox_query.widening import Rounding
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,8 @@ class Stretch:
 class Stretches(Iterator[Stretch]):
     """Iterate over stretches of tables, reading one ahead; every row comes once, in a stream's order of time."""
 
-    def __init__(self, loop: BackgroundLoop, reading: Reading) -> None:
+    def __init__(self, loop: BackgroundLoop, reading: Reading, rounding: Rounding) -> None:
+        self._rounding = rounding
         self._loop = loop
         self._reading = reading
         self._unreadable: list[str] = []
@@ -50,7 +52,7 @@ class Stretches(Iterator[Stretch]):
             return Stretch(FAR_US, self._later.until(FAR_US))
         self._ahead = self._loop.start(self._reading.next())
         pieces, reached_us = read
-        self._later.take(tables_of(pieces, self._reading.prepared.expression, self._unreadable))
+        self._later.take(tables_of(pieces, self._reading.prepared.expression, self._unreadable, self._rounding))
         return Stretch(reached_us, self._later.until(reached_us))
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import xxhash
@@ -26,12 +26,19 @@ OWN = ("robot", "day", "record_us", "xxh", "session", "seq", "labels", *STAMPS)
 _UNUSABLE = re.compile(r"[ ,;{}()\n\t=]")  # what Parquet and Spark take in no column name
 
 
-def rows_of(robot: str, records: Sequence[Record], schema: Mapping[str, pa.DataType], bad: list[str]) -> list[pa.Table]:
+def rows_of(
+    robot: str,
+    records: Sequence[Record],
+    schema: Mapping[str, pa.DataType],
+    bad: list[str],
+    floats: Collection[str] = (),
+) -> list[pa.Table]:
     """Return the rows of one stream's chunks as tables that fit the table's schema, in the order given.
 
-    Records that do not open are named in `bad`.
+    Records that do not open are named in `bad`. floats: fields of which the stream's own schema says so.
     """
     fit = Fit(schema)
+    fit.expect(floats)
     groups = _alike(records, bad)
     fit.widen(tables[0] for _, tables in groups)
     import pyarrow as pa
@@ -50,6 +57,13 @@ class Fit:
 
     def __init__(self, schema: Mapping[str, pa.DataType]) -> None:
         self._known = dict(schema)
+
+    def expect(self, floats: Iterable[str]) -> None:
+        """Take fields that are new to the table as floats, whatever the first of their chunks have."""
+        import pyarrow as pa
+
+        for name in floats:
+            self._known.setdefault(self._named(name), pa.float64())
 
     def widen(self, tables: Iterable[pa.Table]) -> None:
         """Take a field that is new to the table as a float at once where some of its chunks have floats."""

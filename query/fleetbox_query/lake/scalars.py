@@ -15,6 +15,7 @@ from fleetbox.records import Record
 from fleetbox_query.lake.columns import mark_of, rows_of
 from fleetbox_query.lake.tables import LakeTable, Mark
 from fleetbox_query.lake.windows import Stretch, by_bytes
+from fleetbox_query.schemas import KEY, parse_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,10 +62,24 @@ async def sync_stream(
     loads = list(by_bytes(lines))
     taken.expect(lines)
     before = Mark(mark.app, await asyncio.to_thread(table.place, mark.app))
+    if not table.exists:
+        table.floats = await _floats(store, bucket, lines)
     for at, stretches in enumerate(loads):
         records = [record for one in stretches for record in await _read(store, bucket, one)]
         last = at == len(loads) - 1
         await asyncio.to_thread(_append, table, robot, stretches, records, mark if last else before, taken)
+
+
+async def _floats(store: Store, bucket: str, lines: Sequence[Line]) -> list[str]:
+    """Return the fields that the stream's schema tells to be floats: its first chunks may have whole numbers only."""
+    if not lines:
+        return []
+    try:
+        kept = await store.attachments(bucket, lines[0].stream)
+    except NotFound:
+        return []
+    told = parse_schema(kept.get(KEY)).fields
+    return [name for name, said in told.items() if said.get("dtype") == "float64" and not said.get("shape")]
 
 
 async def _read(store: Store, bucket: str, stretch: Stretch) -> list[Record]:
@@ -85,7 +100,7 @@ def _append(
     known = _known(table, robot, stretches)
     fresh = [record for record in records if (record.time_us, mark_of(record)) not in known]
     taken.note(cls, stream, [time_us for time_us, _ in known | {(one.time_us, mark_of(one)) for one in records}])
-    parts = rows_of(robot, fresh, table.schema(), taken.skipped)
+    parts = rows_of(robot, fresh, table.schema(), taken.skipped, table.floats)
     if not parts:
         return
     rows = _in_order(pa.concat_tables(parts, promote_options="default"))

@@ -39,6 +39,7 @@ class LakeTable:
     def __init__(self, folder: Path, partitions: Sequence[str] = PARTITIONS) -> None:
         self.folder = folder
         self._partitions = list(partitions)
+        self.floats: Sequence[str] = ()  # fields that are floats, whatever the first rows have
         self._table: DeltaTable | None = None  # opening replays its log: once is enough for the only writer
 
     @property

@@ -7,9 +7,11 @@ import json
 import math
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
+import polars as pl
 import pyarrow.dataset as pd
 import pyarrow.parquet as pq
 import pytest
@@ -18,9 +20,10 @@ from safetensors import safe_open
 from fleetbox.errors import InputError, NotFound
 from fleetbox_query.exports import steps
 from fleetbox_query.exports.exporting import export
-from fleetbox_query.exports.output import MANIFEST
+from fleetbox_query.exports.output import MANIFEST, Output
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.provenance import PartialAnswer
+from fleetbox_query.widening import Rounded
 
 from ..conftest import Tiers, blob, chunk
 
@@ -150,6 +153,51 @@ def test_a_schema_that_changed_midway(tiers: Tiers, fleet: Fleet, stream: str, t
         with safe_open(path, "numpy") as file:
             found = file.get_tensor(f"{name}/x").tolist(), file.get_tensor(f"{name}/y")[2]
     assert found == ([1.0, 2.0, 0.5], 7.0)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_folder_has_one_schema(
+    tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    """Files of whole numbers and files of floats open as one dataset, also where the last touch was interrupted."""
+    whole, half = [1_700_000_000_000_000, 1_700_000_000_010_000], [1_700_000_090_000_000]
+    tiers.put("edge", "sensor", [chunk(f"arm/{stream}", whole, {"x": [1, 2]}, robot=tiers.robot)])
+    tiers.put("edge", "sensor", [chunk(f"arm/{stream}", half, {"x": [0.5], "y": [7]}, robot=tiers.robot)])
+    monkeypatch.setattr(steps, "STEP_BYTES", 1)
+    monkeypatch.setattr("fleetbox_query.reading.CAP_BYTES", 1)
+    asked = fleet.select(f"{tiers.robot}/arm/{stream}").between(whole[0], half[0] + 1)
+    if interrupted:
+        with monkeypatch.context() as patch:
+            patch.setattr(Output, "drop", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                export(asked, "parquet", tmp_path / "out")
+    done = export(asked, "parquet", tmp_path / "out")
+    files = list((tmp_path / "out").rglob("*.parquet"))
+    table = pl.read_parquet(files).sort("time_us")
+    assert table["x"].to_list() == [1.0, 2.0, 0.5]
+    assert table["y"].to_list() == [None, None, 7]
+    assert pd.dataset(tmp_path / "out", partitioning="hive").to_table().num_rows == 3
+    listed = {one["path"] for one in _manifest(tmp_path / "out" / MANIFEST)["files"]}
+    assert listed == {str(path.relative_to(tmp_path / "out")) for path in files}
+    assert (done.tally.total, done.told, done.rounded) == (3, (), ())
+
+
+@pytest.mark.parametrize("out", ["x", "x.parquet", "x.h5", "x.safetensors", "x.csv", "x.mcap"])
+def test_digits_that_floats_lack_are_told(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path, out: str) -> None:
+    """Where a field is whole in one record and a float in another, the numbers that are rounded are counted."""
+    beyond = 2**60 + 1
+    first, second = [1_700_000_000_000_000, 1_700_000_000_010_000], [1_700_000_000_020_000]
+    tiers.put("edge", "sensor", [chunk(stream, first, {"id": [beyond, 2**60], "n": [1, 2]}, robot=tiers.robot)])
+    tiers.put("edge", "sensor", [chunk(stream, second, {"id": [0.5], "n": [3]}, robot=tiers.robot)])
+    format_ = {".h5": "hdf5", "": "parquet"}.get(Path(out).suffix, Path(out).suffix[1:])
+    asked = fleet.select(f"{tiers.robot}/{stream}")
+    with pytest.warns(Rounded, match=f"{stream}:id holds .* as floats 1 of its values"):
+        asked.export(format_, tmp_path / out)
+    (manifest,) = tmp_path.rglob("*manifest.json")
+    assert len(_manifest(manifest)["told"]) == 1
+    with pytest.warns(Rounded, match=f"{stream}:id"):
+        frame = asked.frames()
+    assert (str(frame["id"].dtype), str(frame["n"].dtype)) == ("float64", "int64")
 
 
 def test_goes_on_after_an_interruption(

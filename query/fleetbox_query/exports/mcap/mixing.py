@@ -13,6 +13,7 @@ from fleetbox_query.items import Item, is_chunk
 from fleetbox_query.plan import FAR_US
 from fleetbox_query.reading import Piece, Reading
 from fleetbox_query.streaming import Records
+from fleetbox_query.widening import Rounding
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,8 +31,9 @@ class Mixed:
 class Mixing(Records):
     """Hand out stretches; the items of one are to be taken before the next is asked for."""
 
-    def __init__(self, loop: BackgroundLoop, reading: Reading) -> None:
+    def __init__(self, loop: BackgroundLoop, reading: Reading, rounding: Rounding) -> None:
         super().__init__(loop, reading, warn=False)
+        self._rounding = rounding
         self._later = Later()
 
     def next_stretch(self) -> Mixed | None:
@@ -45,7 +47,7 @@ class Mixing(Records):
         self._ahead = self._loop.start(self._reading.next())
         pieces, reached_us = read
         rows = [piece for piece in pieces if _is_rows(piece)]
-        self._later.take(tables_of(rows, self.expression, self.notes.unreadable))
+        self._later.take(tables_of(rows, self.expression, self.notes.unreadable, self._rounding))
         blobs = [piece for piece in pieces if not _is_rows(piece)]
         return Mixed(reached_us, self._later.until(reached_us), self._merged(blobs, reached_us))
 

@@ -87,7 +87,7 @@ class _Writing:
         chosen = {source.name for source in whole if source.fields is not None or source.computed}
         prepared = job.prepared(films=True, fields={name: one for name, one in own.items() if name not in chosen})
         session = job.selection.session
-        mixing = Mixing(session.loop, Reading(session.stores, prepared))
+        mixing = Mixing(session.loop, Reading(session.stores, prepared), job.rounding)
         try:
             while (mixed := mixing.next_stretch()) is not None:
                 self._stretch(mixed)
