@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +58,20 @@ class InfluxServer(Server):
         super().__init__(InfluxProcess(data_dir))
         self.org = InfluxProcess.org
         self.bucket = InfluxProcess.bucket
+
+
+def hang(pid: int) -> None:
+    """Stop a process and wait until all of it has stopped: on a busy core it may answer once more before it does."""
+    os.kill(pid, signal.SIGSTOP)
+    while any(_state(task) not in "TZ" for task in Path(f"/proc/{pid}/task").iterdir()):
+        time.sleep(0.01)
+
+
+def _state(task: Path) -> str:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"  # a thread that has just ended
 
 
 @pytest.fixture(scope="session")

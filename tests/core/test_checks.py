@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import StoreServer
+from conftest import StoreServer, hang
 
 from fleetbox.checks import LIMIT_S, run_checks
 from fleetbox.cli.doctor import doctor
@@ -28,7 +28,7 @@ def hung(new_store_server: NewStore) -> Iterator[StoreServer]:
     server = new_store_server()
     pid = server.process.pid
     assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
+    hang(pid)
     yield server
     os.kill(pid, signal.SIGCONT)
 

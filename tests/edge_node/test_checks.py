@@ -17,6 +17,7 @@ from fleetbox.settings import find_fleet
 from fleetbox_edge.checks import agent
 from fleetbox_edge.duty_lock import lock_path, try_lock
 from fleetbox_local.processes import free_port
+from tests.conftest import hang
 
 from .conftest import Robot
 
@@ -56,7 +57,7 @@ def test_a_running_and_a_stopped_agent(robot: Robot) -> None:
             while (found := judged(robot)).verdict != "PASS" and time.monotonic() < until:
                 time.sleep(0.1)
             assert "its relay answers" in found.text
-            os.kill(process.pid, signal.SIGSTOP)
+            hang(process.pid)
             found = judged(robot)
         finally:
             os.kill(process.pid, signal.SIGCONT)

@@ -14,6 +14,7 @@ import pytest
 from fleetbox.blobs import Store
 from fleetbox.events import write_event
 from fleetbox.settings import HopRule, Place, Tier
+from fleetbox_local.ports import free_port
 from fleetbox_replication.labeler import Duty, Labeler
 from fleetbox_replication.relay import Relay
 from fleetbox_replication.relay_secret import relay_secret
@@ -53,7 +54,7 @@ async def chain(new_store_server: Callable[..., StoreServer], skip: tuple[str, .
     ]
     for robot, place_name, tier, following, here, there in hops:
         await robot.provision()
-        relay = Relay("http://127.0.0.1:0", there.url, there.token, relay_secret(here.token))
+        relay = Relay(f"http://127.0.0.1:{free_port()}", there.url, there.token, relay_secret(here.token))
         await relay.start()
         relays.append(relay)
         place = Place(place_name, tier, here.url, here.token, relay.url, following)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import StoreServer
+from conftest import StoreServer, hang
 
 from fleetbox.blobs import BucketSpec, Store, TaskSpec
 from fleetbox.settings import FleetSettings, load_fleet
@@ -29,13 +29,6 @@ def fleet_of(folder: Path, edge: StoreServer, cloud: StoreServer) -> FleetSettin
         f'[site.cloud]\nstore = "{cloud.url}"\ntoken = {{ file = "cloud.token" }}\n'
     )
     return load_fleet(folder / "fleet.toml")
-
-
-def hang(pid: int) -> None:
-    """Stop a process and wait until it has stopped: on a busy core it may answer once more before it does."""
-    os.kill(pid, signal.SIGSTOP)
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-        time.sleep(0.01)
 
 
 async def ask(fleet: FleetSettings, edge: StoreServer, hung: StoreServer) -> PlaceStatus:

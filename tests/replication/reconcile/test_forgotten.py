@@ -15,6 +15,7 @@ from fleetbox.errors import FleetboxError
 from fleetbox.naming import CLASSES, site_bucket
 from fleetbox.records import Draft
 from fleetbox.settings import HopRule, Place
+from fleetbox_local.ports import free_port
 from fleetbox_replication.census import Census, CensusScope
 from fleetbox_replication.reconcile import Options, Reconciler, Rhythm, Route
 from fleetbox_replication.relay import Relay, RelayOptions
@@ -47,9 +48,8 @@ class Scene:
     async def open(self) -> None:
         """Make buckets and tasks, with the relay's address but without a relay."""
         self.here, self.there = Store(self.own.url, self.own.token), Store(self.edge.url, self.edge.token)
-        self.relay = Relay("http://127.0.0.1:0", self.edge.url, self.edge.token, relay_secret(self.own.token))
-        await self.relay.start()
-        await self.relay.stop()  # it has its port now
+        listen = f"http://127.0.0.1:{free_port()}"
+        self.relay = Relay(listen, self.edge.url, self.edge.token, relay_secret(self.own.token))
         for cls in CLASSES:
             await self.here.ensure_bucket(cls, BucketSpec("NONE", 0))
             await self.there.ensure_bucket(site_bucket(ROBOT, cls), BucketSpec("NONE", 0))
@@ -96,7 +96,7 @@ class Scene:
                 return found == wanted and proven["open"] == 0 and proven["hops"] == len(CLASSES)
             return False
 
-        await until(all_there, 60)
+        await until(all_there, 90)
 
     async def _count(self) -> None:
         """Write the pages of both ends, open minutes too."""

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import xxhash
 
+from fleetbox_local.ports import free_port
 from fleetbox_replication.relay import Relay, RelayOptions
 from fleetbox_replication.relay_secret import relay_secret
 
@@ -206,7 +207,7 @@ class Hop:
         answer, _ = await self.ask(self.destination, "HEAD", f"/b/{self.bucket}/{entry}?ts={at}", ok=range(200, 600))
         return int(answer.status)
 
-    async def arrived(self, deadline_s: float) -> None:
+    async def arrived(self, deadline_s: float = 90.0) -> None:
         """Read every expected record back at the destination, one by one, until all are right or time is up."""
         missing = dict(self.written)
         stop = time.monotonic() + deadline_s
@@ -290,9 +291,8 @@ def hop(new_store_server: Callable[..., Any], bucket_name: str) -> Callable[...,
             made = Hop(source, destination, bucket_name, session)
             made.link = link
             far_url = link.url if link else destination.url
-            made.relay = Relay(
-                "http://127.0.0.1:0", far_url, token or destination.token, made.secret, options or RelayOptions()
-            )
+            listen = f"http://127.0.0.1:{free_port()}"  # stays its own while it is stopped
+            made.relay = Relay(listen, far_url, token or destination.token, made.secret, options or RelayOptions())
             await made.relay.start()
             try:
                 yield made

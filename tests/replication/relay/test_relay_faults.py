@@ -29,7 +29,7 @@ def test_twenty_resets_in_mid_request_lose_nothing(hop: Hops, make_link: Callabl
             for start in range(1, 2_000, 200):
                 await h.write("cam", ticks(start, start + 200), 20_000)
             await h.write("lidar", ticks(1, 60), 150_000)
-            await h.arrived(40)
+            await h.arrived()
             shown = h.relay.counters()
             assert link.resets == 20
             assert shown["healed"]["torn"] > 0
@@ -52,7 +52,7 @@ def test_a_killed_destination_loses_nothing(hop: Hops) -> None:
                 await asyncio.sleep(0.5)
                 await asyncio.to_thread(h.destination.start)
             await writing
-            await h.arrived(40)
+            await h.arrived()
 
     asyncio.run(run())
 
@@ -81,14 +81,14 @@ def test_full_quota_revoked_token_and_lost_bucket_heal_by_themselves(hop: Hops, 
             assert refusal["bucket"] == h.bucket
             assert "quota" in refusal["next_step"]
             await h.ask(h.destination, "PUT", f"/b/{h.bucket}", json={"quota_type": "NONE"})
-            await h.arrived(25)
+            await h.arrived()
             assert not [item for item in h.shown()["refused"] if item["active"]]
 
             await h.ask(h.destination, "DELETE", "/tokens/first")
             await h.write("cam", ticks(501, 701), 20_000)
             await h.until(lambda: any(item["status"] == 401 and item["active"] for item in h.shown()["refused"]))
             token_file.write_text(await make_token(h, "second"))
-            await h.arrived(25)
+            await h.arrived()
 
             await h.ask(h.destination, "DELETE", f"/b/{h.bucket}")  # the engine also takes it out of every token
             h.written.clear()  # what stood there was deleted on purpose; the next ones must arrive
@@ -96,6 +96,6 @@ def test_full_quota_revoked_token_and_lost_bucket_heal_by_themselves(hop: Hops, 
             await h.until(lambda: any(item["status"] == 403 and item["active"] for item in h.shown()["refused"]))
             await h.make_bucket()
             token_file.write_text(await make_token(h, "third"))
-            await h.arrived(25)
+            await h.arrived()
 
     asyncio.run(faults())

@@ -27,7 +27,7 @@ def test_everything_selected_arrives_and_nothing_else(hop: Hops) -> None:
             await h.write("imu", ticks(1, 400), 3_000)
             await h.write("cam/front/preview", ticks(1, 40), 100_000)
             await h.write("cam/front", ticks(1, 40), 1_000, labels={"robot": "r1"}, expect=False)
-            await h.arrived(15)
+            await h.arrived()
             assert await h.count_there("imu") == 399
             shown = h.relay.counters()
             assert shown["records"] == len(h.written)
@@ -78,7 +78,7 @@ def test_a_promoted_ring_arrives_once_link_up_or_down(hop: Hops) -> None:
             await h.relabel("cam/down", ticks(1, 1_001), "keep=1,policy=abc")
             await h.until(lambda: h.shown()["reachable"] is False)
             await asyncio.to_thread(h.destination.start)
-            await h.arrived(30)
+            await h.arrived()
             assert await h.count_there("cam/up") == 1_000
             assert await h.count_there("cam/down") == 1_000
             assert (await h.labels_there("cam/down", 1_000))["policy"] == "abc"
@@ -98,7 +98,7 @@ def test_a_record_patched_twice_before_it_is_sent_arrives(hop: Hops) -> None:
             await h.relabel("imu", ticks(20, 40), "keep=1,policy=abc")
             await h.until(lambda: h.shown()["reachable"] is False)
             await asyncio.to_thread(h.destination.start)
-            await h.arrived(30)
+            await h.arrived()
             assert h.shown()["healed"]["repeats"] > 0
             assert (await h.labels_there("imu", 20_000))["policy"] == "abc"
 
@@ -112,11 +112,11 @@ def test_labels_follow_and_torn_records_are_written_whole(hop: Hops) -> None:
         async with hop() as h:
             await h.open(h.relay.url)
             await h.write("cam", ticks(1, 21), 50_000)
-            await h.arrived(10)
+            await h.arrived()
             await h.tear("cam", ticks(30, 32), 50_000)
             await h.write("cam", ticks(30, 32), 50_000, labels={"robot": "r1"})
             await h.relabel("cam", [*ticks(1, 6), *ticks(30, 32)], "keep=1,policy=abc")
-            await h.arrived(20)
+            await h.arrived()
             for at in (1_000, 30_000):
                 assert (await h.labels_there("cam", at))["policy"] == "abc"
             assert h.shown()["healed"]["torn"] == 2
@@ -138,7 +138,7 @@ def test_what_is_there_already_is_vouched_for_only_when_it_is_the_same(hop: Hops
             del h.written["log", alien]
             await h.relabel("log", [same, wrong, alien], "ship=1")
             await h.write("log", ticks(4, 9), 500, labels={"ship": "1"})
-            await h.arrived(15)
+            await h.arrived()
             await h.until(lambda: h.shown()["records"] >= 5)
             assert (await h.labels_there("log", same))["ship"] == "1"
             assert (await h.labels_there("log", alien))["session"] == "s9"
@@ -163,7 +163,7 @@ def test_a_record_of_80_mb_passes_without_being_held(hop: Hops, make_link: Calla
             while not h.shown()["records"]:
                 held = max(held, h.shown()["held_bytes"])
                 await asyncio.sleep(0.01)
-            await h.arrived(20)
+            await h.arrived()
             assert h.link.resets == 1
             assert held == 0
 
@@ -179,7 +179,7 @@ def test_attachments_travel(hop: Hops) -> None:
             await h.write("imu", ticks(1, 5), 100)
             meta = {"x-reduct-time-77": "11,application/json,key=schema"}
             await h.ask(h.source, "POST", f"/b/{h.source_bucket}/imu/$meta/batch", headers=meta, data=b'{"hz": 100}')
-            await h.arrived(10)
+            await h.arrived()
             await h.until(lambda: h.reads("imu/$meta", 77, b'{"hz": 100}'))
 
     asyncio.run(run())
@@ -198,7 +198,7 @@ def test_a_relay_that_stops_and_comes_back_loses_nothing(hop: Hops) -> None:
                 await asyncio.sleep(0.3)
                 await h.relay.start()
             await writing
-            await h.arrived(30)
+            await h.arrived()
 
     asyncio.run(run())
 

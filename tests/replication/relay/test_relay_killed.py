@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fleetbox.blobs import Store
+from fleetbox_local.ports import free_port
 from fleetbox_replication.reconcile import Copier, Ends, sweep
 
 Hops = Callable[..., Any]
@@ -66,11 +67,11 @@ def test_a_killed_relay_loses_nothing_it_had_on_its_way(hop: Hops) -> None:
                     and (await sweep(Copier(Ends(task.spec, source, there), lambda *_: nullcontext()))).clean
                 )
 
-            await h.until(swept, 60.0)
+            await h.until(swept, 90.0)
 
     async def run() -> None:
         async with hop() as h:
-            child, url = await start(h, "http://127.0.0.1:0")
+            child, url = await start(h, f"http://127.0.0.1:{free_port()}")
             await h.open(url)
             writing = asyncio.create_task(h.write("cam", range(1_000, 1_200_000, 1_000), 60_000))
             for _ in range(2):
@@ -80,7 +81,7 @@ def test_a_killed_relay_loses_nothing_it_had_on_its_way(hop: Hops) -> None:
                 child, _ = await start(h, url)
             await writing
             await sweep_when_idle(h)
-            await h.arrived(5)
+            await h.arrived()
             child.kill()
             await child.wait()
 

@@ -55,7 +55,7 @@ def test_a_record_nobody_takes_does_not_block_its_entry(
             await h.open(h.relay.url)
             await h.write("cam", ticks(1, 200), 5_000)
             h.written.pop(("cam", bad))
-            await h.arrived(5 if not inside else 20)
+            await h.arrived(25)  # within the patience: at once
             await _drained(h)
             (letter,) = letters.open()
             assert (letter.bucket, letter.entry, letter.time_us, letter.status) == (h.bucket, "cam", bad, status)
@@ -88,7 +88,7 @@ def test_other_refusals_are_let_through_after_a_while_if_others_pass(
             assert h.relay.refusing(h.bucket).status == status
             assert len(letters) == 0
             h.written.pop(("cam", bad))
-            await h.arrived(25)
+            await h.arrived()
             await _drained(h)
             assert [(letter.time_us, letter.status) for letter in letters.open()] == [(bad, status)]
             assert h.relay.refusing(h.bucket) is None
@@ -109,13 +109,13 @@ def test_a_bucket_that_takes_nothing_is_held_and_resumes(
             h.link.refusal = Refusal(status, "no way", inside=inside)
             await h.open(h.relay.url)
             await h.write("cam", ticks(1, 120), 20_000)
-            await h.until(lambda: bool(h.shown()["kept"] >= 2), 30)
+            await h.until(lambda: bool(h.shown()["kept"] >= 2))
             held = h.relay.refusing(h.bucket)
             assert (held.status, held.message) == (status, "no way")
             assert h.link.bytes_refused < 6 * MEGABYTE  # scouts go ahead: the link is spared
             assert len(letters) == 0
             h.link.refusal = None
-            await h.arrived(20)
+            await h.arrived()
             assert h.relay.refusing(h.bucket) is None
 
     asyncio.run(run())
@@ -130,12 +130,12 @@ def test_a_proxy_that_refuses_every_record_does_not_drain_the_queue(hop: Hops, l
             h.link.refusal = Refusal(422)
             await h.open(h.relay.url)
             await h.write("cam", ticks(1, 400), 1_000)
-            await h.until(lambda: bool(h.shown()["kept"]), 30)
+            await h.until(lambda: bool(h.shown()["kept"]))
             assert 0 < len(letters) <= IN_A_ROW
             h.link.refusal = None
             for letter in letters.open():
                 h.written.pop((letter.entry, letter.time_us))
-            await h.arrived(20)
+            await h.arrived()
 
     asyncio.run(run())
 
@@ -150,7 +150,7 @@ def test_a_conflict_is_a_letter(hop: Hops, letters: DeadLetters) -> None:
             await h.copy("log", 1_000, data=b"x" * 500, labels="session=s9,seq=1,xxh=0000000000000000")
             del h.written["log", 1_000]
             await h.relabel("log", [1_000, 2_000], "ship=1")
-            await h.arrived(15)
+            await h.arrived()
             await h.until(lambda: len(letters) == 1)
             assert letters.open()[0].status == 409
             await _drained(h)
@@ -167,7 +167,7 @@ def test_a_streamed_record_can_be_a_letter(hop: Hops, letters: DeadLetters) -> N
             await h.open(h.relay.url)
             await h.write("map", [1_000], 20 * MEGABYTE, expect=False)
             await h.write("map", [2_000], 1_000)
-            await h.arrived(20)
+            await h.arrived()
             await h.until(lambda: len(letters) == 1)
             assert (letters.open()[0].time_us, letters.open()[0].status) == (1_000, 413)
 
@@ -181,7 +181,7 @@ def test_labels_nobody_takes_do_not_block_their_entry(hop: Hops, letters: DeadLe
         async with hop(through=RefusingProxy, options=RelayOptions(letters=letters)) as h:
             await h.open(h.relay.url)
             await h.write("cam", ticks(1, 21), 5_000)
-            await h.arrived(10)
+            await h.arrived()
             h.link.refusal = Refusal(422, times=(5_000,), methods=("PATCH",))
             await h.relabel("cam", ticks(1, 21), "keep=1,policy=abc")
             await h.until(lambda: len(letters) == 1)
@@ -204,7 +204,7 @@ def test_a_letter_that_gets_through_is_settled(hop: Hops, letters: DeadLetters) 
             h.link.refusal = None
             await h.relabel("cam", [5_000], "policy=abc")
             await h.until(lambda: len(letters) == 0)
-            await h.arrived(5)
+            await h.arrived()
             assert letters.settled() == {h.bucket: 1}
 
     asyncio.run(run())
@@ -242,7 +242,7 @@ def test_every_record_vouched_for_is_told(hop: Hops) -> None:
             await h.write("old", ticks(1, 9), 100, labels={"robot": "r1"})
             await h.copy("old", 3_000)
             await h.relabel("old", ticks(1, 9), "keep=1")
-            await h.arrived(60)
+            await h.arrived()
             await h.until(lambda: {(entry, at) for _, entry, at in told} >= set(h.written))
             assert {bucket for bucket, _, _ in told} == {h.bucket}
 
@@ -273,6 +273,6 @@ def test_a_fault_of_the_relay_itself_keeps_the_batch(hop: Hops, fault: Exception
             refusals = sum(item["count"] for item in h.shown()["refused"])
             await h.until(lambda: sum(item["count"] for item in h.shown()["refused"]) > refusals + 1)
             broken, token = False, h.destination.token
-            await h.arrived(25)
+            await h.arrived()
 
     asyncio.run(run())

@@ -18,6 +18,7 @@ from fleetbox.blobs import BucketSpec, Store, TaskSpec
 from fleetbox.naming import CLASSES
 from fleetbox.records import Draft
 from fleetbox_local.links import Link
+from fleetbox_local.ports import free_port
 from fleetbox_replication.dead_letters import DeadLetters, letters_of
 from fleetbox_replication.filters import hop_filter
 from fleetbox_replication.relay import Pace, Relay, RelayOptions
@@ -84,7 +85,8 @@ def many(new_store_server: Callable[..., Any], tmp_path: Path) -> Callable[..., 
             url = proxy.url
             if mbit_s:
                 url = stack.enter_context(Link("127.0.0.1", far.port, mbit_s=mbit_s)).url
-            relay = Relay("http://127.0.0.1:0", url, far.token, SECRET, RelayOptions(letters=letters, pace=pace))
+            listen = f"http://127.0.0.1:{free_port()}"  # stays its own while it is stopped
+            relay = Relay(listen, url, far.token, SECRET, RelayOptions(letters=letters, pace=pace))
             await relay.start()
             stack.push_async_callback(relay.stop)
             stores = [await stack.enter_async_context(Store(own.url, own.token)) for own in servers]
