@@ -37,7 +37,7 @@ def served(
         alone=len({source.robot for source in prepared.sources}) == 1,
     )
     replay = Replay(session, prepared, server, manner)
-    server.watched, server.control = replay.watch, replay.control
+    server.watched, server.control, replay.reached = replay.watch, replay.control, server.reached
     server.start()
     try:
         yield replay, server

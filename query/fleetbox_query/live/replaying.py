@@ -22,6 +22,8 @@ from fleetbox_query.units import mixed_units
 
 TICK_S = 1 / 60  # how often a viewer hears the time
 LATE_S = 0.1  # further behind, playback waits for what is read or sent, instead of catching up in a rush
+REACHED_S = 1.0  # a viewer whose subscription does not count by then has gone, or never will be reached
+REACHED_LOOK_S = 0.002  # between two looks whether it counts: it takes the server less than that
 BEFORE_US = 1_000_000  # after a jump, the last message of each stream of this long before it shows how things stood
 
 
@@ -42,7 +44,7 @@ class Replay:
     """Play a question, once prepared; `run` plays, the rest may be called from other threads.
 
     Only streams in `watch` are read; None is all of them. `skipped` counts what the sink could not take,
-    `told` names fields that come in several units.
+    `told` names fields that come in several units. `reached` tells which of some streams a message would go out of now.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Replay:
         self._tells = True  # viewers hear what could not be read; who plays once reads it in `missing` at the end
         self.skipped: Counter[str] = Counter()
         self.missing: dict[str, None] = {}
+        self.reached: Callable[[frozenset[str]], frozenset[str]] = lambda names: names
         self.told = mixed_units(prepared.sources)
 
     @property
@@ -92,6 +95,7 @@ class Replay:
             if self._begins_when_watched and (names is None or names):
                 self._begins_when_watched = False
                 self._head = self._head.played(self._clock())
+                self._jumps += 1  # from the position itself, not from where the clock is once it can be read
             self._changed.notify_all()
 
     def control(self, wish: Wish) -> State:
@@ -127,6 +131,7 @@ class Replay:
                     head, asked = self._head, (self._jumps, self._watched)
                 try:
                     if asked != opened:
+                        self._wait_until_reached(asked)
                         jumped = opened is None or opened[0] != asked[0]
                         at_ns = head.from_ns if jumped else head.at(self._clock())
                         self._open(at_ns, asked, opened)
@@ -153,10 +158,11 @@ class Replay:
         message = self._playlist.peek() if self._playlist else None
         if message is None and once:
             return self._end(asked)
-        due_s = head.seconds_until(head.stop_ns if message is None else message[0], self._clock())
+        next_ns = head.stop_ns if message is None else message[0]
+        due_s = head.seconds_until(next_ns, self._clock())
         if due_s > 0:
             self._wait(asked, head, min(due_s, TICK_S))
-            self._sink.at(head.at(self._clock()))
+            self._sink.at(min(next_ns, head.at(self._clock())))  # not past what is not sent yet: it may be held there
             return False
         if message is None or self._playlist is None:
             return self._end(asked)
@@ -234,6 +240,15 @@ class Replay:
         with self._changed:
             if (self._jumps, self._watched) == asked and self._head is head and not self._stopped:
                 self._changed.wait(seconds)
+
+    def _wait_until_reached(self, asked: _Asked) -> None:
+        """Send nothing to who has just begun to watch before it would arrive: the first messages would be lost."""
+        names, until_s = asked[1] or frozenset(), system_time.monotonic() + REACHED_S
+        while self.reached(names) != names and system_time.monotonic() < until_s:
+            with self._changed:  # not while it is asked: the server may hold a lock of its own as it tells who watches
+                if self._stopped or (self._jumps, self._watched) != asked:
+                    return
+                self._changed.wait(REACHED_LOOK_S)
 
     def _told_state(self) -> State:
         with self._changed:
