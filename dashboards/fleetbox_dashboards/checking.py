@@ -48,7 +48,8 @@ async def check(scalars: ScalarStore, start_ms: int, stop_ms: int, robot: str | 
         asked = list(queries(board))
         filling = Filling(start_ms, stop_ms, await _chosen(scalars, asked, Filling(start_ms, stop_ms, ALL), robot))
         found += [await _answer(scalars, one, filling) for one in asked]
-    rules = [Asked("alerts", alert.title, "alert", alert.influxql) for alert in alerts()]
+    now = f"{stop_ms}ms"  # an alert asks up to now: as of the end of the range, like the boards
+    rules = [Asked("alerts", alert.title, "alert", alert.influxql.replace("now()", now)) for alert in alerts()]
     return found + [await _answer(scalars, one, Filling(start_ms, stop_ms)) for one in rules]
 
 
