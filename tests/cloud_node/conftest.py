@@ -25,7 +25,7 @@ from fleetbox.settings import Influx
 from fleetbox_cloud.door import open_door
 from fleetbox_cloud.loading import Loading, Rhythm
 
-DEADLINE_S = 60.0  # the engine asks again 5 to 10 s after a 503; two busy cores do the rest
+DEADLINE_S = 120.0  # the engine asks again 5 to 10 s after a 503; two busy cores do the rest
 QUICK = Rhythm(look_s=0.2)
 
 Values = dict[str, dict[int, dict[str, float]]]  # stream -> time in µs -> field -> value

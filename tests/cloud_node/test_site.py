@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,8 +22,10 @@ from fleetbox.settings import Influx, load_fleet
 from fleetbox_cloud.site import Site
 from fleetbox_cloud.status import ask_site
 from fleetbox_cloud.tokens import robot_token
+from fleetbox_local.ports import free_port
 
 NOW_US = int(time.time()) * 1_000_000
+ENDS_S = 60.0  # for a site that was told to end, on a busy machine
 VERB = [sys.executable, "-c", "from fleetbox.cli.root import main; main()", "site"]
 
 
@@ -45,7 +46,7 @@ class Process:
         """Send a signal and return the exit code."""
         assert self.child is not None
         self.child.send_signal(sign)
-        return self.child.wait(20)
+        return self.child.wait(ENDS_S)
 
 
 @pytest.fixture
@@ -65,13 +66,6 @@ def run_site() -> Iterator[Callable[[Path, str], Process]]:
             process.end(signal.SIGKILL)
 
 
-def free_url() -> str:
-    """Return a URL nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{one.getsockname()[1]}"
-
-
 def write_fleet(folder: Path, stores: dict[str, Any], influx: Influx | None = None) -> Path:
     """Write a fleet of edge-1 (and cloud, if there is a store for it) with two robots."""
     lines = ['fleet = "test"', "[[robots]]", 'match = "r1"', 'site = "edge-1"']
@@ -79,7 +73,7 @@ def write_fleet(folder: Path, stores: dict[str, Any], influx: Influx | None = No
     for name, store in stores.items():
         (folder / f"{name}.token").write_text(store.token)
         lines += [f"[site.{name}]", f'store = "{store.url}"', f'token = {{ file = "{name}.token" }}']
-        lines += [f'state = "state/{name}"', f'relay = "{free_url()}"']
+        lines += [f'state = "state/{name}"', f'relay = "http://127.0.0.1:{free_port()}"']
         if name == "edge-1" and "cloud" in stores:
             lines += ['next = "cloud"']
         lines += ['quota = { sensor = "1 GB", media = "1 GB", log = "1 GB", kept = "1 GB" }']
@@ -298,9 +292,12 @@ def test_a_new_store_token_is_followed_while_it_runs(
             await wait_until(lambda: asyncio.sleep(0, (folder / "tasks.mark").read_text() not in ("", mark)))
             await edge.remove_token("one")
             await travels(NOW_US + 1)
-            found = await parts()
-            assert found["relay"]["state"] == "running", found
-            assert found["loader"]["state"] == "running", found
+
+            async def running() -> bool:  # a part that the old token ended begins anew by itself
+                found = await parts()
+                return all(found.get(part, {}).get("state") == "running" for part in ("relay", "loader"))
+
+            await wait_until(running)
 
     asyncio.run(main())
 
@@ -319,11 +316,11 @@ async def _has(store: Store, bucket: str) -> bool:
 
 
 def test_a_part_that_cannot_run_is_named(
-    store_server: Any, influx: Influx, run_site: Any, wait_until: Any, tmp_path: Path
+    new_store_server: Any, influx: Influx, run_site: Any, wait_until: Any, tmp_path: Path
 ) -> None:
     """With no InfluxDB behind the settings the site runs on, and its report says which part waits and why."""
-    nowhere = Influx(free_url(), "token", influx.org, influx.bucket)
-    fleet = write_fleet(tmp_path, {"edge-1": store_server}, nowhere)
+    nowhere = Influx(f"http://127.0.0.1:{free_port()}", "token", influx.org, influx.bucket)
+    fleet = write_fleet(tmp_path, {"edge-1": new_store_server()}, nowhere)  # robots there are not of this test alone
     folder = tmp_path / "state" / "edge-1"
     run_site(fleet, "edge-1")
 

@@ -31,7 +31,7 @@ def test_rows_before_their_chunk(tiers: Tiers, stream: str, tmp_path: Path, watc
     with Recorder(path) as rec:
         rec.log(stream, {"x": -1.0})
         rec.log(f"{stream}-other", {"x": -1.0})
-        rec.flush(20)
+        rec.flush(60)
         with connect(path) as fleet, _followed(fleet, f"{tiers.robot}/{stream}") as url:
             client = watch(url)
             client.topics(1)
@@ -50,10 +50,10 @@ def test_rows_before_their_chunk(tiers: Tiers, stream: str, tmp_path: Path, watc
             rec.log(stream, {"x": 1e6}, labels={"run": 7})
             client.until(lambda: client.got[-1].json == {"x": 1e6})
             assert time.monotonic() - began_s < 30, "not when the chunk is closed"
-            rec.flush(20)
+            rec.flush(60)
             rec.log(stream, {"x": 2e6})
             client.until(lambda: client.got[-1].json == {"x": 2e6})
-            rec.flush(20)
+            rec.flush(60)
             rec.log(stream, {"x": 3e6})
             client.until(lambda: client.got[-1].json == {"x": 3e6})
             times = [one.time_ns for one in client.got]

@@ -22,6 +22,7 @@ import aiomqtt
 from fleetbox.blobs import Store
 from fleetbox.errors import InputError
 from fleetbox.records import Record
+from fleetbox_local.ports import free_port
 from fleetbox_query.live.broker import PASSWORD, Target, target_of
 
 from ..conftest import Tiers, blob, chunk
@@ -59,7 +60,7 @@ class Mosquitto:
         async with aiomqtt.Client("127.0.0.1", self.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
             await client.subscribe("#", qos=1)
             self.ready.set()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 async for message in client.messages:
                     self.heard.append(message)
                     if len(self.heard) == count:
@@ -70,9 +71,7 @@ class Mosquitto:
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker that takes whoever comes from this machine."""
     assert MOSQUITTO is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = tmp_path / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = subprocess.Popen([MOSQUITTO, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -97,7 +96,7 @@ def test_into_a_broker(broker: Mosquitto, tiers: Tiers, stream: str, tmp_path: P
     assert broker.ready.wait(60)
     words = ("--rate", "10", "--to", f"mqtt://127.0.0.1:{broker.port}/lab/again", "--json")
     done = run(tiers.write_fleet(tmp_path), "replay", f"{tiers.robot}/{stream}/**", *words)
-    listener.join(60)
+    listener.join(100)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"schema_version": 1, "sent": 12, "missing": [], "told": []}
     top = f"lab/again/{tiers.robot}/{stream}"
@@ -125,7 +124,7 @@ def test_a_broker_that_goes_away(broker: Mosquitto, tiers: Tiers, stream: str, t
     assert broker.ready.wait(60)
     words = ("--rate", "2", "--to", f"mqtt://127.0.0.1:{broker.port}")
     done = run(tiers.write_fleet(tmp_path), "replay", f"{tiers.robot}/{stream}", *words)
-    killer.join(60)
+    killer.join(100)
     assert done.returncode == 4, done.stderr
     assert f"127.0.0.1:{broker.port}" in done.stderr
 
