@@ -24,7 +24,7 @@ def bare(path: Path, *args: str) -> str:
     """Run the command line as the bare install has it."""
     env = {**os.environ, "FLEETBOX_FLEET": str(path), "PYTHONWARNINGS": "error"}
     command = [sys.executable, "-c", WITHOUT, *args]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=170, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

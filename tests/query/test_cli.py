@@ -205,7 +205,7 @@ def _on_terminal(directory: Path, *args: str, **more: str) -> str:
             break
         shown += part
     os.close(ours)
-    assert child.wait(30) == 0, shown
+    assert child.wait(60) == 0, shown
     return shown.decode()
 
 

@@ -29,7 +29,7 @@ def started(fleet_file: Path, code: str, *words: str) -> Iterator[subprocess.Pop
     pipe = subprocess.PIPE
     program = [sys.executable, "-c", code, *words]
     with subprocess.Popen(program, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
-        late = Timer(60.0, process.kill)
+        late = Timer(2 * ENDS_S, process.kill)
         late.start()
         try:
             yield process

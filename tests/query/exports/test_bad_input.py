@@ -159,9 +159,9 @@ def test_a_full_disk(tiers: Tiers, stream: str, tmp_path: Path, format_: str) ->
     words += ["--start", str(T0), "--stop", str(T0 + 100_000_000)]
     there = {"FLEETBOX_FLEET": str(fleet_path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
     kept = {"env": {**os.environ, **there}, "capture_output": True, "text": True}
-    refused = subprocess.run(words, preexec_fn=small_files, timeout=60, **kept)  # type: ignore[call-overload]
+    refused = subprocess.run(words, preexec_fn=small_files, timeout=170, **kept)  # type: ignore[call-overload]
     stood = out.read_bytes()
-    done = subprocess.run(words, timeout=60, **kept)  # type: ignore[call-overload]
+    done = subprocess.run(words, timeout=170, **kept)  # type: ignore[call-overload]
     assert refused.returncode == 1, refused.stderr
     assert "cannot write" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -102,7 +102,7 @@ def test_a_full_disk(tiers: Tiers, stream: str, tmp_path: Path, fleet: Fleet) ->
     words = [sys.executable, "-m", "fleetbox", "export", "csv", f"{tiers.robot}/{stream}", "--start", str(T0)]
     environment = {**os.environ, "FLEETBOX_FLEET": str(path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
     done = subprocess.run(
-        [*words, "-o", str(out)], env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=60
+        [*words, "-o", str(out)], env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=170
     )
     assert done.returncode == 1, done.stderr
     assert "cannot write" in done.stderr
@@ -122,7 +122,7 @@ def test_killed_and_asked_again(tiers: Tiers, stream: str, tmp_path: Path) -> No
     )
     words = ["export", "parquet", f"{tiers.robot}/{stream}", "--start", str(T0), "-o", str(out)]
     environment = {**os.environ, "FLEETBOX_FLEET": str(path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
-    killed = subprocess.run([sys.executable, "-c", kill, *words], env=environment, capture_output=True, timeout=60)
+    killed = subprocess.run([sys.executable, "-c", kill, *words], env=environment, capture_output=True, timeout=170)
     window = json.loads((tmp_path / "out.partial" / "asked.json").read_text())["notes"]["window_us"]
     made = {one.name: one.stat().st_mtime_ns for one in (tmp_path / "out.partial").rglob("*.parquet")}
     done = run(path, *words)
