@@ -42,15 +42,15 @@ async def labelled(store: Store, event: Event, fleet: FleetSettings, tell: Tell,
         late_s = time.time() - due_s
         if late_s >= 0 and (closed := await _closed(store, event)):
             return closed
-        if late_s > patience.label_s:
-            step = f"the event stands and is labelled once an agent runs: fleetbox doctor {robot}"
-            raise Incomplete(f"{event.id} is marked, but nobody labelled its window within {late_s:.0f} s", step)
         if late_s > patience.doubt_s and not doubted:
             tell(f"{event.id}: nobody labels: is the agent running? fleetbox doctor {robot}")
             doubted = True
         elif not doubted and time.monotonic() - said > SAY_S:
             tell(f"{event.id}: {_phase(event)}")
             said = time.monotonic()
+        if late_s > patience.label_s:
+            step = f"the event stands and is labelled once an agent runs: fleetbox doctor {robot}"
+            raise Incomplete(f"{event.id} is marked, but nobody labelled its window within {late_s:.0f} s", step)
         await asyncio.sleep(min(patience.poll_s, -late_s) if late_s < 0 else patience.poll_s)
 
 

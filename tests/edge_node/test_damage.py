@@ -50,7 +50,7 @@ def test_flipped_bits(robot: Robot, sent_before: bool) -> None:
     kept = {file.name: file.read_bytes() for file in folder.iterdir()}
     if sent_before:
         with Recorder(robot.file, duties=False) as recorder:
-            recorder.flush(20)
+            recorder.flush(60)
         assert numbers(robot) == list(range(ROWS))
         folder.mkdir()
     data = bytearray(kept[path.name])
@@ -59,7 +59,7 @@ def test_flipped_bits(robot: Robot, sent_before: bool) -> None:
     for name, content in {**kept, path.name: bytes(data)}.items():
         (folder / name).write_bytes(content)
     with Recorder(robot.file, duties=False) as recorder:
-        recorder.flush(20)
+        recorder.flush(60)
         stats = recorder.stats()
     assert stats.damaged == 1
     found = numbers(robot)

@@ -88,7 +88,7 @@ def leave(robot: Robot) -> Path:
     with Recorder(robot.file, duties=False) as recorder:
         for number in range(20):
             recorder.log("log/app", f"line {number}")
-        recorder.flush(20)
+        recorder.flush(60)
         (path,) = (path for path in robot.spools() if path.name.startswith("log"))
         left = path.read_bytes()
     kept = robot.folder / "state" / "spool" / robot.id / "0-left"
@@ -104,7 +104,7 @@ def test_what_was_done_before_a_restart_is_sent_again(robot: Robot, restarted: N
     read_index(index, "log", path.read_bytes())
     assert not any(ranges.numbers() for ranges in index.done.values())
     with Recorder(robot.file, duties=False) as recorder:
-        recorder.flush(20)
+        recorder.flush(60)
         assert recorder.stats().replayed == 20
         assert recorder.stats().drops == {}
     assert len(robot.records("log", "log/app")) == 20
@@ -115,7 +115,7 @@ def test_what_was_done_is_not_sent_again_otherwise(robot: Robot) -> None:
     """After a kill the store still has what it said yes to."""
     leave(robot)
     with Recorder(robot.file, duties=False) as recorder:
-        recorder.flush(20)
+        recorder.flush(60)
         assert recorder.stats().replayed == 0
     assert len(robot.records("log", "log/app")) == 20
 
@@ -127,12 +127,12 @@ def test_late_records_touch_their_minutes(robot: Robot) -> None:
     old_us = 1_700_000_000_000_000
     with Recorder(robot.file, duties=False) as recorder:
         recorder.log("log/app", "now")
-        recorder.flush(20)
+        recorder.flush(60)
         touches = Touches(robot.settings.state / "touches")
         assert touches.take() == set()
         for number in range(10):
             recorder.log("log/app", f"late {number}", time=old_us + number * 10_000_000)
-        recorder.flush(20)
+        recorder.flush(60)
         minutes = {minute_us for cls, stream, minute_us in touches.take() if (cls, stream) == ("log", "log/app")}
     assert minutes == {(old_us + number * 10_000_000) // 60_000_000 * 60_000_000 for number in range(10)}
 
@@ -144,6 +144,6 @@ def test_an_unfinished_folder_is_swept_away(robot: Robot) -> None:
         (root / name).mkdir(parents=True)
         os.utime(root / name, (time.time() - age_s,) * 2)
     with Recorder(robot.file, duties=False) as recorder:
-        recorder.flush(20)
+        recorder.flush(60)
         assert not (root / ".old").exists()
         assert (root / ".new").exists()

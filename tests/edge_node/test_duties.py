@@ -50,7 +50,7 @@ def test_duties_are_taken_over(robot: Robot) -> None:
         holder.stdout.readline()
         with Recorder(robot.file) as recorder:
             recorder.log("imu", {"x": 1.0})
-            recorder.flush(20)
+            recorder.flush(60)
             assert not recorder.stats().duties
             holder.send_signal(signal.SIGKILL)
             until(lambda: recorder.stats().duties)
@@ -64,7 +64,7 @@ def test_rings_and_tasks_stand(robot: Robot, new_store_server: Callable[..., Sto
     robot.write(extra + 'ring = { sensor = "1 GB", media = "2 GB", kept = "3 GB" }')
     with Recorder(robot.file) as recorder:
         recorder.log("imu", {"x": 1.0})
-        recorder.flush(20)
+        recorder.flush(60)
         quotas = {}
         for cls in ("sensor", "media", "meta", "kept"):
             spec = ask(robot, lambda store, cls=cls: store.bucket_spec(cls))
@@ -87,13 +87,13 @@ def test_a_mark_labels_what_was_recorded_before_it(robot: Robot) -> None:
         first = recorder.mark("hard_brake", note="first")
         time.sleep(0.05)
         second = recorder.mark("hard_brake", streams=["log/**"])
-        recorder.flush(20)
+        recorder.flush(60)
 
         def closed() -> list[Event]:
             events: list[Event] = ask(robot, lambda store: read_events(store, ["meta"]))
             return [event for event in events if event.state == "labelled"]
 
-        until(lambda: len(closed()) == 2, 30)
+        until(lambda: len(closed()) == 2)
         events = {event.id: event for event in closed()}
     assert events[first].note == "first"
     assert events[second].streams == ("log/**",)
@@ -111,4 +111,4 @@ def test_the_agent_verb_stops_on_term(robot: Robot) -> None:
             assert agent.stderr is not None
             until(lambda agent=agent: "agent runs" in agent.stderr.readline())
             agent.send_signal(number)
-            assert agent.wait(30) == code
+            assert agent.wait(60) == code

@@ -50,10 +50,10 @@ def test_another_takes_over_while_a_child_lives(robot: Robot, new_store_server: 
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdin is not None
-        until(lambda: listens(port), 30)
+        until(lambda: listens(port))
         assert parent.stdout.readline() == b"forked\n"
         parent.kill()
-        parent.wait(20)
+        parent.wait(60)
         assert not listens(port)
         with Recorder(robot.file) as after:
             until(lambda: after.stats().duties)

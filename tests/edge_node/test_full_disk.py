@@ -89,7 +89,7 @@ def test_nothing_is_sent_into_the_stores_reserve(robot: Robot, disk: SmallDisk) 
     """While somebody else's file takes the disk, frames wait in the spool; each is there once when it is gone."""
     with Recorder(robot.file, duties=False) as recorder:
         log_frames(recorder, range(100))
-        recorder.flush(20)
+        recorder.flush(60)
         disk.fill(leave_bytes=3_000_000)
         log_frames(recorder, range(100, 200))
         time.sleep(HOLD_S)
@@ -97,7 +97,7 @@ def test_nothing_is_sent_into_the_stores_reserve(robot: Robot, disk: SmallDisk) 
         assert disk.free_bytes > 2_000_000
         assert "left" in (recorder.stats().last_error or "")
         disk.empty()
-        recorder.flush(20)
+        recorder.flush(60)
         assert recorder.stats().drops == {}
         assert recorder.stats().last_error is None
     assert frames(robot) == list(range(200))
@@ -111,7 +111,7 @@ def test_what_is_acknowledged_on_a_full_disk_can_be_read(
     robot.write(f"{RING}\n{NOWHERE}")
     with Recorder(robot.file, duties=False) as recorder:
         log_frames(recorder, range(100))
-        recorder.flush(20)
+        recorder.flush(60)
         disk.fill(leave_bytes=8_000_000)
         log_frames(recorder, range(100, 400))
         time.sleep(HOLD_S)
@@ -131,14 +131,14 @@ def test_a_full_disk_under_spool_and_store(robot: Robot, disk: SmallDisk) -> Non
     robot.write(f'{RING}\nspool = {{ max = "20 MB" }}')
     with Recorder(robot.file, duties=False) as recorder:
         log_frames(recorder, range(50))
-        recorder.flush(20)
+        recorder.flush(60)
         disk.fill()
         log_frames(recorder, range(50, 150))
         time.sleep(HOLD_S)
         disk.empty()
-        recorder.flush(20)
+        recorder.flush(60)
         log_frames(recorder, range(150, 200))
-        recorder.flush(20)
+        recorder.flush(60)
         drops = recorder.stats().drops
     there = frames(robot)
     named = {number for drop in robot.drops() for number in range(drop.first, drop.first + drop.rows)}

@@ -179,7 +179,7 @@ def test_a_live_process_keeps_its_spool(robot: Robot, tmp_path: Path) -> None:
         first.log("imu", {"n": 1, "x": 1.0})
         before = robot.spools()
         with Recorder(robot.file, duties=False) as second:
-            second.flush(20)
+            second.flush(60)
         assert before
         assert set(before) <= set(robot.spools())
     assert [row["n"] for row in robot.rows("imu")] == [1]

@@ -23,7 +23,7 @@ def fleetbox(robot: Robot, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as this robot."""
     env = {**os.environ, "FLEETBOX_FLEET": str(robot.file)}
     return subprocess.run(
-        [sys.executable, "-m", "fleetbox", *words], capture_output=True, text=True, env=env, timeout=60
+        [sys.executable, "-m", "fleetbox", *words], capture_output=True, text=True, env=env, timeout=120
     )
 
 
@@ -43,7 +43,7 @@ def test_a_program_records_an_episode(robot: Robot) -> None:
     robot.write()
     with Recorder(robot.file) as rec:
         with rec.episode("pick cup", labels={"operator": "ann"}, streams=["log/*"]) as ep:
-            rec.flush(20)
+            rec.flush(60)
             [now] = held(robot)
             assert (now.state, now.note, now.success) == ("open", "pick cup", None)
             with pytest.raises(InputError, match="still being recorded"):
@@ -54,7 +54,7 @@ def test_a_program_records_an_episode(robot: Robot) -> None:
             1 / 0  # noqa: B018
         with pytest.raises(InputError, match="without a note"):
             rec.episode(" ")
-        rec.flush(20)
+        rec.flush(60)
     cup, mug = held(robot)
     assert (cup.state, cup.success, dict(cup.labels)) == ("closed", True, {"operator": "ann", "tries": "2"})
     assert cup.start_us < cup.stop_us < mug.start_us
@@ -71,7 +71,7 @@ def test_one_stays_open_over_a_restart(robot: Robot) -> None:
             rec.episode("fold shirt")
         with rec.episode("fold towel", resume=True) as ep:
             assert ep.id == left.id
-        rec.flush(20)
+        rec.flush(60)
     [one] = held(robot)
     assert (one.state, one.version) == ("closed", 2)
 
@@ -81,7 +81,7 @@ def test_the_command_line_begins_and_ends_one(robot: Robot) -> None:
     robot.write()
     with Recorder(robot.file) as rec:
         rec.log("log/app", "line")
-        rec.flush(20)
+        rec.flush(60)
         begun = fleetbox(robot, "record", "start", "pick cup", "--label", "operator=ann", "--json")
         assert begun.returncode == 0, begun.stderr
         again = fleetbox(robot, "record", "start", "pick cup")
@@ -111,6 +111,6 @@ def test_one_begun_while_the_store_is_away_arrives(robot: Robot) -> None:
     robot.url = url
     robot.write()
     with Recorder(robot.file) as rec:
-        rec.flush(20)
+        rec.flush(60)
     [one] = held(robot)
     assert (one.state, one.note) == ("closed", "pick cup")

@@ -74,7 +74,7 @@ with Recorder(sys.argv[1], duties=False) as recorder:
     assert code == 0, code
     for number in range(int(sys.argv[2]), 2 * int(sys.argv[2])):
         recorder.log("imu", {"n": number, "x": 0.5})
-    assert recorder.flush(20)
+    assert recorder.flush(60)
 """
 
 # Forks a child that outlives it, until its input ends.
@@ -96,11 +96,11 @@ time.sleep(60)
 def test_a_program_that_forgets_close(robot: Robot, how: str, code: int) -> None:
     """A program ends with its own exit code, in time, and what it logged is delivered once by the next."""
     ended = subprocess.run(
-        [sys.executable, "-c", CHILD, str(robot.file), str(ROWS), how], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", CHILD, str(robot.file), str(ROWS), how], capture_output=True, text=True, timeout=120
     )
     assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
     with Recorder(robot.file, duties=False) as after:
-        assert after.flush(30)
+        assert after.flush(60)
     assert [row["n"] for row in robot.rows("imu")] == list(range(ROWS))
     assert len(robot.records("log", "log/app")) == ROWS // 10
     assert robot.spools() == []
@@ -120,7 +120,7 @@ def test_a_store_away_for_the_whole_life(new_store_server: Callable[..., StoreSe
     assert recorder.stats().waiting == 2 * ROWS
     server.start()
     with Recorder(robot.file, duties=False) as after:
-        assert after.flush(30)
+        assert after.flush(60)
         assert after.stats().replayed == 2 * ROWS
     assert [row["n"] for row in robot.rows("imu")] == list(range(ROWS))
     frames = [int.from_bytes(record.data[3:]) for record in robot.records("media", "cam/front")]
@@ -132,7 +132,7 @@ def test_a_store_away_for_the_whole_life(new_store_server: Callable[..., StoreSe
 def test_a_forked_child_makes_a_recorder_of_its_own(robot: Robot, how: str) -> None:
     """A child is refused at its parent's recorder and takes nothing from it; both record all, each with its own."""
     ended = subprocess.run(
-        [sys.executable, "-c", FORKING, str(robot.file), str(ROWS), how], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", FORKING, str(robot.file), str(ROWS), how], capture_output=True, text=True, timeout=120
     )
     assert (ended.returncode, ended.stdout) == (0, "child done\n"), ended.stderr
     assert "Traceback" not in ended.stderr
@@ -152,11 +152,11 @@ def test_a_child_that_lives_on_does_not_hold_its_parents_spool(robot: Robot) -> 
         assert parent.stdin is not None
         assert parent.stdout.readline() == b"forked\n"
         parent.kill()
-        parent.wait(20)
+        parent.wait(60)
         robot.url = good
         robot.write()
         with Recorder(robot.file, duties=False) as after:
-            assert after.flush(30)
+            assert after.flush(60)
             assert after.stats().replayed == ROWS
         parent.stdin.close()  # the child ends with it
     assert [row["n"] for row in robot.rows("imu")] == list(range(ROWS))

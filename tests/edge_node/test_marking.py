@@ -26,7 +26,7 @@ def fleetbox(robot: Robot, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as this robot."""
     env = {**os.environ, "FLEETBOX_FLEET": str(robot.file)}
     return subprocess.run(
-        [sys.executable, "-m", "fleetbox", *words], capture_output=True, text=True, env=env, timeout=60
+        [sys.executable, "-m", "fleetbox", *words], capture_output=True, text=True, env=env, timeout=120
     )
 
 
@@ -36,7 +36,7 @@ def test_mark_and_wait(robot: Robot) -> None:
     with Recorder(robot.file) as recorder:
         for number in range(10):
             recorder.log("log/app", f"line {number}")
-        recorder.flush(20)
+        recorder.flush(60)
         done = fleetbox(robot, "mark", "near_miss", "--note", "seen by hand", "--wait", "--json")
         assert done.returncode == 0, done.stderr
         answer = json.loads(done.stdout)
@@ -48,7 +48,7 @@ def test_waiting_for_a_window_with_nothing_in_it_is_not_a_success(robot: Robot) 
     """`mark --wait` exits 3 as `pull` does; an event that is to ship nothing is no failure."""
     with Recorder(robot.file) as recorder:
         recorder.log("log/app", "line")
-        recorder.flush(20)
+        recorder.flush(60)
         words = ("mark", "near_miss", "--pre", "1s", "--post", "0s", "--streams", "cam/*", "--wait", "--json")
         told = fleetbox(robot, *words)
         assert (told.returncode, json.loads(told.stdout)["state"]) == (3, "labelled"), told.stderr
@@ -59,7 +59,7 @@ def test_a_window_older_than_the_ring(robot: Robot) -> None:
     """A mark that reaches back before the ring's beginning says per stream how much is left."""
     with Recorder(robot.file) as recorder:
         recorder.log("log/app", "line", time=time.time_ns() // 1000 - 4_000_000)
-        recorder.flush(20)
+        recorder.flush(60)
         done = fleetbox(robot, "mark", "near_miss", "--pre", "300s", "--streams", "log/**")
     assert done.returncode == 0, done.stderr
     assert "log/app: the ring begins at" in done.stderr
@@ -110,7 +110,7 @@ def test_an_unknown_event_is_no_moment(robot: Robot) -> None:
 def test_a_moment_named_by_an_event(robot: Robot) -> None:
     """`--at event:ID-10s` marks ten seconds before that event's moment; the beginning of its id is enough."""
     with Recorder(robot.file) as recorder:
-        recorder.flush(20)
+        recorder.flush(60)
         first = json.loads(fleetbox(robot, "mark", "near_miss", "--at", "-60s", "--json").stdout)
         done = fleetbox(robot, "mark", "before", "--at", f"event:{first['id'][:-2]}-10s", "--json")
     assert done.returncode == 0, done.stderr
@@ -121,7 +121,7 @@ def test_streams_that_are_not_there_are_said(robot: Robot) -> None:
     """A glob that matches no stream is said on stderr with what there is; the mark stands, as the stream may come."""
     with Recorder(robot.file) as recorder:
         recorder.log("log/app", "line")
-        recorder.flush(20)
+        recorder.flush(60)
         done = fleetbox(robot, "mark", "near_miss", "--streams", "nope/*", "--streams", "log/*")
     assert (done.returncode, done.stdout[:10]) == (0, "near-miss-"), done.stderr
     assert "matches 'nope/*'" in done.stderr
@@ -133,7 +133,7 @@ def test_nobody_labels(robot: Robot) -> None:
     """Without an agent, a waiting mark first asks whether one runs, then gives up: the event stands."""
     with Recorder(robot.file) as recorder:
         recorder.log("log/app", "line")
-        recorder.flush(20)
+        recorder.flush(60)
     told: list[str] = []
     order = MarkOrder("near_miss", at="-10m", wait=True)
     with pytest.raises(Incomplete, match="is marked, but nobody labelled"):

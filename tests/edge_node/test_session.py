@@ -68,7 +68,7 @@ def test_a_set_clock_begins_a_new_session(robot: Robot, wall: Wall, step_ns: int
         for number in range(100, 200):
             recorder.log("imu", {"n": number, "x": 0.5})
         recorder.log("log/app", "after")
-        recorder.flush(20)
+        recorder.flush(60)
         assert recorder.stats().drops == {}
     for session, expected, ahead_ns, text in (
         (first, range(100), 0, "before"),

@@ -53,7 +53,7 @@ def test_the_temperature_is_in_the_row_where_there_is_a_sensor(  # type: ignore[
         vitals = Vitals(recorder, FakeClock().clocks())
         assert vitals.tick()
         vitals.close()
-        recorder.flush(30)
+        recorder.flush(60)
     (host,) = robot.rows(HOST_STREAM)
     assert host["temp_c"] == 61.5
 
@@ -68,7 +68,7 @@ def test_a_row_of_each_stream_when_it_is_due(robot) -> None:  # type: ignore[no-
         clock.s += 1.0
         assert vitals.tick()
         vitals.close()
-        recorder.flush(30)
+        recorder.flush(60)
     (host, second), agent = robot.rows(HOST_STREAM), robot.rows(AGENT_STREAM)
     assert {"cpu", "ram", "disk", "disk_free_bytes", "load1"} <= host.keys()
     assert host.keys() - {"time_us"} <= {*SITES.fields}
@@ -95,7 +95,7 @@ def test_only_one_agent_measures(robot) -> None:  # type: ignore[no-untyped-def]
         clock.s += 2.0
         assert second.tick()
         second.close()
-        recorder.flush(30)
+        recorder.flush(60)
     assert len(robot.rows(HOST_STREAM)) == 2
 
 
@@ -108,8 +108,8 @@ def test_the_ring_and_the_uplink_are_told(robot, site: StoreServer) -> None:  # 
     with Recorder(robot.file) as recorder:
         for number in range(50):
             recorder.log("imu", {"ax": number / 2})
-        recorder.flush(30)
-        vitals, deadline = Vitals(recorder, clock.clocks()), time.monotonic() + 30
+        recorder.flush(60)
+        vitals, deadline = Vitals(recorder, clock.clocks()), time.monotonic() + 60
         while "ring.sensor.used_bytes" not in (row := vitals.agent_row()):
             assert time.monotonic() < deadline, row
             time.sleep(0.05)
@@ -128,7 +128,7 @@ def test_the_agent_verb_measures_and_a_program_does_not(robot) -> None:  # type:
     robot.write(HEALTH)
     with Recorder(robot.file) as recorder:
         recorder.log("imu", {"ax": 1.0})
-        recorder.flush(30)
+        recorder.flush(60)
     assert robot.rows(HOST_STREAM) == []
     command = [sys.executable, "-m", "fleetbox", "agent", "run", "--config", str(robot.file)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as agent:
@@ -137,7 +137,7 @@ def test_the_agent_verb_measures_and_a_program_does_not(robot) -> None:  # type:
             assert time.monotonic() < deadline, "the agent logs nothing of itself"
             time.sleep(0.2)
         os.kill(agent.pid, signal.SIGTERM)
-        assert agent.wait(30) == 0
+        assert agent.wait(60) == 0
 
 
 @pytest.mark.parametrize("text", ['"never"', '"0.1 s"', "15", '"15 parsecs"', "true"])

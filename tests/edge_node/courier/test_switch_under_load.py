@@ -54,7 +54,7 @@ def test_what_was_selected_before_and_after_each_switch_arrives_once(seat: Seat)
         finally:
             stop.set()
             thread.join()
-        recorder.flush(30)
+        recorder.flush(60)
         assert recorder.stats().drops == {}
         for stream in ("log/app", "log/ram"):
             lines = sorted(seat.robot.records("log", stream), key=lambda record: record.time_us)

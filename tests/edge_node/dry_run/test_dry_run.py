@@ -54,7 +54,7 @@ def fleetbox(robot: Robot, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as this robot."""
     env = {**os.environ, "FLEETBOX_FLEET": str(robot.file)}
     return subprocess.run(
-        [sys.executable, "-m", "fleetbox", *words], capture_output=True, text=True, env=env, timeout=90
+        [sys.executable, "-m", "fleetbox", *words], capture_output=True, text=True, env=env, timeout=120
     )
 
 
@@ -129,7 +129,7 @@ def test_the_command_line_on_a_robots_own_ring(robot: Robot) -> None:
             ax = -6.0 if number == 300 else 0.0
             recorder.log("imu", {"ax": ax}, time=now_us - 60_000_000 + number * 100_000)
         recorder.log("log/app", "started", time=now_us - 30_000_000)
-        recorder.flush(20)
+        recorder.flush(60)
         at = str(now_us - 30_000_000)
         marked = fleetbox(robot, "mark", "bump", "--at", at, "--pre", "1s", "--post", "1s", "--wait")
         assert marked.returncode == 0, marked.stderr
@@ -158,7 +158,7 @@ def test_why_a_record_was_kept(robot: Robot) -> None:
         recorder.log("health", {"cpu": 1.0}, time=at_us)
         recorder.log("log/app", "near", time=at_us)
         recorder.log("log/app", "far", time=at_us - 300_000_000)
-        recorder.flush(20)
+        recorder.flush(60)
         assert fleetbox(robot, "mark", "bump", "--at", f"{at_us}", "--wait").returncode == 0
     by_rule = json.loads(fleetbox(robot, "policy", "why", f"{robot.id}/health", "--at", str(at_us), "--json").stdout)
     assert (by_rule["kept"], by_rule["policy"]["version"], by_rule["rule"]) == (True, 4, "health")

@@ -40,7 +40,7 @@ def recorded(recorder: Recorder, lines: int = 20) -> int:
     first_us = time.time_ns() // 1000 - lines * SECOND
     for number in range(lines):
         recorder.log("log/app", f"line {number}", time=first_us + number * SECOND)
-    recorder.flush(20)
+    recorder.flush(60)
     return first_us
 
 

@@ -32,7 +32,7 @@ def test_the_books_close_when_the_link_is_back(far: Far, tmp_path: Path) -> None
     with Recorder(far.robot.file) as recorder:
         for number in range(50):
             recorder.log("log/app", f"line {number}", time=began_us + number * 1_000_000)
-        recorder.flush(20)
+        recorder.flush(60)
         fleet = find_fleet(far.robot.file)
         done = carry(look(fleet, stick))
         assert done.records > 50
@@ -54,7 +54,7 @@ async def _count_at_site(far: Far, folder: Path) -> None:
     """Write the site's pages, as its process does."""
     async with Store(far.site.url, far.site.token) as store:
         census = Census(lambda: store, census_of_site("edge", lambda: store), folder / "census")
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 60
         while not await census.flush():
             assert time.monotonic() < deadline_s, "the site's census told nothing"
 

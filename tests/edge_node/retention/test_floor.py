@@ -57,7 +57,7 @@ WHY = {
 }
 
 
-async def until(true: Callable[[], Awaitable[object]], what: str, seconds: float = 40.0) -> None:
+async def until(true: Callable[[], Awaitable[object]], what: str, seconds: float = 90.0) -> None:
     """Wait until something is true."""
     deadline = time.monotonic() + seconds
     while not await true():
@@ -189,7 +189,7 @@ async def world(robot: Robot, site: StoreServer, disk: SmallDisk) -> AsyncIterat
             begin_us = minute_of(time.time_ns() // 1000) - 30 * MINUTE_US
             work = asyncio.create_task(duties.run())
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await duties.settled.wait()
                 yield World(robot, site, disk, link, begin_us, here, there, duties)
             finally:

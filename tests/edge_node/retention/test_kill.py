@@ -98,7 +98,7 @@ def agents(robot: Robot) -> Iterator[Agent]:
         made.end()
 
 
-async def until(true: Callable[[], Awaitable[object]], what: str, seconds: float = 40.0) -> None:
+async def until(true: Callable[[], Awaitable[object]], what: str, seconds: float = 90.0) -> None:
     """Wait until something is true."""
     deadline = time.monotonic() + seconds
     while not await true():
