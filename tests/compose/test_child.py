@@ -16,7 +16,7 @@ import pytest
 from fleetbox.errors import FleetboxError
 from fleetbox_local.child import Child, Command
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 PARENT = """
 import sys, time
 from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 
 from fleetbox_local.links import Link
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class Echo:
@@ -193,7 +193,7 @@ def test_a_lossy_link_stands_still_for_a_retransmission(echo: Echo) -> None:
     with Link("127.0.0.1", echo.port, loss=1.0) as link, connect(link) as client:
         assert 0.4 <= round_trip_s(client) < 5.0  # 0.2 s each way
         link.set_loss(0.0)
-        assert min(round_trip_s(client) for _ in range(5)) < 0.2
+        assert fastest_s(client, 0.2) < 0.2
         link.set_loss(0.02)
         round_trip_s(client, 300_000)
 

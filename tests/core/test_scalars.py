@@ -145,11 +145,11 @@ def test_each_failure_has_its_error(influx: Influx) -> None:
             (replace(influx, url="http://127.0.0.1:9"), Unreachable),
         ]
         for place, error in wrong:
-            async with ScalarStore(place, timeout_s=5.0) as scalars:
+            async with ScalarStore(place, timeout_s=60.0) as scalars:
                 with pytest.raises(error, match="next:"):
                     await scalars.write_lines(["m f=1"])
         for place, error in (wrong[0], wrong[1], wrong[3]):
-            async with ScalarStore(place, timeout_s=5.0) as scalars:
+            async with ScalarStore(place, timeout_s=60.0) as scalars:
                 with pytest.raises(error):
                     await scalars.mean("m", "f", "r1", 0, 1)
         async with ScalarStore(influx) as scalars:

@@ -26,7 +26,6 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(closing, "differences", compare)
     monkeypatch.setattr(playing, "LOOK_S", 0.0)
-    monkeypatch.setattr(playing, "SETTLE_S", 0.2)
     return counts
 
 
@@ -50,6 +49,8 @@ def test_what_came_between_the_comparison_and_the_books_is_no_fault(
 def test_a_difference_that_stays_is_a_fault(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Books that never tell what lies there are said to, once the time is over."""
     monkeypatch.setattr(books, "ask", lambda scene: Balance(20, 18, 18, arrived_at={"edge": 12, "cloud": 6}))
+    clock = iter(range(1000))
+    monkeypatch.setattr(playing, "time", SimpleNamespace(monotonic=lambda: 30.0 * next(clock), sleep=lambda _: None))
 
     _, _, faults = playing._close(scene(), BY_NAME["two-marks"])
 
