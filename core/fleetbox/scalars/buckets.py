@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fleetbox.errors import StoreRefused
 from fleetbox.scalars.wire import Wire
 
 
@@ -17,7 +18,7 @@ async def ensure(wire: Wire, retention_s: int | None) -> bool:
     changed = bucket is None
     if bucket is None:
         body = {"orgID": org, "name": name, "retentionRules": rules}
-        bucket = await wire.json("POST", "/api/v2/buckets", "make the bucket", body=body)
+        bucket = await _made(wire, body)
     elif retention_s is not None and _retention_s(bucket) != retention_s:
         # 0 lets InfluxDB choose the shard's length anew: an old one longer than the retention is refused.
         rules = [{"type": "expire", "everySeconds": retention_s, "shardGroupDurationSeconds": 0}]
@@ -31,6 +32,18 @@ async def retention_s(wire: Wire) -> int | None:
     """Return how long the bucket keeps points, 0 = for ever; None when there is no such bucket."""
     bucket = await _find(wire, {})  # a token of this bucket alone sees no organisation, and no other bucket
     return None if bucket is None else _retention_s(bucket)
+
+
+async def _made(wire: Wire, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a bucket, or return the one that somebody else has made meanwhile."""
+    try:
+        made: dict[str, Any] = await wire.json("POST", "/api/v2/buckets", "make the bucket", body=body)
+    except StoreRefused:
+        found = await _find(wire, {"orgID": body["orgID"]})
+        if found is None:
+            raise
+        return found
+    return made
 
 
 async def _ensure_mapping(wire: Wire, org: str, bucket_id: str) -> bool:

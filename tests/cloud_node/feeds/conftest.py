@@ -48,7 +48,7 @@ class Rig:
         (self.folder / "fleet.toml").write_text(
             'policy = "policy.toml"\n[[robots]]\nmatch = "r*"\nsite = "edge"\n'
             f'[site.edge]\nstore = "{self.server.url}"\ntoken = {{ file = "edge.token" }}\n'
-            f'[site.edge.influx]\nurl = "{self.influx.url}"\norg = "{self.influx.org}"\n'
+            f'state = "state"\n[site.edge.influx]\nurl = "{self.influx.url}"\norg = "{self.influx.org}"\n'
             f'bucket = "{self.influx.bucket}"\ntoken = {{ file = "influx.token" }}\n'
         )
         return load_fleet(self.folder / "fleet.toml")

@@ -1,0 +1,230 @@
+"""An InfluxDB whose bucket is removed, or that is put back as it was: all that the store holds is there again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetbox import chunks
+from fleetbox.errors import FleetboxError
+from fleetbox.events import Event, make_id
+from fleetbox.ledger import MINUTE_US, Line, Standing
+from fleetbox.measurements import BOOKS, BOOKS_HOURS, EVENTS, HOST_HOURS, HOST_NUMBERS, LOGS, STREAMS
+from fleetbox.measurements import HOST_STREAM as HOST
+from fleetbox.records import Draft
+from fleetbox.scalars import ScalarStore
+from fleetbox.settings import Influx
+from fleetbox_local.processes import ask
+
+from .conftest import NOW_US, Rig
+
+HOUR_US, DAY_US = 60 * MINUTE_US, 1440 * MINUTE_US
+PROGRAM = Path(__file__).with_name("quick_site.py")
+DEADLINE_S = 60.0  # two busy cores; some seconds on a quiet machine
+FED = {"imu": 60, HOST: 90}  # measurement -> points of all that `write_all` writes
+FED |= {EVENTS.name: 42, LOGS.name: 3_004, BOOKS.name: 23, STREAMS.name: 23, HOST_HOURS.name: 1}
+OLD = {LOGS.name: 2, BOOKS.name: 20, STREAMS.name: 20}  # of them those that a site does not tell of at its first start
+BOOKED = (BOOKS.name, STREAMS.name)
+
+Rows = dict[str, list[tuple[tuple[str, Any], ...]]]
+
+
+@dataclass
+class Running:
+    """A site's process beside a rig, and what its InfluxDB holds."""
+
+    rig: Rig
+    log: Path
+    child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process."""
+        assert self.rig.fleet.site, "asking for the settings writes them"
+        with self.log.open("ab") as log:
+            argv = [sys.executable, str(PROGRAM), str(self.rig.folder / "fleet.toml")]
+            self.child = subprocess.Popen(argv, stdout=log, stderr=log)
+
+    def end(self, sign: int) -> None:
+        """End it."""
+        if self.child is not None:
+            self.child.send_signal(sign)
+            self.child.wait(30)
+
+    async def held(self) -> Rows:
+        """Return every point of every measurement whose past the store holds, sorted."""
+        found: Rows = {}
+        async with ScalarStore(self.rig.influx) as scalars:
+            for name in (*FED, BOOKS_HOURS.name):
+                rows = [
+                    tuple((column, value) for column, value in zip(one.columns, row, strict=True) if value is not None)
+                    for one in await scalars.query(f'SELECT * FROM "{name}"')
+                    for row in one.rows
+                ]
+                found[name] = sorted(rows, key=str)
+        return found
+
+    async def until(self, wanted: Callable[[Rows], object]) -> Rows:
+        """Look until it holds what is wanted; fail with what differs."""
+        stop_s, found = time.monotonic() + DEADLINE_S, dict[str, Any]()
+        while time.monotonic() < stop_s:
+            try:
+                if wanted(found := await self.held()):
+                    return found
+            except FleetboxError:
+                pass  # the bucket is away
+            await asyncio.sleep(0.1)
+        raise AssertionError({name: len(rows) for name, rows in found.items()}, self.log.read_text()[-3000:])
+
+    async def stamped(self) -> Rows:
+        """Look until all is there and two stamps tell that it was; return what is there."""
+        while len(self.stamps()["stamps"]) < 2:  # noqa: ASYNC110 - a file of another process
+            await asyncio.sleep(0.1)
+        return await self.until(filled)
+
+    def stamps(self) -> Mapping[str, Any]:
+        """Return what the process has written down of its stamps."""
+        for file in self.rig.state.glob("stamps-*.json"):
+            return dict(json.loads(file.read_text()))
+        return {"number": 0, "stamps": []}
+
+
+@pytest.fixture
+def site(rig: Rig, tmp_path: Path) -> Iterator[Running]:
+    """A running site; its state folder is named in the fleet."""
+    running = Running(rig, tmp_path / "site.log")
+    yield running
+    if running.child is not None and running.child.poll() is None:
+        running.end(signal.SIGKILL)
+
+
+def filled(rows: Rows) -> bool:
+    """Tell whether all that a site tells of at its first start has become points, with the hours they add up to."""
+    return all(len(rows[name]) == number - OLD.get(name, 0) for name, number in FED.items()) and summed(rows)
+
+
+def summed(rows: Rows) -> bool:
+    """Tell whether the hours of the books add up to their minutes."""
+    return total(rows[BOOKS_HOURS.name]) == total(rows[BOOKS.name])
+
+
+def total(rows: list[tuple[tuple[str, Any], ...]]) -> Mapping[tuple[int, str], int]:
+    """Add up every field of some points by hour."""
+    found: Counter[tuple[int, str]] = Counter()
+    for row in map(dict, rows):
+        found.update({(row["time"] // HOUR_US, name): row[name] for name in BOOKS.fields})
+    return +found
+
+
+async def write_all(rig: Rig, line: Callable[..., Line]) -> Rows:
+    """Write a robot's numbers, events, lines and pages; return the books as a site told them that ran all the while."""
+    beside = Rig(rig.server, replace(rig.influx, bucket=f"{rig.influx.bucket}-beside"), rig.folder.with_name("beside"))
+    feeds = beside.feeds()
+    books = beside.books(feeds)
+    for ago in (4320, 4319, 4318, 3000, 2999, *range(1600, 1585, -1), 5, 4, 3):
+        there, late_us = (9 if ago == 3000 else 10), (180 if ago == 2999 else 1) * MINUTE_US
+        at_us = NOW_US - ago * MINUTE_US
+        await rig.tell("r1", line("arm", ago, (10, 10, 10)), at_us=at_us + MINUTE_US)
+        await beside.look(feeds, books, at_us + MINUTE_US)
+        lost = (Standing("edge", "sensor", "arm", at_us, 0, {}, {"evicted": 1}),) if there < 10 else ()
+        await rig.tell("edge", line("arm", ago, (there,) * 3), at_us=at_us + late_us, standings=lost)
+        await beside.look(feeds, books, at_us + late_us)
+    await write_records(rig)
+    held = await Running(beside, Path()).held()
+    return {name: held[name] for name in BOOKED}
+
+
+async def write_records(rig: Rig) -> None:
+    """Write numbers, lines and events, some of which have the same µs."""
+    imu = [NOW_US - 600_000_000 + at * 1_000_000 for at in range(60)]
+    host_us = NOW_US - NOW_US % (60 * MINUTE_US) - 60 * MINUTE_US
+    host = [host_us + at * 1_000_000 for at in range(90)]
+    numbers = {name: [float(at % 50) for at in range(90)] for name in HOST_NUMBERS}
+    await rig.write(
+        "r1--sensor", chunk("imu", imu, {"ax": [float(at) for at in range(60)]}), chunk(HOST, host, numbers)
+    )
+    lines = [text(NOW_US - at * 1_000_000, f"line {at}") for at in range(3_000)]
+    lines += [text(NOW_US - 30 * DAY_US, "a month ago"), text(NOW_US - 20 * DAY_US, "old"), text(NOW_US + 5, "new")]
+    for at in range(0, len(lines), 500):
+        await rig.write("r1--log", *lines[at : at + 500])
+    await rig.write("r1--log", Draft("log/b", NOW_US, b"at the same time", {"type": "log"}, "text/plain"))
+    for number in range(40):
+        await rig.mark(event(NOW_US - number * DAY_US), NOW_US - number * DAY_US)
+    pair = [event(NOW_US + 1, 1), event(NOW_US + 1, 2)]
+    for one in pair:
+        await rig.mark(one, NOW_US + 1)
+    await rig.mark(replace(pair[0], state="labelled", labelled={"imu": 7}), NOW_US + 20_000_000)
+
+
+def chunk(entry: str, times_us: list[int], columns: dict[str, list[float]]) -> Draft:
+    """Pack rows into a record."""
+    labels = {"rows": str(len(times_us)), "t_end": str(times_us[-1]), "type": "time_series"}
+    return Draft(entry, times_us[0], chunks.encode(times_us, columns), labels, chunks.CONTENT_TYPE)
+
+
+def text(at_us: int, line: str) -> Draft:
+    """Return a line of a log."""
+    return Draft("log/a", at_us, line.encode(), {"type": "log"}, "text/plain")
+
+
+def event(at_us: int, noise: int = 0) -> Event:
+    """Return an event of r1."""
+    return Event(make_id("brake", at_us, noise), "brake", "r1", at_us, at_us - 1_000_000, at_us + 1_000_000)
+
+
+def remove_bucket(influx: Influx, *, make_again: bool = False) -> None:
+    """Remove the bucket as a person would, and make another of its name."""
+    port = int(influx.url.rpartition(":")[2])
+    found = json.loads(ask(port, "GET", f"/api/v2/buckets?name={influx.bucket}", token=influx.token).body)["buckets"]
+    assert ask(port, "DELETE", f"/api/v2/buckets/{found[0]['id']}", token=influx.token).status == 204
+    if make_again:
+        body = {"orgID": found[0]["orgID"], "name": influx.bucket, "retentionRules": []}
+        assert ask(port, "POST", "/api/v2/buckets", body, influx.token).status == 201
+
+
+def whole(rows: Rows, before: Rows, books: Rows) -> bool:
+    """Tell whether everything is there that was, and what is older than that, with no point too many."""
+    again = {name: some for name, some in before.items() if name not in OLD and name != BOOKS_HOURS.name}
+    return (
+        {name: rows[name] for name in again} == again
+        and {name: rows[name] for name in BOOKED} == books
+        and {name: len(rows[name]) for name in FED} == FED
+        and set(before[LOGS.name]) <= set(rows[LOGS.name])
+        and summed(rows)
+    )
+
+
+def said(site: Running) -> int:
+    """Count how often the log tells of it."""
+    return site.log.read_text().count("InfluxDB's bucket was removed or is an older copy")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make_again", [False, True], ids=["removed", "made_again"])
+def test_after_its_bucket_was_removed_every_point_is_there_again(
+    site: Running, line: Callable[..., Line], make_again: bool
+) -> None:
+    """Numbers, hours, events, lines, books and streams: the same points with the same values, none twice."""
+
+    async def told() -> None:
+        books = await write_all(site.rig, line)
+        site.start()
+        before = await site.stamped()
+        await asyncio.to_thread(remove_bucket, site.rig.influx, make_again=make_again)
+        rows = await site.until(lambda rows: whole(rows, before, books))
+        assert len(set(rows[LOGS.name])) == FED[LOGS.name]
+        assert said(site) == site.stamps()["number"] == 1
+        await site.rig.write("r1--log", text(NOW_US + 9, "and on it goes"))
+        await site.until(lambda rows: len(rows[LOGS.name]) == FED[LOGS.name] + 1)
+
+    asyncio.run(told())
