@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -167,8 +168,9 @@ def test_nothing_is_lost_and_nothing_waits(rig: Rig) -> None:
             await watching
         assert seen.keys() == written.keys()
         slow_s = max(later - sooner for sooner, later in pairwise(looks_s))  # how long others had the processor
-        late_s = max(seen[key] - written[key] for key in written)
-        assert late_s < 4.0 + slow_s, "the engine waits 5 s and more after a refusal"
+        late_s = [seen[key] - written[key] for key in written]
+        usual_s = median(late_s)  # of a machine that gives the engine little time: a refusal makes few records late
+        assert max(late_s) < 4.0 + slow_s + 4 * usual_s, "the engine waits 5 s and more after a refusal"
         assert len(set(values)) == ROTATIONS + 1
         assert [await rig.opens(value) for value in values[:-1]] == [None] * ROTATIONS
         assert await rig.opens(values[-1]) in ("r1", "r1--2")

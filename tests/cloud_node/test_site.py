@@ -120,7 +120,7 @@ def test_killed_mid_flow_it_loses_nothing_and_counts_exactly(
                 await rig.write([make_chunk("dark", [NOW_US - at], {"v": [at]})])
                 site.start()
         dark = [make_chunk("dark", [NOW_US - at], {"v": [at]}) for at in (90, 180, 360, 540, 720)]
-        await wait_until(lambda: rig.holds(drafts + dark), 60.0)
+        await wait_until(lambda: rig.holds(drafts + dark))
         await wait_until(counted)
 
     async def counted() -> bool:
@@ -272,8 +272,8 @@ def test_a_new_store_token_is_followed_while_it_runs(
 
             async def travels(time_us: int) -> None:
                 chosen = make_chunk("imu", [time_us], {"v": [1.0]}, {"keep": "1", "policy": "0" * 8})
-                await edge.write("r1--sensor", [chosen])
                 before = ((await report(folder)).get("loader") or {}).get("robots", {}).get("r1", {}).get("chunks", 0)
+                await edge.write("r1--sensor", [chosen])
 
                 async def arrived() -> bool:
                     loader = (await report(folder)).get("loader") or {}
