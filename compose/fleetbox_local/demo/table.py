@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fleetbox.blobs import Store
 from fleetbox.cli.output import size_text, table
 from fleetbox.errors import NotFound
-from fleetbox.naming import CLASSES
+from fleetbox.naming import CLASSES, RING_CLASSES
 from fleetbox.settings import Place
 from fleetbox.time import iso_time
 from fleetbox_local.demo.stage import ROBOTS, Stage, last_us
 
+PATIENCE_S = 60.0  # what was recorded last travels two hops in seconds; a busy machine gets more
+LOOK_S = 0.2
 COLUMNS = ("robot", "stream", "tier", "records", "rows", "bytes", "first", "last")
 
 
@@ -28,7 +33,8 @@ class Holding:
 
 
 async def report(stage: Stage) -> None:
-    """List every record of every place and print the sums."""
+    """List every record of every place, once all that was selected for it is at the cloud, and print the sums."""
+    await _wait_arrived(stage)
     rows = [
         row for robot in ROBOTS for place in stage.fleet.route(robot) for row in await _holdings(stage, place, robot)
     ]
@@ -38,6 +44,29 @@ async def report(stage: Stage) -> None:
         return
     stage.say("4 TABLE   what each tier holds, times in UTC; the ring keeps all, the sites what was selected")
     table(list(map(_shown, rows)), COLUMNS, right=("records", "rows", "bytes"))
+
+
+async def _wait_arrived(stage: Stage) -> None:
+    """Wait until the cloud has what was selected for it; after a while the table shows what is missing."""
+    deadline = time.monotonic() + PATIENCE_S
+    for robot in ROBOTS:
+        own, *_, cloud = stage.fleet.route(robot)
+        async with stage.store(own) as ring, stage.store(cloud) as far:
+            wanted = await _selected(ring, own, robot)
+            while time.monotonic() < deadline:
+                if wanted <= await _selected(far, cloud, robot):
+                    break
+                await asyncio.sleep(LOOK_S)
+
+
+async def _selected(store: Store, place: Place, robot: str) -> set[tuple[str, int]]:
+    """Return stream and time of what a place's rings hold of a robot and is selected for the cloud."""
+    found: set[tuple[str, int]] = set()
+    for cls in RING_CLASSES:
+        with suppress(NotFound):  # nothing of that class has arrived here yet
+            heads = store.query(place.bucket(robot, cls), head=True)
+            found |= {(head.entry, head.time_us) async for head in heads if head.labels.get("keep") == "1"}
+    return found
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

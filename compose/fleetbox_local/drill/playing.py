@@ -17,10 +17,10 @@ from fleetbox_local.drill.scene import Scene
 from fleetbox_local.drill.symptoms import Symptom, watch
 
 Say = Callable[[str], None]
-SETTLE_S = 90.0  # for the books to close: a minute's page is written once it is over, and travels
-ORDER_S = 240.0  # and for a loss that only the order of numbers shows: it is judged two minutes after its minute
+SETTLE_S = 180.0  # for the books to close: a minute's page is written once it is over, and travels; busy machines wait
+ORDER_S = 300.0  # and for a loss that only the order of numbers shows: it is judged two minutes after its minute
 LOOK_S = 2.0
-EVENTS_S = 60.0  # an event closes after its window; the labeler looks every second
+EVENTS_S = 120.0  # an event closes after its window; the labeler looks every second
 
 
 def play(scene: Scene, scenario: Scenario, say: Say = lambda text: None) -> Outcome:
