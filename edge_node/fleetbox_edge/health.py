@@ -40,15 +40,22 @@ class Health:
 def is_due(told: Forecast, seen: Forecast) -> bool:
     """Tell whether a forecast has news: it is judged otherwise than the last one is by now, or that one is old.
 
-    Or a ring holds twice or half as long as was told a minute ago or more.
+    Or a ring holds twice or half as long as was told a minute ago or more, or it is known for the first time how long
+    any does: right after the start nobody can tell.
     """
     if not told.at_us <= seen.at_us < told.at_us + EVERY_US:
         return True
     if [check.verdict for check in judge(told, seen.at_us)] != [check.verdict for check in judge(seen, seen.at_us)]:
         return True
+    if not _holds(told) and _holds(seen):
+        return True
     return seen.at_us >= told.at_us + SOON_US and any(
         cls not in told.rings or _differ(told.rings[cls].holds_h, ring.holds_h) for cls, ring in seen.rings.items()
     )
+
+
+def _holds(forecast: Forecast) -> bool:
+    return any(ring.holds_h is not None for ring in forecast.rings.values())
 
 
 def _differ(one: float | None, other: float | None) -> bool:

@@ -73,6 +73,9 @@ def test_it_is_told_when_it_has_news() -> None:
     faster = {"sensor": replace(CALM.rings["sensor"], holds_h=2.0)}
     assert is_due(CALM, replace(CALM, at_us=NOW_US + SOON_US, rings=faster))
     assert not is_due(CALM, replace(CALM, at_us=NOW_US + SOON_US - 1, rings=faster))
+    unknown = replace(CALM, rings={"sensor": replace(CALM.rings["sensor"], holds_h=None)})
+    assert is_due(unknown, replace(CALM, at_us=NOW_US + 1)), "it is known now how long rings hold"
+    assert not is_due(CALM, replace(unknown, at_us=NOW_US + 1))
     assert is_due(CALM, replace(CALM, at_us=NOW_US + SOON_US, rings={**CALM.rings, "media": CALM.rings["sensor"]}))
 
 

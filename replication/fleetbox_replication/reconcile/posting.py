@@ -14,13 +14,16 @@ from fleetbox_replication.dead_letters import DeadLetter
 from fleetbox_replication.reconcile.checking import Checker
 from fleetbox_replication.reconcile.hop import Hop
 from fleetbox_replication.reconcile.means import Means
-from fleetbox_replication.reconcile.minute import Minute
+from fleetbox_replication.reconcile.minute import OPEN, Minute, is_clear
 
 log = structlog.get_logger()
 
 
 async def post(means: Means, checker: Checker, hop: Hop) -> list[Minute]:
-    """Try a hop's open letters again; return the minutes whose standing is news. Raises Unreachable, AccessDenied."""
+    """Try a hop's open letters again; return the minutes whose standing is news. Raises Unreachable, AccessDenied.
+
+    A letter that is refused again is told of in its minute's standing now: no task will bring it, however long it has.
+    """
     letters = sorted(means.letters(hop.spec.dst_bucket), key=lambda letter: letter.status)
     if not letters or means.options.letters is None:
         return []
@@ -31,11 +34,10 @@ async def post(means: Means, checker: Checker, hop: Hop) -> list[Minute]:
         await _try(means, hop, same[:1], arrived, gone)
         if same[0] in arrived or same[0] in gone:
             await _try(means, hop, same[1:], arrived, gone)
-    if not arrived and not gone:
-        return []
-    minutes = {(letter.entry, minute_of(letter.time_us)) for letter in arrived + gone}
-    known = [means.state.minute(hop.robot, (hop.cls, *where)) for where in sorted(minutes)]
-    news = await checker.check(hop, [minute for minute in known if minute is not None and minute.told.records])
+    settled = {_minute(letter) for letter in arrived + gone}
+    known = {at: means.state.minute(hop.robot, (hop.cls, *at)) for at in sorted({*map(_minute, letters)})}
+    minutes = [one for at, one in known.items() if one and one.told.records and (at in settled or _is_untold(one))]
+    news = await checker.check(hop, minutes) if minutes else []
     for letter in arrived + gone:
         means.options.letters.settle(letter.bucket, letter.entry, letter.time_us)
     if arrived:
@@ -70,6 +72,14 @@ async def _try(
             gone.append(by_key[key])
         elif key not in refused:
             arrived.append(by_key[key])
+
+
+def _minute(letter: DeadLetter) -> tuple[str, int]:
+    return letter.entry, minute_of(letter.time_us)
+
+
+def _is_untold(minute: Minute) -> bool:
+    return minute.state == OPEN and is_clear(minute.standing)
 
 
 async def _head(means: Means, hop: Hop, letter: DeadLetter) -> Head | None:

@@ -376,6 +376,29 @@ def test_late_labels_are_brought(pair: Pairs) -> None:
     asyncio.run(scene())
 
 
+def test_a_letter_is_told_before_its_minute_is_due(pair: Pairs, tmp_path: Path) -> None:
+    """What the destination will never take stands in the ledger with the next try, however long the grace is."""
+    letters = DeadLetters(tmp_path / "letters.sqlite")
+
+    async def scene() -> None:
+        async with pair() as p:
+            some = drafts(20)
+            await p.here.write(p.bucket(), some)
+            other = replace(draft(7, body="other"), labels={**draft(7, body="other").labels, "session": "s2"})
+            await p.there.write(p.bucket(), [*some[:7], other, *some[8:]])
+            await p.make_tasks()
+            await p.tell_both()
+            letters.note_all(named(p.bucket(), "imu", [(some[7].time_us, 409, "no")], p.tick()))
+            reconciler = p.reconciler(Options(letters=letters, rhythm=replace(AT_ONCE, grace_s=1e9), now_us=p.tick))
+            await reconciler.step()
+
+            assert (await p.standings())["imu", BASE_US].refused == {"409 conflict": 1}
+            assert [letter.time_us for letter in letters.open()] == [some[7].time_us]
+
+    asyncio.run(scene())
+    letters.close()
+
+
 def test_dead_letters_are_tried_again_and_settled(pair: Pairs, tmp_path: Path) -> None:
     """Once the destination takes one of a kind the others follow; what its source has no more is lost, by name."""
     letters = DeadLetters(tmp_path / "letters.sqlite")
