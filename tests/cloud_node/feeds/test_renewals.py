@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import InfluxServer
 
 from fleetbox import chunks
 from fleetbox.errors import FleetboxError
@@ -25,17 +27,20 @@ from fleetbox.measurements import HOST_STREAM as HOST
 from fleetbox.records import Draft
 from fleetbox.scalars import ScalarStore
 from fleetbox.settings import Influx
+from fleetbox_cloud.checks import judge
+from fleetbox_cloud.feeds.renewals import Renewals
 from fleetbox_local.processes import ask
 
 from .conftest import NOW_US, Rig
 
 HOUR_US, DAY_US = 60 * MINUTE_US, 1440 * MINUTE_US
 PROGRAM = Path(__file__).with_name("quick_site.py")
-DEADLINE_S = 60.0  # two busy cores; some seconds on a quiet machine
+DEADLINE_S = 120.0  # two busy cores; some seconds on a quiet machine
 FED = {"imu": 60, HOST: 90}  # measurement -> points of all that `write_all` writes
 FED |= {EVENTS.name: 42, LOGS.name: 3_004, BOOKS.name: 23, STREAMS.name: 23, HOST_HOURS.name: 1}
 OLD = {LOGS.name: 2, BOOKS.name: 20, STREAMS.name: 20}  # of them those that a site does not tell of at its first start
 BOOKED = (BOOKS.name, STREAMS.name)
+LOADER = {"trouble": None, "robots": {}, "influx": "http://influx", "checks": None, "short": [], "refused": []}
 
 Rows = dict[str, list[tuple[tuple[str, Any], ...]]]
 
@@ -86,11 +91,11 @@ class Running:
             await asyncio.sleep(0.1)
         raise AssertionError({name: len(rows) for name, rows in found.items()}, self.log.read_text()[-3000:])
 
-    async def stamped(self) -> Rows:
-        """Look until all is there and two stamps tell that it was; return what is there."""
+    async def stamped(self, more: int = 0) -> Rows:
+        """Look until all is there, so many lines more too, and two stamps; return what is there."""
         while len(self.stamps()["stamps"]) < 2:  # noqa: ASYNC110 - a file of another process
             await asyncio.sleep(0.1)
-        return await self.until(filled)
+        return await self.until(lambda rows: filled(rows, more))
 
     def stamps(self) -> Mapping[str, Any]:
         """Return what the process has written down of its stamps."""
@@ -108,9 +113,11 @@ def site(rig: Rig, tmp_path: Path) -> Iterator[Running]:
         running.end(signal.SIGKILL)
 
 
-def filled(rows: Rows) -> bool:
+def filled(rows: Rows, more: int = 0) -> bool:
     """Tell whether all that a site tells of at its first start has become points, with the hours they add up to."""
-    return all(len(rows[name]) == number - OLD.get(name, 0) for name, number in FED.items()) and summed(rows)
+    wanted = {name: number - OLD.get(name, 0) for name, number in FED.items()}
+    wanted[LOGS.name] += more
+    return {name: len(rows[name]) for name in FED} == wanted and summed(rows)
 
 
 def summed(rows: Rows) -> bool:
@@ -192,14 +199,15 @@ def remove_bucket(influx: Influx, *, make_again: bool = False) -> None:
         assert ask(port, "POST", "/api/v2/buckets", body, influx.token).status == 201
 
 
-def whole(rows: Rows, before: Rows, books: Rows) -> bool:
-    """Tell whether everything is there that was, and what is older than that, with no point too many."""
-    again = {name: some for name, some in before.items() if name not in OLD and name != BOOKS_HOURS.name}
+def whole(rows: Rows, before: Rows, books: Rows, more: Mapping[str, int] | None = None) -> bool:
+    """Tell whether everything is there that was, what is older and so many points more, and no point too many."""
+    extra = more or {}
+    same = {name: some for name, some in before.items() if name not in (*OLD, *extra, BOOKS_HOURS.name)}
     return (
-        {name: rows[name] for name in again} == again
+        {name: rows[name] for name in same} == same
         and {name: rows[name] for name in BOOKED} == books
-        and {name: len(rows[name]) for name in FED} == FED
-        and set(before[LOGS.name]) <= set(rows[LOGS.name])
+        and {name: len(rows[name]) for name in FED} == {name: n + extra.get(name, 0) for name, n in FED.items()}
+        and all(set(before[name]) <= set(rows[name]) for name in (LOGS.name, EVENTS.name))
         and summed(rows)
     )
 
@@ -228,3 +236,100 @@ def test_after_its_bucket_was_removed_every_point_is_there_again(
         await site.until(lambda rows: len(rows[LOGS.name]) == FED[LOGS.name] + 1)
 
     asyncio.run(told())
+
+
+@pytest.mark.slow
+def test_killed_while_it_feeds_again_a_site_goes_on(site: Running, line: Callable[..., Line]) -> None:
+    """Killed -9 right after it has noticed, and twice with a part of the lines there: nothing is left out or double."""
+
+    async def told() -> None:
+        books = await write_all(site.rig, line)
+        site.start()
+        before = await site.stamped()
+        await asyncio.to_thread(remove_bucket, site.rig.influx)
+        while site.stamps()["number"] != 1:  # noqa: ASYNC110 - a file of another process
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(site.end, signal.SIGKILL)
+        for part in (1, 2_001):
+            site.start()
+            await site.until(lambda rows, part=part: part <= len(rows[LOGS.name]))
+            await asyncio.to_thread(site.end, signal.SIGKILL)
+        site.start()
+        rows = await site.until(lambda rows: whole(rows, before, books))
+        assert len(set(rows[LOGS.name])) == FED[LOGS.name]
+        assert site.stamps()["number"] == 1
+        assert said(site) <= 1, "none when it was killed between writing it down and saying it"
+
+    asyncio.run(told())
+
+
+@pytest.mark.slow
+def test_an_influxdb_put_back_as_it_was_is_fed_what_it_lacks(
+    rig: Rig, site: Running, line: Callable[..., Line], influx_server: InfluxServer, tmp_path: Path
+) -> None:
+    """Away for a while and back as an older copy, bucket and all: what came before, after and meanwhile is there."""
+    server = InfluxServer(tmp_path / "influx")
+    server.start()
+    rig.influx = Influx(server.url, server.token, server.org, "restored")
+
+    async def told() -> None:
+        site.start()
+        await rig.write("r1--log", text(NOW_US - 9, "before the copy"))
+        await site.until(lambda rows: len(rows[LOGS.name]) == 1)
+        await asyncio.to_thread(server.stop)
+        shutil.copytree(server.data_dir, tmp_path / "copy")
+        await asyncio.to_thread(server.start)
+        books = await write_all(rig, line)
+        before = await site.stamped(1)
+        await asyncio.to_thread(server.stop)
+        await rig.write("r1--log", text(NOW_US - 7, "while it was away"))
+        await rig.mark(event(NOW_US - 7), NOW_US - 7)
+        shutil.rmtree(server.data_dir)
+        shutil.copytree(tmp_path / "copy", server.data_dir)
+        await asyncio.to_thread(server.start)
+        rows = await site.until(lambda rows: whole(rows, before, books, {LOGS.name: 2, EVENTS.name: 1}))
+        assert len(set(rows[LOGS.name])) == FED[LOGS.name] + 2
+        assert said(site) == site.stamps()["number"] == 1
+
+    try:
+        asyncio.run(told())
+    finally:
+        server.kill()
+
+
+def test_doctor_says_what_is_fed_again_and_for_a_day_that_it_was() -> None:
+    """A warning while something is still to come, then a line for a day, then nothing."""
+    now_us = time.time_ns() // 1000
+
+    def says(at_us: int, *behind: str) -> list[tuple[str, str]]:
+        part = {"state": "running", "failures": 0, "why": None}
+        renewed = {"at_us": at_us, "bucket": "fleet", "behind": list(behind)}
+        found = judge("edge", {"parts": {"stamps": part}, "loader": LOADER, "renewed": renewed})
+        return [(one.verdict, one.text) for one in found if one.name == "renewed"]
+
+    ((verdict, words),) = says(now_us, "books")
+    assert (verdict, words.endswith("being fed again: books")) == ("WARN", True)
+    ((verdict, words),) = says(now_us)
+    assert (verdict, "fed again" in words) == ("PASS", True)
+    assert says(now_us - 2 * DAY_US) == []
+
+
+def test_stamps_that_retention_took_mean_nothing(rig: Rig) -> None:
+    """A site that was off for longer than its bucket keeps points begins nothing anew; in a new bucket it does."""
+
+    async def told() -> list[bool]:
+        found, now_us = [], time.time_ns() // 1000
+        async with ScalarStore(rig.influx) as scalars:
+            await scalars.ensure_bucket()
+            for at in range(2):
+                await Renewals(rig.influx, "edge", rig.state).look(scalars, now_us - 7200_000_000 + at)
+            await asyncio.to_thread(remove_bucket, rig.influx, make_again=True)
+            await scalars.ensure_bucket(3600)
+            found.append(await Renewals(rig.influx, "edge", rig.state).look(scalars, now_us))
+            found.append(await Renewals(rig.influx, "edge", rig.state).look(scalars, now_us + 1))
+            await asyncio.to_thread(remove_bucket, rig.influx, make_again=True)
+            await scalars.ensure_bucket(7200)
+            found.append(await Renewals(rig.influx, "edge", rig.state).look(scalars, now_us + 2))
+            return found
+
+    assert asyncio.run(told()) == [False, False, True]
