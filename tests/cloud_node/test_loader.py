@@ -16,6 +16,7 @@ from fleetbox.errors import AccessDenied, InputError
 from fleetbox.records import Draft
 from fleetbox.scalars import ScalarStore
 from fleetbox_cloud.loader import source_bucket, task_name
+from fleetbox_cloud.loading import Rhythm
 from fleetbox_local.processes import InfluxProcess
 from fleetbox_replication.relay_secret import relay_secret
 
@@ -109,17 +110,19 @@ def test_a_late_chunk_is_loaded_after_newer_ones(rig: Any, make_chunk: Any, wait
     async def main() -> None:
         await rig.make_buckets()
         newer, late = [imu(make_chunk, at_s) for at_s in range(-10, 0)], imu(make_chunk, -3000)
-        async with rig.loading() as loader:
+        before = imu(make_chunk, -20)
+        await rig.write([before])
+        async with rig.loading(rhythm=Rhythm(look_s=3600.0)) as loader:  # it sweeps at its start, and then no more
+            await wait_until(lambda: asyncio.sleep(0, loader.report()["found_by_sweep"] == 1))
             await rig.write(newer)
-            await wait_until(lambda: rig.holds(newer))
-            swept = loader.report()["found_by_sweep"]
+            await wait_until(lambda: rig.holds([before, *newer]))
             await rig.write([late])
-            await wait_until(lambda: rig.holds([*newer, late]))
+            await wait_until(lambda: rig.holds([before, *newer, late]))
             async with rig.store() as store:
                 await store.relabel(rig.bucket, {"imu": [late.time_us]}, {"keep": "1"})
                 await wait_until(lambda: _delivered(store, 12))
-            assert rig.counts(loader) == {"chunks": 11, "points": 11 * 50, "values": 11 * 100}
-            assert loader.report()["found_by_sweep"] == swept
+            assert rig.counts(loader) == {"chunks": 12, "points": 12 * 50, "values": 12 * 100}
+            assert loader.report()["found_by_sweep"] == 1
 
     asyncio.run(main())
 
