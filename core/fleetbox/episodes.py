@@ -20,7 +20,7 @@ from fleetbox.errors import InputError
 from fleetbox.labels import check_user_labels
 from fleetbox.naming import check_robot
 from fleetbox.selectors import Selector
-from fleetbox.time import check_time
+from fleetbox.time import check_time, iso_time, show_duration
 
 STREAM = "episodes"
 ENTRIES = (STREAM, f"{STREAM}/*")  # the robot's own revisions and those made at each site
@@ -66,6 +66,13 @@ class Episode:
     did: str = "new"  # what the last revision did, and who made it when
     by: str = ""
     at_us: int = 0
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.intervals)} intervals, " if len(self.intervals) > 1 else ""
+        length = "open" if self.state == "open" else show_duration(self.length_us)
+        ended = {True: ["success"], False: ["failed"], None: []}[self.success]
+        said = [f"{parts}{length}", *ended, *([self.note] if self.note else [])]
+        return f"Episode({self.name}@{self.version} of {self.robot} from {iso_time(self.start_us)}, {', '.join(said)})"
 
     @property
     def start_us(self) -> int:

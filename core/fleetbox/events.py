@@ -21,7 +21,7 @@ from fleetbox.errors import InputError, NotFound, StoreRefused
 from fleetbox.labels import Labels
 from fleetbox.naming import SMALL, check_robot
 from fleetbox.records import Draft, Record
-from fleetbox.time import check_time
+from fleetbox.time import check_time, iso_time, show_duration
 
 if TYPE_CHECKING:
     from fleetbox.blobs import Store
@@ -70,6 +70,11 @@ class Event:
     to: str = "cloud"  # robot: to its disk only; edge: no further than the next site
     trigger: str = ""  # the rule that raised it; "" when somebody did
     labels: Mapping[str, str] = field(default_factory=dict)  # what to find it by: severity, lat and lon, an operator
+
+    def __repr__(self) -> str:
+        before, after = show_duration(self.time_us - self.start_us), show_duration(self.stop_us - self.time_us)
+        said = [f"{before} before to {after} after", self.state, *([self.note] if self.note else [])]
+        return f"Event({self.id}: {self.kind} on {self.robot} at {iso_time(self.time_us)}, {', '.join(said)})"
 
     def cut_streams(self) -> dict[str, int]:
         """Return the streams whose ring no longer reached the window's start: stream -> oldest record in µs."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleetbox.background import BackgroundLoop, ended
-from fleetbox_query.frames import tables_of
+from fleetbox_query.frames import table_line, tables_of
 from fleetbox_query.plan import Source
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Reading
@@ -26,6 +26,9 @@ class Batch:
     robot: str
     stream: str
     table: pa.Table
+
+    def __repr__(self) -> str:
+        return f"Batch({table_line(self.name, self.table)})"
 
     @property
     def name(self) -> str:

@@ -40,6 +40,9 @@ class Comparison:
     literal: Literal
     on_label: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.op} {self.literal!r}"
+
 
 @dataclass(frozen=True, slots=True)
 class Has:
@@ -47,6 +50,9 @@ class Has:
 
     name: str
     on_label: bool = False
+
+    def __str__(self) -> str:
+        return f"has({self.name})"
 
 
 @dataclass(frozen=True, slots=True)

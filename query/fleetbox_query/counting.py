@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fleetbox.cli.output import size_text
 from fleetbox.records import Head
 from fleetbox.types import video
 from fleetbox_query.items import BLOB, Notes, has_chosen, is_chunk, items_of
@@ -23,6 +24,10 @@ class Count:
     rows: int
     size_bytes: int
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        lines = [f"{self.rows:,} rows in {self.records:,} records, {size_text(self.size_bytes)}"]
+        return "\n".join([*lines, *self.provenance.lines()])
 
 
 async def count(stores: Stores, reading: Reading) -> Count:

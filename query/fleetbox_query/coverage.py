@@ -79,7 +79,8 @@ class Cover:
             text += f" of {show_duration(last - first)} from {iso_time(first)}"
         if longest:
             length = show_duration(longest[1] - longest[0])
-            text += f", {len(self.holes)} holes, the longest {length} from {iso_time(longest[0])}"
+            counted = "1 hole," if len(self.holes) == 1 else f"{len(self.holes)} holes, the longest"
+            text += f", {counted} {length} from {iso_time(longest[0])}"
         more = sum(stop - start for start, stop in self.elsewhere)
         return f"{text}; {show_duration(more)} more on the robot alone" if more else text
 

@@ -31,6 +31,10 @@ class Found:
     events: tuple[Event, ...]
     inventory: Inventory
 
+    def __repr__(self) -> str:
+        lacks = [f"not asked: {one}" for one in self.unreached]
+        return "\n".join([*(map(repr, self.events) if self.events else ["no events"]), *lacks])
+
     @property
     def unreached(self) -> tuple[Unreached, ...]:
         """Return the places that could not be asked."""

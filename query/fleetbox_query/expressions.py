@@ -36,6 +36,13 @@ class Expression:
     row_parts: tuple[str, ...] = ()
     names: frozenset[str] = field(default=frozenset())
 
+    def __repr__(self) -> str:
+        if not self.text:
+            return "Expression(none)"
+        told = {"by labels": self.label_tests, "by rows, read here": self.row_parts}
+        parts = [f"{how}: {' && '.join(map(str, tests))}" for how, tests in told.items() if tests]
+        return f"Expression({self.text}; {'; '.join(parts)})"
+
     @property
     def engine_when(self) -> dict[str, Any] | None:
         """Return the store's filter: never narrower than the label tests, or None when there is nothing to say."""

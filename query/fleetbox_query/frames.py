@@ -43,6 +43,10 @@ class Tables(dict[str, Any]):
         self.sources = tuple(sources)
         self.rounding = dict(rounding or {})  # "robot/stream:field" -> values that lost digits as floats
 
+    def __repr__(self) -> str:
+        lines = [table_line(name, table) for name, table in self.items()]
+        return "\n".join([*(lines or ["no rows"]), repr(self.provenance)])
+
     @property
     def places_read(self) -> tuple[str, ...]:
         """Return the names of the places read."""
@@ -54,6 +58,14 @@ class Tables(dict[str, Any]):
         if len(self) != 1:
             raise InputError(f"{len(self)} streams were read, not one", f"choose among {', '.join(self) or 'others'}")
         return next(iter(self.values()))
+
+
+def table_line(name: str, table: pa.Table) -> str:
+    """Say in a line what a stream's table holds."""
+    fields = [field for field in table.schema if field.name != chunks.TIME]
+    columns = [f"{field.name} {str(field.type).replace('double', 'float64')}" for field in fields]
+    shown = ", ".join(columns[:6]) + (f", +{len(columns) - 6}" if len(columns) > 6 else "")
+    return f"{name}: {table.num_rows:,} rows of {shown}"
 
 
 def tables_of(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fleetbox.errors import InputError
+from fleetbox.time import iso_time
 from fleetbox_query.items import Item
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.streaming import Records
@@ -31,6 +32,10 @@ class Image:
     labels: Mapping[str, str]
     array: np.ndarray[Any, Any]
     place: str = ""
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.array.shape))
+        return f"Image({self.robot}/{self.stream} at {iso_time(self.time_us)}: {size} {self.array.dtype})"
 
 
 class Images(Iterator[Image]):

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from fleetbox import chunks, types
+from fleetbox.cli.output import size_text
 from fleetbox.errors import InputError
 from fleetbox.records import Head
 from fleetbox.selectors import matches_glob
@@ -17,6 +18,7 @@ from fleetbox_query.expressions import Expression
 from fleetbox_query.films import JPEG, pictures_of
 from fleetbox_query.plan import Source
 from fleetbox_query.reading import Piece
+from fleetbox_query.showing import fields_line
 from fleetbox_query.veils import veils_over
 
 BLOB = "value"  # what a stream without fields has instead: text and JSON decoded in a frame, other bytes as they are
@@ -40,6 +42,10 @@ class Item:
     fields: Mapping[str, Any] | None = None
     data: bytes | None = None
     place: str = ""
+
+    def __repr__(self) -> str:
+        held = size_text(len(self.data)) if self.data is not None else fields_line(self.fields or {})
+        return f"Item({self.robot}/{self.stream} at {iso_time(self.time_us)}: {self.type}, {held})"
 
     @property
     def value(self) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.records import Head
-from fleetbox.time import iso_time
+from fleetbox.time import iso_time, show_duration
 from fleetbox_query.films import FROM
 from fleetbox_query.items import Item, Notes, is_chunk, items_of
 from fleetbox_query.plan import FAR_US, Run, Source
@@ -27,6 +27,11 @@ class Nearest:
     off_us: int
     place: str
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        side = "before" if self.off_us < 0 else "after"
+        off = f"{show_duration(abs(self.off_us))} {side} the time asked for" if self.off_us else "at that very time"
+        return f"Nearest({self.item!r}, {off}, from {self.place})"
 
 
 async def nearest(stores: Stores, prepared: Prepared, time_us: int) -> Nearest:

@@ -32,6 +32,9 @@ class Source:
     computed: tuple[tuple[str, str], ...] = ()  # fields made of the stream's own: name, expression
     veils: tuple[Veil, ...] = ()  # where not all of `fields` are shown
 
+    def __repr__(self) -> str:
+        return f"Source({self.name} from {', '.join(holding.place.name for holding in self.holdings)})"
+
     @property
     def robot(self) -> str:
         """Return the robot it comes from."""

@@ -39,6 +39,9 @@ class Provenance:
         """Tell whether every place answered and everything could be read."""
         return not (self.unreachable or self.gaps or self.unreadable)
 
+    def __repr__(self) -> str:
+        return "\n".join([f"records read: {self.text}", *self.lines()])
+
     @property
     def text(self) -> str:
         """Return how many records were read from which places: "edge-1 120, r7 3"."""

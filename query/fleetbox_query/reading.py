@@ -43,6 +43,9 @@ class Prepared:
     sources: tuple[Source, ...]
     expression: Expression
 
+    def __repr__(self) -> str:
+        return f"Prepared({', '.join(map(repr, self.sources)) or 'nothing'})"
+
 
 def narrowed(prepared: Prepared, start_us: int, stop_us: int) -> Prepared:
     """Return the question with its windows cut to [start_us, stop_us)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fleetbox.cli.output import size_text
@@ -33,6 +34,34 @@ def stream_row(stream: Stream) -> dict[str, Any]:
         "last": iso_time(stream.last_us),
         "held": " ".join(held.place if held.told_us is None else f"{held.place} (away)" for held in stream.held),
     }
+
+
+def stream_line(stream: Stream) -> str:
+    """Return a stream in a line, as one of them prints."""
+    row = stream_row(stream)
+    rates = [f"{row['Hz']} Hz"] if row["Hz"] else []
+    more = [row["type"] or row["class"], *rates, *([row["fields"]] if row["fields"] else [])]
+    return f"{stream.robot}/{stream.stream}: {', '.join(more)}; {row['first']} to {row['last']}, held by {row['held']}"
+
+
+def fields_line(fields: Mapping[str, Any], most: int = 6) -> str:
+    """Return a row's values on one line, shortened."""
+    shown = [
+        f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value!r}"[:60]
+        for name, value in list(fields.items())[:most]
+    ]
+    return ", ".join(shown) + (f", +{len(fields) - most}" if len(fields) > most else "")
+
+
+def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], notes: Iterable[str] = ()) -> str:
+    """Return rows as a table for notebooks, with lines below it."""
+
+    def line(tag: str, cells: Iterable[Any]) -> str:
+        shown = (escape("-" if one is None else str(one)) for one in cells)
+        return f"<tr>{''.join(f'<{tag}>{one}</{tag}>' for one in shown)}</tr>"
+
+    body = "".join([line("th", columns), *(line("td", row) for row in rows)])
+    return f"<table>{body}</table>" + "".join(f"<p>{escape(text)}</p>" for text in notes)
 
 
 def fitted_rows(streams: Sequence[Stream], width: int, now_us: int) -> list[dict[str, Any]]:

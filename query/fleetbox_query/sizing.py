@@ -6,15 +6,18 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 
 from fleetbox.cli.output import size_text
 from fleetbox.records import Head
 from fleetbox.settings import Place
+from fleetbox.time import show_duration
 from fleetbox_query.inventory import Holding
 from fleetbox_query.items import is_chunk
 from fleetbox_query.plan import FAR_US, Run, Source, Window
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.reading import Prepared, Reading
+from fleetbox_query.showing import html_table
 from fleetbox_query.stores import Stores
 
 LISTED_MOST = 200_000  # records; their heads are listed within 6 s, beyond that the stores' own totals must do
@@ -39,6 +42,12 @@ class Share:
     size_bytes: int
     seconds: float
     measured: bool
+
+    @property
+    def took(self) -> str:
+        """Return how long it takes in words, and whether that is a guess."""
+        text = show_duration(round(self.seconds * 1e6))
+        return text if self.measured else f"{text} by a guess: nothing was read from there yet"
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain values."""
@@ -65,12 +74,19 @@ class Size:
     scan_s: float = 0.0
     provenance: Provenance = field(default_factory=Provenance)
 
+    def __repr__(self) -> str:
+        widths = [max((len(row[at]) for row in self._rows()), default=0) for at in range(4)]
+        lines = [f"  {a:{widths[0]}}  {b:>{widths[1]}} records  {c:>{widths[2]}}  {d}" for a, b, c, d in self._rows()]
+        return "\n".join([self._head(), *lines, *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """Return it for notebooks."""
+        table = html_table(("place", "records", "size", "to fetch"), self._rows(), self._notes())
+        return f"<p>{escape(self._head())}</p>{table}"
+
     def __str__(self) -> str:
-        about = "" if self.exact else "at most " if self.scan else "about "
-        rows = "" if self.rows is None else f"{self.rows:,} rows in "
         shares = ", ".join(f"{name} {size_text(one.size_bytes)}" for name, one in self.places.items()) or "nowhere"
-        text = f"{about}{rows}{self.records:,} records, {size_text(self.size_bytes)}, {self.seconds:.3g} s ({shares})"
-        return f"{text}; a filter looks at {self.scan:,} records first, {self.scan_s:.3g} s" if self.scan else text
+        return "; ".join([f"{self._head()} ({shares})", *(line.strip() for line in self._scan_lines())])
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain values."""
@@ -80,6 +96,22 @@ class Size:
             "places": {name: one.as_dict() for name, one in self.places.items()},
             "missing": self.provenance.lines(),
         }  # fmt: skip
+
+    def _head(self) -> str:
+        about = "" if self.exact else "at most " if self.scan else "about "
+        rows = "" if self.rows is None else f"{self.rows:,} rows in "
+        took = show_duration(round(self.seconds * 1e6))
+        return f"{about}{rows}{self.records:,} records, {size_text(self.size_bytes)}, {took} to fetch"
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        return [(name, f"{one.records:,}", size_text(one.size_bytes), one.took) for name, one in self.places.items()]
+
+    def _scan_lines(self) -> list[str]:
+        took = show_duration(round(self.scan_s * 1e6))
+        return [f"  the filter looks at {self.scan:,} records first, {took} of that"] if self.scan else []
+
+    def _notes(self) -> list[str]:
+        return [*self._scan_lines(), *self.provenance.lines()]
 
 
 @dataclass(frozen=True, slots=True)

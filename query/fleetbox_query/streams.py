@@ -18,7 +18,7 @@ from fleetbox_query.inventory import Holding, Inventory, take_inventory
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import Question, Span, is_own, means_own
 from fleetbox_query.schemas import Schema, fields_told, read_schemas
-from fleetbox_query.showing import STREAM_COLUMNS, stream_row
+from fleetbox_query.showing import STREAM_COLUMNS, html_table, stream_line, stream_row
 from fleetbox_query.stores import Stores, places_for, reading_order
 from fleetbox_query.told import Tales, Told, read_told
 
@@ -59,6 +59,9 @@ class Stream:
     hz: float | None
     bytes_per_s: float | None
     held: tuple[Held, ...]
+
+    def __repr__(self) -> str:
+        return f"Stream({stream_line(self)})"
 
     @property
     def first_us(self) -> int:
@@ -135,18 +138,8 @@ class Streams(Sequence[Stream]):
 
     def _repr_html_(self) -> str:
         """Return the table for notebooks."""
-        from html import escape
-
-        def line(tag: str, cells: Iterable[Any]) -> str:
-            return (
-                "<tr>"
-                + "".join(f"<{tag}>{escape('-' if one is None else str(one))}</{tag}>" for one in cells)
-                + "</tr>"
-            )
-
-        rows = [line("th", STREAM_COLUMNS), *(line("td", row.values()) for row in self.rows())]
-        notes = [f"<p>{escape(text)}</p>" for text in (*self.provenance.lines(), *self.untold_lines())]
-        return "<table>" + "".join(rows) + "</table>" + "".join(notes)
+        notes = (*self.provenance.lines(), *self.untold_lines())
+        return html_table(STREAM_COLUMNS, (list(row.values()) for row in self.rows()), notes)
 
     def __repr__(self) -> str:
         import io

@@ -39,7 +39,7 @@ def test_holes_are_found(tiers: Tiers, fleet: Fleet, stream: str) -> None:
     assert one.share == pytest.approx(2 / 3, abs=0.01)
     assert one.parts == ((T0, T0 + 19_900_000), (T0 + 40 * SECOND, T0 + 59_900_000))
     assert one.as_dict()["holes"] == [[T0 + 19_900_000, T0 + 40 * SECOND]]
-    assert "1 holes, the longest" in repr(found)
+    assert "1 hole, " in repr(found)
     assert fleet.select(f"{tiers.robot}/{stream}").coverage(gap="30s")[0].holes == ()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fleetbox.cli.output import size_text
 from fleetbox.errors import InputError
 from fleetbox_query.exports.asked import fixed
 from fleetbox_query.exports.output import Output
@@ -53,6 +54,11 @@ class Exported:
     size_bytes: int = 0  # of the output's files
     told: tuple[str, ...] = ()  # what its reader must know, though nothing is missing: fields in several units
     rounded: tuple[str, ...] = ()  # the same of whole numbers that lost digits beside floats
+
+    def __repr__(self) -> str:
+        streams = f"{len(self.tally.items):,} stream{'' if len(self.tally.items) == 1 else 's'}"
+        head = f"{self.path}: {self.tally.total:,} items of {streams}, {size_text(self.size_bytes)}"
+        return "\n".join([head, *self.lines(), *self.told, *self.rounded])
 
     @property
     def complete(self) -> bool:

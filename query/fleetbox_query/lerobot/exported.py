@@ -20,6 +20,10 @@ class Exported:
     lacks: tuple[str, ...]
     report: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        head = f"{self.path}: {self.episodes:,} episodes, {self.frames:,} frames, {self.tasks:,} tasks"
+        return "\n".join([head, *self.lacks, *(f"left out: {text}" for text in self.skipped)])
+
     @property
     def complete(self) -> bool:
         """Tell whether every interval became an episode and every picture could be read."""
