@@ -84,8 +84,8 @@ class BooksFeed:
 
     @property
     def behind(self) -> int:
-        """Return of how many robots the minutes of long ago are still to be written again."""
-        return len(self._behind)
+        """Return of how many robots minutes of long ago are still to be written again, 1 while nobody has counted."""
+        return len(self._behind) or int(self._told is not None and self._told.number != self._number)
 
     async def run(self) -> None:
         """Feed until cancelled. Raises Unreachable, AccessDenied, NotFound; the next run goes on where this one was."""

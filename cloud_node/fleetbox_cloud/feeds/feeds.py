@@ -74,8 +74,8 @@ class Feeds:
         self._relay = RelayRates(site)
         self.hours = Hours()
         self.renewals = Renewals(self._influx, site, state)
-        self.renewals.tell(self.hours.begin)
-        self.behind = False  # of events and lines: some of those that were fed before are still to come
+        self.renewals.tell(self._begin)
+        self.behind = self.number > 0  # of events and lines: some of those that were fed before may still be to come
         self._machine: SiteRates | None = None
         self._said: Counter[str] = Counter()
 
@@ -125,6 +125,10 @@ class Feeds:
         await self.write(scalars, text)
         self.watch.save()
         return len(text)
+
+    def _begin(self) -> None:
+        self.behind = True
+        self.hours.begin()
 
     async def write(self, scalars: ScalarStore, text: Sequence[str]) -> None:
         """Write lines; what InfluxDB refuses for good is said once per reason."""

@@ -53,6 +53,7 @@ class Renewals:
         self._path = state / f"stamps-{mark_of(influx)}.json"
         self._known = self._read()
         self._told: list[Callable[[], None]] = []
+        self._said = ""
 
     @property
     def number(self) -> int:
@@ -89,7 +90,9 @@ class Renewals:
                 await scalars.ensure_bucket()
             return False
         except (AccessDenied, StoreRefused) as error:  # a token that may only write: nobody can tell
-            log.info("InfluxDB does not show what it holds", site=self._site, why=error.message)
+            if error.message != self._said:
+                log.info("InfluxDB does not show what it holds", site=self._site, why=error.message)
+            self._said = error.message
             return False
         return gone
 
