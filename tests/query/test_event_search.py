@@ -179,7 +179,7 @@ def test_a_search_from_a_time_on_reads_no_further_back(tiers: Tiers, fleet: Flee
     put(tiers, *(event(robot, day * day_s, severity="high") for day in range(4)))
 
     def known() -> list[str]:
-        with sqlite3.connect(next(cache.rglob("*.sqlite"))) as index:
+        with closing(sqlite3.connect(next(cache.rglob("*.sqlite")))) as index:
             asked = "SELECT id FROM revisions JOIN sources ON source = number WHERE bucket = ? ORDER BY time_us"
             return [row[0] for row in index.execute(asked, [f"{robot}--meta"])]
 

@@ -103,7 +103,7 @@ def test_a_worker_connects_for_itself(tiers: Tiers, fleet: Fleet, map_: LerobotM
     packed = pickle.dumps(samples)
     assert len(packed) < 200_000
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert pool.submit(taken, packed, 7).result(60) == numbers(samples[7])
+        assert pool.submit(taken, packed, 7).result(170) == numbers(samples[7])
 
 
 def test_each_event_is_an_episode_and_sizes_are_one(tiers: Tiers, fleet: Fleet, names: dict[str, str]) -> None:
