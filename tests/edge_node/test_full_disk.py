@@ -18,6 +18,7 @@ from fleetbox_edge.store_disk import Room, StoreDisk, store_folder
 
 from .conftest import Robot
 from .disks import SmallDisk, small_disk
+from .test_duties import until
 
 FRAME = b"\xff\xd8\xff" + bytes(range(256)) * 240  # 61 kB
 HOLD_S = 1.5  # several attempts of the writer
@@ -92,6 +93,7 @@ def test_nothing_is_sent_into_the_stores_reserve(robot: Robot, disk: SmallDisk) 
         recorder.flush(60)
         disk.fill(leave_bytes=3_000_000)
         log_frames(recorder, range(100, 200))
+        until(lambda: "left" in (recorder.stats().last_error or ""))
         time.sleep(HOLD_S)
         assert recorder.stats().acknowledged == 100
         assert disk.free_bytes > 2_000_000

@@ -32,7 +32,7 @@ def fleetbox(robot: Robot, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_mark_and_wait(robot: Robot) -> None:
     """`mark --wait` returns once the window's records are labelled, and counts them."""
-    robot.write(policy='[event.default]\npre = "30s"\npost = "0s"\n')
+    robot.write(policy='[event.default]\npre = "300s"\npost = "0s"\n')
     with Recorder(robot.file) as recorder:
         for number in range(10):
             recorder.log("log/app", f"line {number}")

@@ -261,7 +261,7 @@ class Hop:
 
     async def all_proven(self, minute_us: int) -> None:
         """Wait until the site is proven to hold what `kept` has of a minute."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not all(self.reconciler.is_proven("kept", stream, minute_us) for stream in ("imu", "arm")):
                 await self.census.flush()
                 await self.at_site.flush()
@@ -280,6 +280,7 @@ def fleet_of(robot: Robot, site: StoreServer, folder: Path) -> FleetSettings:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_round_after_round_fits_into_a_small_kept(
     robot: Robot, new_store_server: Callable[..., StoreServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
