@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fleetbox.blobs import Gap
+from fleetbox.time import iso_time
 from fleetbox_query.inventory import Unreached
 
 
@@ -22,7 +23,8 @@ class LostWhileReading:
     gap: Gap
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.gap.entry} [{self.gap.from_us}, {self.gap.to_us}) µs: {self.gap.reason}"
+        gap = self.gap
+        return f"{self.place}: {gap.entry} from {iso_time(gap.from_us)} to {iso_time(gap.to_us)}: {gap.reason}"
 
 
 @dataclass(frozen=True, slots=True)

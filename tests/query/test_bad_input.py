@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -116,15 +117,43 @@ def test_events_of_no_such_kind(tiers: Tiers, tmp_path: Path) -> None:
     assert "no event of kind 'brakes' is like that; in that time there are brake (1)" in done.stderr
 
 
-@pytest.mark.parametrize("door", ["query", "mcap", "view", "replay"])
-@pytest.mark.parametrize(
-    ("label", "why"), [("nope=1", "a label `nope`; labels there are shift"), ("shift=day", "some have shift=night")]
-)
+LABELS = [("nope=1", "a label `nope`; labels there are shift"), ("shift=day", "some have shift=night")]
+
+
+@pytest.mark.parametrize("door", ["query", "mcap", "parquet", "lerobot", "view", "replay"])
+@pytest.mark.parametrize(("label", "why"), LABELS)
 def test_a_label_that_no_record_has(ask: Ask, name: str, door: str, label: str, why: str) -> None:
-    """Labels there are, or values of that one, are named."""
+    """Labels there are, or values of that one, are named; a dataset cannot be without frames."""
     done = ask(door, name, *WINDOW, "--label", label)
+    assert done.returncode == (1 if door == "lerobot" else 0), done.stderr
+    assert why in done.stderr
+
+
+@pytest.mark.parametrize("door", ["mp4", "png", "jpeg"])
+@pytest.mark.parametrize(("label", "why"), LABELS)
+def test_a_label_that_no_picture_has(
+    tiers: Tiers, ask: Ask, stream: str, tmp_path: Path, door: str, label: str, why: str
+) -> None:
+    """The same of pictures: no film and no file is made of nothing."""
+    picture = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    shots = [blob(stream, T0 + at, picture, robot=tiers.robot, kind="images", shift="night") for at in range(3)]
+    tiers.put("edge", "media", shots)
+    done = ask(door, f"{tiers.robot}/{stream}", *WINDOW, "--label", label)
     assert done.returncode == 0, done.stderr
     assert why in done.stderr
+    assert not [*tmp_path.rglob("*.mp4"), *tmp_path.rglob("*.png"), *tmp_path.rglob("*.jpg")]
+    assert ask(door, f"{tiers.robot}/{stream}", *WINDOW, "--label", "shift=night").returncode == 0
+    assert [*tmp_path.rglob("*.mp4"), *tmp_path.rglob("*.png"), *tmp_path.rglob("*.jpg")]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("label", ["shift", "=night"])
+def test_a_label_that_is_none(ask: Ask, name: str, door: str, label: str) -> None:
+    """How it is written is said, before anything is read."""
+    done = ask(door, name, *WINDOW, "--label", label)
+    assert done.returncode == 2, done.stderr
+    assert f"--label {label!r} is not NAME=VALUE" in done.stderr
+    assert "write it like --label site=edge-1" in done.stderr
 
 
 def test_an_expression_about_no_name(ask: Ask, name: str) -> None:
@@ -232,6 +261,52 @@ def test_times_that_run_back(tiers: Tiers, ask: Ask, stream: str) -> None:
     tiers.put("edge", "sensor", [chunk(stream, times, {"x": list(range(5))}, robot=tiers.robot)])
     played = ask("replay", f"{tiers.robot}/{stream}", *WINDOW)
     assert [line.rpartition("=")[2] for line in played.stdout.splitlines()] == ["0", "2", "4", "1", "3"]
+
+
+BACK = (0, 3, 1, 2, 9, 2)  # seconds, as a source stamped them: back, and twice the same
+IN_ORDER = [0, 2, 3, 5, 1, 4]  # numbers of its rows by time, equals as they came
+
+
+@pytest.fixture
+def back(tiers: Tiers, stream: str) -> str:
+    """A stream whose source's time runs back, within a chunk and from one to the next, and its full name."""
+    for first in (0, 3):
+        rows = range(first, first + 3)
+        columns = {"x": [float(at) for at in rows]}
+        drafted = chunk(stream, [T0 + BACK[at] * SECOND for at in rows], columns, robot=tiers.robot)
+        tiers.put("edge", "sensor", [drafted])
+    return f"{tiers.robot}/{stream}"
+
+
+def test_queries_and_views_of_times_that_run_back(ask: Ask, back: str, tmp_path: Path) -> None:
+    """Tables, CSV, ndjson and a view have each row once, in order of time."""
+    told = ask("query", back, *WINDOW)
+    as_csv = ask("query", back, *WINDOW, "--format", "csv")
+    as_json = ask("query", back, *WINDOW, "--format", "ndjson")
+    assert [int(line.split()[-1]) for line in told.stdout.splitlines()[1:]] == IN_ORDER
+    assert [int(float(line.split(",")[-1])) for line in as_csv.stdout.splitlines()[1:]] == IN_ORDER
+    assert [int(json.loads(line)["fields"]["x"]) for line in as_json.stdout.splitlines()] == IN_ORDER
+    viewed = ask("view", back, *WINDOW)
+    assert viewed.returncode == 0, viewed.stderr
+    assert "6 items of 1 streams" in viewed.stdout
+
+
+def test_frames_of_times_that_run_back(fleet: Fleet, back: str, tmp_path: Path) -> None:
+    """What the SDK makes of them goes by time: frames, a grid, fewer points, roll-ups, samples of a dataset."""
+    asked = fleet.select(back).between(T0, T0 + 10 * SECOND)
+    assert asked.frames()["x"].tolist() == IN_ORDER
+    assert asked.frames().index.is_monotonic_increasing
+    assert asked.align("1 Hz", max_age="2s").frames()["x"].tolist()[:6] == [0, 2, 5, 1, 1, 1]
+    rolled = asked.rollup("5s")
+    assert rolled["x.count"].tolist() == [5, 1]
+    assert (rolled["x.last"].tolist(), rolled["x.max"].tolist()) == ([1, 4], [5, 4])
+    for method in ("minmax", "lttb", "average", "rms"):
+        fewer = asked.decimate(4, method=method)
+        assert fewer.index.is_monotonic_increasing
+        assert 2 <= len(fewer) <= 6
+    (tmp_path / "map.toml").write_text('fps = 1\nmax_age = "2s"\ntask = "go"\n' + MAP.format(back.split("/")[1])[9:])
+    samples = asked.torch(tmp_path / "map.toml")
+    assert [float(one["observation.state"][0]) for one in samples][:4] == [0, 2, 5, 1]
 
 
 def test_a_gap_is_no_frame_of_a_dataset(tiers: Tiers, fleet: Fleet, stream: str, tmp_path: Path) -> None:

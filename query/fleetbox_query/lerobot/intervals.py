@@ -11,6 +11,7 @@ from fleetbox.errors import NotFound
 from fleetbox.events import Event
 from fleetbox.naming import VIDEO, parent_of
 from fleetbox.selectors import Selector, matches_glob
+from fleetbox.time import iso_time
 from fleetbox_query.episodes.finding import computed_of, find_episodes
 from fleetbox_query.events import find_events
 from fleetbox_query.films import BOUND_US as FILM_US
@@ -41,7 +42,7 @@ class Interval:
         return {name: value for name, value in own.items() if value or name not in ("computed", "labels")}
 
     def __str__(self) -> str:
-        return self.source or f"{self.robot} [{self.start_us}, {self.stop_us}) µs"
+        return self.source or f"{self.robot} from {iso_time(self.start_us)} to {iso_time(self.stop_us)}"
 
 
 @dataclass(frozen=True, slots=True)
