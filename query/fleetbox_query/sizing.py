@@ -47,7 +47,7 @@ class Share:
     def took(self) -> str:
         """Return how long it takes in words, and whether that is a guess."""
         text = show_duration(round(self.seconds * 1e6))
-        return text if self.measured else f"{text} by a guess: nothing was read from there yet"
+        return text if self.measured else f"{text}, a guess until more was read from there"
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain values."""

@@ -222,6 +222,24 @@ def test_a_field_that_is_told_to_be_a_float_is_one_from_the_start(
     assert "v__double" not in found[0]
 
 
+def test_a_source_whose_time_runs_back_stands_in_order(
+    tiers: Tiers, stream: str, told: Any, sync: Sync, tmp_path: Path
+) -> None:
+    """Rows that go back in time, or share one, are there once each; statistics of the file say its true bounds."""
+    parts = [(0, 30, 10), (11, 90, 11)]
+    for number, seconds in enumerate(parts):
+        times = [T0 + at * SECOND for at in seconds]
+        columns = {"n": [number * 3 + at for at in range(3)]}
+        drafted = chunk(stream, times, columns, robot=tiers.robot, session="s1", seq=str(number * 3))
+        tiers.put("edge", "sensor", [drafted])
+    told()
+    assert sync().complete
+    found = scalars(tmp_path, stream)
+    assert [row["n"] for row in found] == [0, 2, 3, 5, 1, 4]
+    held = DeltaTable(str(tmp_path / "lake" / "scalars" / stream)).to_pyarrow_dataset().to_table()
+    assert held["time_us"].to_pylist() == sorted(held["time_us"].to_pylist())
+
+
 def test_odd_fields_find_a_column(tiers: Tiers, stream: str, told: Any, sync: Sync, tmp_path: Path) -> None:
     """Fields named as our own columns, alike but for case, or with signs no reader takes; lists; large numbers."""
     fields: dict[str, Any] = {

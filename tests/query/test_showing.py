@@ -91,7 +91,7 @@ def test_a_size_says_where_from_and_what_a_filter_costs(fleet: Fleet, tiers: Tie
     assert head.startswith("100 rows in 10 records, ")
     assert head.endswith(" to fetch")
     assert place.startswith("  edge-1  10 records  ")
-    assert "by a guess: nothing was read from there yet" in place
+    assert ", a guess until more was read from there" in place
     assert scan.startswith("  the filter looks at 10 records first, ")
     html = size._repr_html_()
     assert "<th>place</th>" in html
