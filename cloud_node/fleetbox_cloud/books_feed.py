@@ -39,8 +39,8 @@ class Rhythm:
     look_s: float = 60.0  # at everybody: what waits for too long becomes lost without a new page
     news_s: float = 10.0  # at robots whose `meta` has grown: one small request for all of them
     known_us: int = 15 * MINUTE_US  # µs of settled minutes kept in memory: 50 robots of 31 streams take 70 MB
-    past_s: float = 5.0  # of reading minutes of long ago between two looks: 4 s for a robot's day of 31 streams
-    past_rest_s: float = 1.0  # and between two such readings: the site's other parts have half a core and more
+    past_s: float = 3.0  # of reading minutes of long ago between two looks: 4 s for a robot's day of 31 streams
+    past_rest_s: float = 3.0  # and as long again between two such readings: half of a core is for the site's other parts
     again_s: float = 600.0  # between two readings of a robot's older minutes: a day of them takes two seconds
 
 
