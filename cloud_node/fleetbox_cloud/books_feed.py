@@ -40,7 +40,7 @@ class Rhythm:
     news_s: float = 10.0  # at robots whose `meta` has grown: one small request for all of them
     known_us: int = 15 * MINUTE_US  # µs of settled minutes kept in memory: 50 robots of 31 streams take 70 MB
     past_s: float = 3.0  # of reading minutes of long ago between two looks: 4 s for a robot's day of 31 streams
-    past_rest_s: float = 3.0  # and as long again between two such readings: half of a core is for the site's other parts
+    past_rest_s: float = 3.0  # and as long again between two such readings: half a core is for the site's other parts
     again_s: float = 600.0  # between two readings of a robot's older minutes: a day of them takes two seconds
 
 
