@@ -60,8 +60,8 @@ async def find_events(
     check_order(start_us, stop_us)
     selectors = [Selector(robot, f"{STREAM}/**") for robot in question.robots]
     places = places_for(fleet, selectors, where.tier, where.site)
-    inventory = await take_inventory(stores, places, selectors)
-    buckets = {(holding.place.url, holding.bucket): holding for holding in inventory.holdings if holding.cls == META}
+    inventory = await take_inventory(stores, places, selectors, only=META)
+    buckets = {(holding.place.url, holding.bucket): holding for holding in inventory.holdings}
     if question.search is None:
         read = await asyncio.gather(*(_read(stores, holding, start_us or 0, stop_us) for holding in buckets.values()))
     else:
@@ -127,8 +127,7 @@ async def _searched(
     """Return the events a search finds, by bucket: from an index per store, brought up to date first."""
     by_store: dict[str, dict[str, list[Holding]]] = {}
     for holding in inventory.holdings:
-        if holding.cls == META:
-            by_store.setdefault(holding.place.url, {}).setdefault(holding.bucket, []).append(holding)
+        by_store.setdefault(holding.place.url, {}).setdefault(holding.bucket, []).append(holding)
     assert question.search is not None
     bounds, out = Bounds(question.kind, *times), []
     since_us = max(0, (times[0] or 0) - LONGEST_US)  # a revision is written after the moment it tells of

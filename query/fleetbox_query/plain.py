@@ -24,7 +24,7 @@ def plain_item(item: Item) -> dict[str, Any]:
         "stream": item.stream,
         "time_us": item.time_us,
         "type": item.type,
-        "labels": dict(item.labels),
+        "labels": dict(sorted(item.labels.items())),  # the engine gives them in any order
     }
     if item.data is None:
         out["fields"] = {name: plain_value(value) for name, value in (item.fields or {}).items()}

@@ -61,7 +61,8 @@ async def read_told(
 ) -> Tales:
     """Return what robots that were not reached told of the chosen streams; ledgers that take longer are named."""
     selectors = [Selector(robot, LEDGER) for robot in dict.fromkeys(span.selector.robot for span in spans)]
-    inventory = await take_inventory(stores, places_for(fleet, selectors, where.tier, where.site), selectors)
+    places = places_for(fleet, selectors, where.tier, where.site)
+    inventory = await take_inventory(stores, places, selectors, only="meta")
     here = {place.name for place in inventory.reached if place.tier == "robot"}
     near: dict[str, Holding] = {}
     for holding in sorted(inventory.holdings, key=lambda one: reading_order(one.place)):

@@ -13,6 +13,7 @@ from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_o
 from fleetbox.cli.output import emit, note, say, table
 from fleetbox.errors import InputError
 from fleetbox.time import GRAMMAR, iso_time, show_time
+from fleetbox_query.cli.ranges import range_options
 from fleetbox_query.cli.searching import search
 from fleetbox_query.showing import STREAM_COLUMNS, event_dict, event_lines, event_row, fitted_rows
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 PARTIAL = 3
 CLOCKS = ("record", "log", "publish", "header")
 FORMATS = ("table", "json", "ndjson", "csv", "parquet")
-start_option = click.option("--start", metavar="T", help=f"From then on [all]: {GRAMMAR}, or event:ID-10s.")
-stop_option = click.option("--stop", metavar="T", help="Up to then, excluded [now].")
 
 
 @click.command()
@@ -72,8 +71,7 @@ def ls(selector: str, every: bool, tier: str | None, site: str | None, fleet_pat
 @click.argument("selector", nargs=-1, required=True)
 @click.option("--label", "labels", multiple=True, metavar="K=V", help="Only records with this label; repeatable.")
 @click.option("--when", default="", metavar="CEL", help="Only where it holds: \"ax < -4.0 && site == 'edge-1'\".")
-@start_option
-@stop_option
+@range_options
 @click.option(
     "--limit", type=click.IntRange(min=1), help="At most so many rows or records [20 on a terminal, else all]."
 )
@@ -92,7 +90,7 @@ def query(selector: tuple[str, ...], **options: Any) -> int:
     """Show the rows or records that SELECTOR (ROBOT/STREAM[:FIELD], globs) chooses, in order of time.
 
     \b
-    fleetbox query r7/imu --start -10m                 what r7 measured in the last ten minutes
+    fleetbox query r7/imu --last 10m                    what r7 measured in the last ten minutes
     fleetbox query 'r*/imu:ax' --when 'ax < -4' --plot  one field of all robots, where it was low, drawn
     fleetbox query r7/log/robot --label level=error    a robot's lines with a label
 
@@ -178,22 +176,18 @@ def event() -> None:
 @click.option(
     "--robot", "robots", multiple=True, default=("*",), help="Only events of these robots (glob); repeatable."
 )
-@click.option("--last", metavar="DURATION", help="Only those of the last 30d, 2h, ...")
-@start_option
-@stop_option
+@range_options
 @tier_option
 @site_option
 @fleet_option
 @json_option
-def event_ls(kind: str | None, robots: tuple[str, ...], last: str | None, as_json: bool, **options: Any) -> int:
+def event_ls(kind: str | None, robots: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """List events in order of time, of one KIND (a glob) or of all."""
     from fleetbox_query.nothing import why_no_event
 
-    if last and (options["start"] or options["stop"]):
-        raise InputError("--last beside --start or --stop", "use one of them")
     with _connected(options["fleet_path"]) as fleet:
         chosen = fleet.events(kind).robots(*robots).at(tier=options["tier"], site=options["site"])
-        chosen = chosen.last(last) if last else chosen.between(options["start"], options["stop"])
+        chosen = chosen.between(options["start"], options["stop"])
         found = chosen.find()
         others = why_no_event(fleet.session, chosen.question, chosen.places) if kind and not found.events else ""
     if as_json:

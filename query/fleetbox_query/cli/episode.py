@@ -10,10 +10,11 @@ import click
 from fleetbox.cli.options import parse_labels
 from fleetbox.cli.output import emit, note, say, table
 from fleetbox.errors import InputError
-from fleetbox.time import GRAMMAR, iso_time
+from fleetbox.time import iso_time
 from fleetbox_query.cli import episode_changing
 from fleetbox_query.cli.episode_choosing import choose, fleet_of, place_options, where_of
 from fleetbox_query.cli.episode_telling import PARTIAL, tell_made, tell_unreached
+from fleetbox_query.cli.ranges import range_options
 from fleetbox_query.episodes.showing import COLUMNS, lost_lines, revision_row, row_of, shown_lines, standing_dict
 
 if TYPE_CHECKING:
@@ -31,10 +32,8 @@ def episode() -> None:
 @click.argument("name")
 @click.argument("selector", nargs=-1)
 @click.option("--robot", help="Whose; not needed where SELECTOR names one robot.")
-@click.option("--start", metavar="T", help=f"From then on: {GRAMMAR}, or event:ID-10s.")
-@click.option("--stop", metavar="T", help="Up to then, excluded [now].")
+@range_options
 @click.option("--events", "kind", metavar="KIND", help="Instead: one episode NAME/000000 on per event of this kind.")
-@click.option("--last", metavar="DURATION", help="With --events: those of the last 30d, 2h, ...")
 @click.option("--note", default="", help="The task, in words.")
 @click.option("--success/--fail", default=None, help="How it went.")
 @click.option("--label", "labels", multiple=True, metavar="K=V", help="To find it by; repeatable.")
@@ -149,10 +148,7 @@ def _from_events(fleet: Fleet, name: str, selector: tuple[str, ...], options: di
     chosen = fleet.events(options["kind"]).at(tier=options["tier"], site=options["site"])
     if options["robot"]:
         chosen = chosen.robots(options["robot"])
-    if options["last"]:
-        chosen = chosen.last(options["last"])
-    elif options["start"] or options["stop"]:
-        chosen = chosen.between(options["start"], options["stop"])
+    chosen = chosen.between(options["start"], options["stop"])
     return chosen.episodes(name, *selector, note=options["note"] or None).list()
 
 

@@ -11,7 +11,7 @@ import click
 from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_option, tier_option
 from fleetbox.cli.output import emit, note, progress, say, size_text
 from fleetbox.cli.verbs import Verbs
-from fleetbox.time import GRAMMAR
+from fleetbox_query.cli.ranges import range_options
 
 if TYPE_CHECKING:
     from fleetbox_query.exports.job import Exported
@@ -20,8 +20,7 @@ PARTIAL = 3
 SHOWN = 10  # lines about what is missing; the manifest has them all
 _CHOOSING = (
     click.argument("selector", nargs=-1),
-    click.option("--start", metavar="T", help=f"From then on [all]: {GRAMMAR}, or event:ID-10s."),
-    click.option("--stop", metavar="T", help="Up to then, excluded [now]."),
+    range_options,
     click.option("--event", metavar="ID", help="Around this event of its robot; SELECTOR is then STREAM[:FIELD]."),
     click.option("--pre", metavar="DURATION", help="So much before the event's moment [its own interval]."),
     click.option("--post", metavar="DURATION", help="So much after it."),
@@ -41,7 +40,7 @@ def export() -> None:
     """Take streams home as files: whole or not at all, and going on where an interrupted export stopped.
 
     \b
-    fleetbox export mcap 'r7/**' --start -10m -o r7.mcap        everything of ten minutes, for Foxglove
+    fleetbox export mcap 'r7/**' --last 10m -o r7.mcap          everything of ten minutes, for Foxglove
     fleetbox export mp4 r7/cam/front --start 13:20 --stop 13:30 -o front.mp4
     fleetbox export csv imu --event ID --pre 10s --post 5s -o brake.csv
 

@@ -11,7 +11,7 @@ import click
 from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_option, tier_option
 from fleetbox.cli.output import emit, note, progress, say
 from fleetbox.errors import InputError
-from fleetbox.time import GRAMMAR
+from fleetbox_query.cli.ranges import range_options
 
 if TYPE_CHECKING:
     from fleetbox_query.lerobot.exported import Exported
@@ -25,8 +25,7 @@ SHOWN = 10  # lines about what was left out; meta/fleetbox.json has them all
 @click.option("--map", "map_path", type=click.Path(path_type=Path, dir_okay=False), help="The map [./lerobot.toml].")
 @click.option("--init", is_flag=True, help="Print a map drafted from the streams of SELECTOR; write no dataset.")
 @click.option("--check", type=click.Path(path_type=Path, file_okay=False), help="Check this dataset; write none.")
-@click.option("--start", metavar="T", help=f"From then on: {GRAMMAR}, or event:ID-10s.")
-@click.option("--stop", metavar="T", help="Up to then, excluded [now].")
+@range_options
 @click.option("--event", multiple=True, metavar="ID", help="This event is an episode; repeatable.")
 @click.option("--events", "kind", metavar="KIND", help="Each event of this kind (a glob) between --start and --stop.")
 @click.option("--pre", metavar="DURATION", help="So much before an event's moment [its own interval].")

@@ -9,8 +9,7 @@ import click
 
 from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_option, tier_option
 from fleetbox.cli.output import emit, note, table
-from fleetbox.errors import InputError
-from fleetbox.time import GRAMMAR
+from fleetbox_query.cli.ranges import range_options
 from fleetbox_query.showing import event_dict, event_row
 
 if TYPE_CHECKING:
@@ -32,9 +31,7 @@ COLUMNS = ("id", "kind", "robot", "time", "before", "after", "state", "records",
 @click.option("--near", metavar="LAT,LON,200m", help="Only within a circle, by the labels lat and lon.")
 @click.option("--box", metavar="LAT,LON,LAT,LON", help="Only within a box, by the labels lat and lon.")
 @click.option("--plane", is_flag=True, help="--near and --box are in metres, by the labels x and y.")
-@click.option("--last", metavar="DURATION", help="Only those of the last 30d, 2h, ...")
-@click.option("--start", metavar="T", help=f"From then on: {GRAMMAR}.")
-@click.option("--stop", metavar="T", help="Up to then, excluded.")
+@range_options
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show the newest so many.")
 @tier_option
 @site_option
@@ -47,8 +44,6 @@ def search(fleet_path: Path | None, as_json: bool, **options: Any) -> int:
     """
     from fleetbox_query.fleet import connect
 
-    if options["last"] and (options["start"] or options["stop"]):
-        raise InputError("--last beside --start or --stop", "use one of them")
     with connect(fleet_path) as fleet:
         found = _chosen(fleet, options).find()
     shown = found.events[-options["limit"] :]
@@ -71,10 +66,7 @@ def _chosen(fleet: Fleet, options: dict[str, Any]) -> Events:
 
     plane = options["plane"]
     chosen = fleet.events(options["kind"]).robots(*options["robots"]).at(tier=options["tier"], site=options["site"])
-    if options["last"]:
-        chosen = chosen.last(options["last"])
-    elif options["start"] or options["stop"]:
-        chosen = chosen.between(options["start"], options["stop"])
+    chosen = chosen.between(options["start"], options["stop"])
     near = parse_circle(options["near"], plane) if options["near"] else None
     box = parse_box(options["box"], plane) if options["box"] else None
     return chosen.search(

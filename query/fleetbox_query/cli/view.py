@@ -10,7 +10,7 @@ import click
 
 from fleetbox.cli.options import fleet_option, json_option, parse_labels, site_option, tier_option
 from fleetbox.cli.output import emit, note, progress, say, size_text
-from fleetbox.time import GRAMMAR
+from fleetbox_query.cli.ranges import range_options
 
 if TYPE_CHECKING:
     from fleetbox_query.fleet import Fleet
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 PARTIAL = 3
 _CHOOSING = (
     click.argument("names", nargs=-1, metavar="SELECTOR | event:ID | episode:NAME"),
-    click.option("--start", metavar="T", help=f"From then on: {GRAMMAR}, or event:ID-10s."),
-    click.option("--stop", metavar="T", help="Up to then, excluded [now]."),
+    range_options,
     click.option("--pre", metavar="DURATION", help="So much before the event's moment [its own interval]."),
     click.option("--post", metavar="DURATION", help="So much after it."),
     click.option("--label", "labels", multiple=True, metavar="K=V", help="Only records with this label; repeatable."),

@@ -52,8 +52,9 @@ async def find_episodes(stores: Stores, fleet: FleetSettings, question: EpisodeQ
     bounds = [await resolve(stores, fleet, where, at) for at in (question.start, question.stop)]
     check_order(*bounds)
     selectors = [Selector(robot, f"{STREAM}/**") for robot in question.robots]
-    inventory = await take_inventory(stores, places_for(fleet, selectors, where.tier, where.site), selectors)
-    held = {holding.key[:2]: holding for holding in inventory.holdings if holding.cls == "meta"}
+    places = places_for(fleet, selectors, where.tier, where.site)
+    inventory = await take_inventory(stores, places, selectors, only="meta")
+    held = {holding.key[:2]: holding for holding in inventory.holdings}
     parts = await asyncio.gather(*(_read(stores, one) for one in held.values()))
     revisions = tuple(one for part in parts for one in part)
     known = [one for one in fold(revisions).values() if any(matches_glob(glob, one.robot) for glob in question.robots)]
