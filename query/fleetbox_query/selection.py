@@ -11,11 +11,7 @@ from fleetbox.settings import Tier
 from fleetbox_query.aligning import Aligned, make_grid
 from fleetbox_query.bars import bar
 from fleetbox_query.batches import Batches
-from fleetbox_query.counting import Count, count
-from fleetbox_query.coverage import Coverage
-from fleetbox_query.covering import cover
 from fleetbox_query.decimating import Decimation, bins_for, check, decimated
-from fleetbox_query.expressions import Expression
 from fleetbox_query.extents import extents
 from fleetbox_query.frames import ClockName, Tables, frame_of, tables_of
 from fleetbox_query.grids import Method
@@ -26,14 +22,14 @@ from fleetbox_query.nothing import warn_of_nothing
 from fleetbox_query.opaque import reading_of_rows, reading_of_values
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.pulling import Ordered, PullWish, pull
-from fleetbox_query.reading import Prepared, Reading
+from fleetbox_query.reading import Reading
 from fleetbox_query.rolling import frame_of as rollup_frame
 from fleetbox_query.rolling import roll_up, step_of
-from fleetbox_query.sizing import Size, announce, size
+from fleetbox_query.sizing import announce
 from fleetbox_query.sql import into_duckdb, polars_of
 from fleetbox_query.stamps import times_ns
-from fleetbox_query.stream_choice import StreamChoice
 from fleetbox_query.streaming import Records
+from fleetbox_query.survey import Survey
 from fleetbox_query.units import column_units, warn_of_units
 from fleetbox_query.widening import Rounding, warn_of_rounding
 
@@ -50,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Selection(StreamChoice):
+class Selection(Survey):
     """Hold a question about streams; every step returns a new one, nothing is read before a verb.
 
     Verbs: size(), count() and coverage() move nothing; frames() pandas, arrow() tables, polars(), duckdb(), align(...),
@@ -93,7 +89,7 @@ class Selection(StreamChoice):
         Example:
             fleet.select("r1/imu").last("1h").arrow()["r1/imu"].column("ax")
         """
-        reading = self.session.run(self._reading(films=True))
+        reading = self._reading()
         if warn:
             announce(reading.prepared)
         tables = self.session.run(self._tables(reading))
@@ -115,7 +111,7 @@ class Selection(StreamChoice):
             for item in fleet.select("r1/**").last("1h").records():
                 print(item.stream, item.time_us, item.value)
         """
-        reading = self.session.run(self._reading(films=True))
+        reading = self._reading()
         if warn:
             announce(reading.prepared)
         return Records(self.session.loop, reading, warn=warn)
@@ -163,32 +159,6 @@ class Selection(StreamChoice):
         """
         age_us = None if max_age is None else duration_us(max_age)
         return Aligned(self, make_grid(rate, to, method, age_us, clock))
-
-    def size(self) -> Size:
-        """Return records, rows, bytes, by which place, and seconds to fetch; moves nothing.
-
-        Exact up to 200,000 records, beyond that the stores' own totals in proportion to time. With a filter by label it
-        says how many records must be looked at first. Seconds rest on what was read from a place before, else a guess.
-
-        Example:
-            print(fleet.select("r1/**").last("1h").size())
-        """
-        return self.session.run(self._size())
-
-    def coverage(self, *, gap: DurationLike | None = None) -> Coverage:
-        """Return where in time each stream has data and where holes, and what only an absent robot told that it holds.
-
-        gap: how long a silence makes a hole; by default three usual distances between records, at least a second.
-        Heads are listed (30 µs a record), nothing is read. Minutes an absent robot told of come from its ledger.
-
-        Example:
-            for stream in fleet.select("r1/**").last("1d").coverage():
-                print(stream.name, stream.share, stream.holes, stream.elsewhere)
-        """
-        gap_us = None if gap is None else duration_us(gap)
-        found = self.session.run(cover(self.session, self.question, gap_us))
-        found.provenance.warn()
-        return found
 
     def decimate(self, n: int = 1_000, method: Decimation = "minmax") -> pd.DataFrame:
         """Return a pandas frame of at most n points a field, for plots; memory stays bounded.
@@ -282,28 +252,6 @@ class Selection(StreamChoice):
         """
         return times_ns(self, clock)
 
-    def prepared(self, *, films: bool = False) -> Prepared:
-        """Return the question made ready: which streams are read from where; no record is read.
-
-        Example:
-            print(fleet.select("r1/imu").prepared().sources)
-        """
-        return self.session.run(self.session.prepare(self.question, films=films))
-
-    def count(self, *, warn: bool = True) -> Count:
-        """Return how many records, rows and bytes there are, from heads; only chunks at a border are read.
-
-        Example:
-            print(fleet.select("r1/imu").last("1h").count().rows)
-        """
-        reading = self.session.run(self._reading(films=True))
-        if warn:
-            announce(reading.prepared)
-        counted = self.session.run(count(self.session.stores, reading))
-        if warn:
-            counted.provenance.warn()
-        return counted
-
     def at(self, time: TimeLike) -> Nearest:
         """Return the row or blob nearest to a time; raises NotFound when there is none.
 
@@ -373,26 +321,12 @@ class Selection(StreamChoice):
 
         return Samples(self.session, self.question, map_of(map), memory)
 
-    def explain(self) -> Expression:
-        """Return how the conditions are split between the stores and this program; reads schemas only.
-
-        Example:
-            print(fleet.select("r1/imu").where("ax > 5 && site == 'edge-1'").explain().engine_when)
-        """
-        return self.prepared().expression
-
-    async def _reading(self, *, films: bool = False) -> Reading:
-        return Reading(self.session.stores, await self.session.prepare(self.question, films=films))
-
     async def _tables(self, reading: Reading) -> Tables:
         unreadable: list[str] = []
         rounding: Rounding = {}
         tables = tables_of(await reading.all(), reading.prepared.expression, unreadable, rounding)
         provenance = replace(reading.provenance, unreadable=tuple(unreadable))
         return Tables(tables, provenance, reading.prepared.sources, rounding)
-
-    async def _size(self) -> Size:
-        return await size(self.session.stores, await self.session.prepare(self.question, films=True))
 
     async def _at(self, time: TimeLike) -> Nearest:
         where = self.session.where(self.question)
