@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,15 @@ from fleetbox_query.events import Where
 from fleetbox_query.inventory import Holding, Inventory, take_inventory
 from fleetbox_query.provenance import Provenance
 from fleetbox_query.question import Question, Span, is_own, means_own
+from fleetbox_query.rates import Key, rate_of, read_recent
 from fleetbox_query.schemas import Schema, fields_told, read_schemas
 from fleetbox_query.showing import STREAM_COLUMNS, html_table, stream_line, stream_row
-from fleetbox_query.stores import Stores, places_for, reading_order
+from fleetbox_query.stores import Stores, places_for
 from fleetbox_query.told import Tales, Told, read_told
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-LEAST_US = 100_000  # over less than this a rate says nothing: two files stamped 1 µs apart are no 1 MHz
-RECENT_US = 20_000_000  # the rate is that of the last 20 s held: a week with pauses has no rate of its own
-LISTINGS = 8  # head listings in flight
 TOLD_S = 3.0  # how long ledgers of absent robots are read: people wait for a list; the rest is named
 
 
@@ -174,8 +171,8 @@ async def list_streams(
         await _check_robots(stores, fleet, question, places, inventory)
     inventory, hidden = (inventory, 0) if every else without_own(inventory, selectors)
     schemas = await read_schemas(stores, inventory.holdings)
-    recent = await _recent(stores, inventory)
-    grouped: dict[tuple[str, str, str], list[Holding]] = {}
+    recent = await read_recent(stores, inventory)
+    grouped: dict[Key, list[Holding]] = {}
     for holding in inventory.holdings:
         grouped.setdefault((holding.robot, holding.stream, holding.cls), []).append(holding)
     found = {key: _stream(group, schemas, recent) for key, group in grouped.items()}
@@ -243,64 +240,10 @@ async def _check_robots(
         raise NotFound(f"robot {lacking[0]!r} is not in {fleet.source} and has no records", f"known: {known}")
 
 
-def rate_of(heads: Sequence[Head]) -> tuple[float, float] | None:
-    """Return (rows or blobs per second, bytes per second) of consecutive records, or None for too few.
-
-    The last record only closes the last interval, unless it says itself when its rows end.
-    """
-    if not heads:
-        return None
-    first, last = heads[0], heads[-1]
-    end = last.labels.get("t_end", "")
-    if end.isdecimal() and last.labels.get("rows", "").isdecimal():
-        span_us, rows = int(end) - first.time_us, sum(int(head.labels.get("rows") or 1) for head in heads) - 1
-        size = sum(head.size for head in heads)
-    else:
-        span_us, rows, size = last.time_us - first.time_us, len(heads) - 1, sum(head.size for head in heads[:-1])
-    return (rows * 1e6 / span_us, size * 1e6 / span_us) if span_us >= LEAST_US else None
-
-
-async def _recent(stores: Stores, inventory: Inventory) -> dict[tuple[str, str, str], list[Head]]:
-    """Return the heads of each stream's last seconds, from the place that holds its newest record."""
-    newest: dict[tuple[str, str, str], Holding] = {}
-    for holding in sorted(inventory.holdings, key=lambda holding: reading_order(holding.place), reverse=True):
-        key = (holding.robot, holding.stream, holding.cls)
-        if key not in newest or holding.entry.latest_us >= newest[key].entry.latest_us:
-            newest[key] = holding
-    room = asyncio.Semaphore(LISTINGS)
-    recent: dict[tuple[str, str, str], list[Head]] = {}
-
-    async def listed(group: list[Holding]) -> None:
-        async with room:
-            store, ends = await stores.at(group[0].place), {one.stream: one for one in group}
-            start, stop = max(0, group[0].entry.latest_us - RECENT_US), group[-1].entry.latest_us + 1
-            query = store.query(group[0].bucket, tuple(ends), start_us=start, stop_us=stop, head=True)
-            with suppress(NotFound):  # the bucket was removed since it was listed: no rate
-                async for head in query:
-                    one = ends[head.entry]
-                    if one.entry.latest_us - RECENT_US <= head.time_us <= one.entry.latest_us:
-                        recent.setdefault((one.robot, one.stream, one.cls), []).append(head)
-
-    await asyncio.gather(*map(listed, alike(newest.values())))
-    return recent
-
-
-def alike(holdings: Iterable[Holding]) -> list[list[Holding]]:
-    """Group holdings of one bucket that end within the time a rate is taken over: one listing serves them all."""
-    groups: list[list[Holding]] = []
-    for one in sorted(holdings, key=lambda one: (one.key[:2], one.entry.latest_us)):
-        first = groups[-1][0] if groups else None
-        if first and first.key[:2] == one.key[:2] and one.entry.latest_us - first.entry.latest_us <= RECENT_US:
-            groups[-1].append(one)
-        else:
-            groups.append([one])
-    return groups
-
-
 def _stream(
     group: list[Holding],
     schemas: dict[tuple[str, str, str], Schema],
-    recent: dict[tuple[str, str, str], list[Head]],
+    recent: dict[Key, list[Head]],
 ) -> Stream:
     first = group[0]
     told = [schemas[holding.key] for holding in group]
