@@ -244,7 +244,9 @@ class Evaluator:
 
     def _keep(self, firing: Firing) -> None:
         note = firing.note.encode(errors="replace").decode()[: events.MAX_NOTE_CHARS]
-        moment = Moment(firing.kind, firing.time_us, None, None, None, note, trigger=firing.trigger)
+        moment = Moment(
+            firing.kind, firing.time_us, None, None, None, note, trigger=firing.trigger, labels=firing.place
+        )
         try:
             event = event_of(moment, self._robot, self._live.current, self._session.id)
             labels = {"event": event.id, "kind": event.kind, "state": event.state}

@@ -220,7 +220,7 @@ class Judge:
         watch.told = True
         self._holding.pop(id(watch), None)
         note = f"{watch.rule.rule.note}: {note}" if watch.rule.rule.note else note
-        firings.append(Firing(watch.rule.name, watch.rule.kind, time_us, watch.stream, note))
+        firings.append(Firing(watch.rule.name, watch.rule.kind, time_us, watch.stream, note, watch.place()))
 
     def _plan(self, stream: str) -> Plan:
         return Plan([self._watch(rule, stream) for rule in self.rules.on(stream)], stream in self.rules.sources)

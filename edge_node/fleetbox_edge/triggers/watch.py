@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fleetbox_edge.triggers.readings import Reading, Trace
@@ -16,13 +16,14 @@ VALUE_CHARS = 120
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """Hold one moment: the rule, the kind of event it raises, when, on which stream, and what was seen."""
+    """Hold one moment: the rule, the kind of event it raises, when, on which stream, what was seen, and where."""
 
     trigger: str
     kind: str
     time_us: int
     stream: str
     note: str
+    place: Mapping[str, float] = field(default_factory=dict)  # labels lat and lon, or x and y, of a rule with a fence
 
 
 def _always(_: Any) -> bool:
@@ -46,6 +47,14 @@ class Watch:
         self.told = False
         self.given: Mapping[str, Any] = {}  # what was seen last while it held, for the note
         self.reading: Reading | None = None
+
+    def place(self) -> dict[str, float]:
+        """Return the position that a fence was asked about, by the labels that events are found by."""
+        fence, fields = self.rule.rule.fence, self.reading.fields if self.reading is not None else None
+        if fence is None or not fields:
+            return {}
+        names = ("x", "y") if fence.plane else ("lat", "lon")
+        return {name: float(fields[own]) for name, own in zip(names, fence.fields, strict=True)}
 
     def seen(self) -> str:
         """Say what was seen: the expression's names with their values, and the position."""

@@ -105,6 +105,25 @@ def test_a_row_raises_an_event_at_its_own_time_and_its_window_is_kept(robot: Rob
     assert doctor(robot)[next(iter(doctor(robot)))] == "PASS"
 
 
+def test_a_fence_says_where(robot: Robot) -> None:
+    """An event of a fence has its row's position as the labels that events are searched by, whatever its fields."""
+    robot.write(
+        policy='[trigger.dock]\non = "gps"\nfence = { circle = [52.52, 13.405, 25], fields = ["fix.lat", "fix.lon"] }\n'
+        '[trigger.aisle]\non = "odom"\nfence = { box = [[0, 0], [5, 5]], fields = ["px", "py"], plane = true }\n'
+    )
+    with Recorder(robot.file) as recorder:
+        until_judging(recorder)
+        for lat in (52.53, 52.52):
+            recorder.log("gps", {"fix": {"lat": lat, "lon": 13.4051}})
+        recorder.log("odom", {"px": 1.5, "py": np.float32(2.0)})
+        recorder.flush(PATIENCE_S)
+        until(lambda: len(events_of(robot)) == 2, "two events")
+    assert {event.trigger: dict(event.labels) for event in events_of(robot)} == {
+        "dock": {"lat": "52.52", "lon": "13.4051"},
+        "aisle": {"x": "1.5", "y": "2.0"},
+    }
+
+
 def test_what_other_processes_log_is_judged(robot: Robot) -> None:
     """Rows, numpy's numbers, columns of another year, a long text and a picture's labels reach the one that judges."""
     robot.write(
