@@ -130,7 +130,7 @@ def test_nothing_is_missing_after_an_outage(rig: Rig) -> None:
                 await rig.mark(event(at_us), at_us)
                 new, old = text("log/app", NOW_US + number, "new"), text("log/app", late_us, "old")
                 await rig.write("r1--log", new, old)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 while not failures(feeds):  # noqa: ASYNC110 - what happens in servers sets no event here
                     await asyncio.sleep(0.05)
             await asyncio.to_thread(link.heal)
@@ -154,7 +154,7 @@ def test_what_is_older_than_retention_is_counted_and_stops_nothing(rig: Rig) -> 
             await rig.mark(event(NOW_US - 180 * MINUTE_US), NOW_US - 180 * MINUTE_US)
             await rig.mark(event(NOW_US), NOW_US)
             found = await rig.rows_in_time(EVENTS, 1)  # it may be there before InfluxDB has answered about the other
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 while not feeds.report()["refused"]:  # noqa: ASYNC110 - what happens in servers sets no event here
                     await asyncio.sleep(0.05)
             return found, feeds.report()
