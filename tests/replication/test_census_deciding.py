@@ -103,7 +103,8 @@ class Entry:
         return {minute_us: count_of(items) for minute_us, items in minutes.items()}
 
     def _gone_us(self) -> int:
-        return min(self.heads) if self.watched and self.watched.turned else 0
+        turned_us = self.watched.turned_us if self.watched else 0
+        return max(min(self.heads), turned_us) if turned_us else 0
 
     def _list(self, wanted: list[Range], until_us: int | None) -> Listed:
         tally = Tally("sensor", {"imu": until_us} if until_us is not None else None)
@@ -189,6 +190,24 @@ def test_a_leap_of_five_hundred_years_costs_a_step() -> None:
         entry.now_us += 10 * SECOND
         entry.look()
     assert entry.told() == entry.truth()
+
+
+def test_what_comes_late_from_before_the_ring_turns_nothing_back() -> None:
+    """A window that was asked for late lies before what the ring took: the minute it had turned into stays so."""
+    entry = Entry()
+    for number in range(20, 24):
+        entry.write(*minute(number))
+        entry.now_us = NOON_US + (number + 1) * MINUTE_US + 20 * SECOND
+        entry.look()
+    for at in [*minute(20), *minute(21, 7)]:  # the ring goes on into the next minute
+        del entry.heads[at]
+    entry.look()
+    entry.write(*minute(3))
+    entry.rest()
+    folded = {key[2]: item for key, item in fold("r1", entry.pages).of("r1").items()}
+    told = [folded[NOON_US + number * MINUTE_US] for number in (3, 20, 21, 22)]
+    assert [item.proven.records for item in told] == [12, 12, 12, 12]
+    assert [item.line.held.records for item in told] == [12, 12, 5, 12]
 
 
 def test_half_written_records_cost_one_search() -> None:

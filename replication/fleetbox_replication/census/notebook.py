@@ -30,9 +30,9 @@ class Notes:
     owing: Owing = field(default_factory=Owing)
 
     @property
-    def turned(self) -> set[Stream]:
-        """Return the streams that were seen to lose their oldest records."""
-        return {key for key, item in self.streams.items() if item.turned}
+    def turned_us(self) -> dict[Stream, int]:
+        """Return up to where in time, in µs, streams were seen to lose their oldest records."""
+        return {key: item.turned_us for key, item in self.streams.items() if item.turned_us}
 
 
 class Notebook:
@@ -83,7 +83,7 @@ def _packed(notes: Notes) -> dict[str, Any]:
 def _packed_stream(item: Watched) -> list[Any]:
     return [
         item.told_us, [astuple(look) for look in item.looks], astuple(item.base) if item.base else None, item.told,
-        astuple(item.walk) if item.walk else None, sorted(item.again), item.searched, item.searched_us, item.turned,
+        astuple(item.walk) if item.walk else None, sorted(item.again), item.searched, item.searched_us, item.turned_us,
     ]  # fmt: skip
 
 
@@ -95,8 +95,8 @@ def _unpacked(value: Mapping[str, Any]) -> Notes:
 
 
 def _unpacked_stream(item: list[Any]) -> Watched:
-    told_us, looks, base, told, walk, again, searched, searched_us, turned = item
+    told_us, looks, base, told, walk, again, searched, searched_us, turned_us = item
     return Watched(
         told_us, tuple(Seen(*look) for look in looks), Seen(*base) if base else None, told,
-        Walk(*walk) if walk else None, frozenset(again), searched, searched_us, turned,
+        Walk(*walk) if walk else None, frozenset(again), searched, searched_us, int(turned_us),
     )  # fmt: skip

@@ -101,8 +101,8 @@ class RobotCensus:
         looks = {job.key: accounted_for(job.watched, job.until_us) for job in jobs}
         until_us = {key: look.latest_us for key, look in looks.items() if look is not None}
         listed = await list_minutes(self._stock.store, self._stock.bucket, wanted, until_us)
-        turned = {job.key for job in jobs if job.watched.turned}
-        gone_us = await self._stock.let_go(infos, {(item.cls, item.stream) for item in wanted}, turned)
+        turned_us = {job.key: job.watched.turned_us for job in jobs if job.watched.turned_us}
+        gone_us = await self._stock.let_go(infos, {(item.cls, item.stream) for item in wanted}, turned_us)
         told = await self._told(jobs)
         return {job.key: found_by(job, listed, told, gone_us.get(job.key, 0)) for job in jobs}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 from fleetbox.blobs import BucketSpec, EntryInfo, Store
@@ -48,19 +48,21 @@ class Stock:
         self._last_us = max([info.latest_us for info in infos["meta"] if info.name == self.own], default=self._last_us)
         return infos
 
-    async def let_go(self, infos: Infos, streams: Iterable[Stream], turned: Collection[Stream]) -> dict[Stream, int]:
+    async def let_go(
+        self, infos: Infos, streams: Iterable[Stream], turned_us: Mapping[Stream, int]
+    ) -> dict[Stream, int]:
         """Return the time in µs before which records are gone as of now, for those of the streams in a turning ring.
 
-        A ring turns when its bucket is nearly full, or when a stream was seen to lose its oldest records.
+        A ring turns when its bucket is nearly full, or when a stream was seen to lose its oldest records, `turned_us`.
         """
         gone_us: dict[Stream, int] = {}
         for cls in {cls for cls, _ in streams}:
             spec = await self._spec(cls)
             turning = is_turning(spec, infos[cls])
-            if is_ring(spec) and (turning or any(key[0] == cls for key in turned)):
+            if is_ring(spec) and (turning or any(key[0] == cls for key in turned_us)):
                 for info in await self._entries(cls):
-                    if turning or (cls, info.name) in turned:
-                        gone_us[cls, info.name] = info.oldest_us
+                    if turning or (cls, info.name) in turned_us:
+                        gone_us[cls, info.name] = max(info.oldest_us, turned_us.get((cls, info.name), 0))
         return gone_us
 
     async def write(self, lines: Sequence[Line]) -> int:

@@ -51,7 +51,7 @@ class Walker:
             return 0
         listed = await list_minutes(self._stock.store, self._stock.bucket, stretch.ranges)
         told = await self._stock.told(stretch.start_us, stretch.stop_us) if listed.minutes else {}
-        gone_us = await self._stock.let_go(infos, stretch.streams, notes.turned) if listed.minutes else {}
+        gone_us = await self._stock.let_go(infos, stretch.streams, notes.turned_us) if listed.minutes else {}
         lines = news(listed, told, gone_us)
         next_us = stretch.stop_us if listed.minutes else await self._skip(stretch)
         await self._stock.write(lines)

@@ -34,6 +34,8 @@ class Watched:
     are over. `looks` are the entry as it was found since `base`, the last look whose records were accounted for: one
     a minute, the newest last. `told` is how many of its records were told; None while that cannot be known.
     `searched`: near minutes were listed because of records nobody noted; `searched_us` is when the whole entry was.
+    `turned_us`: up to there the ring was seen to let go of this entry's oldest records, 0 = never; what comes later
+    from before then does not turn it back.
     """
 
     told_us: int
@@ -44,7 +46,7 @@ class Watched:
     again: frozenset[int] = frozenset()
     searched: bool = False
     searched_us: int = 0
-    turned: bool = False  # the ring was seen to let go of this entry's oldest records
+    turned_us: int = 0
     quiet: int = 0  # looks in a row that found no change
 
     @property
@@ -74,8 +76,8 @@ def notice(old: Watched | None, info: EntryInfo, now_us: int, rhythm: Rhythm) ->
         told_us = min(told_us, minute_of(min(seen.latest_us, before.latest_us)))
     elif seen.latest_us > now_us + MINUTE_US:  # the clock was set back: what is written now lies far behind
         again |= _minutes(now_us - rhythm.near_us, now_us)
-    turned = old.turned or seen.oldest_us > before.oldest_us
-    new = replace(old, told_us=told_us, looks=(*known, seen), again=again, turned=turned, quiet=0)
+    turned_us = max(old.turned_us, seen.oldest_us) if seen.oldest_us > before.oldest_us else old.turned_us
+    new = replace(old, told_us=told_us, looks=(*known, seen), again=again, turned_us=turned_us, quiet=0)
     if seen.latest_us < before.latest_us:  # somebody removed the newest: the counts begin anew
         new = replace(new, looks=(seen,), base=None, told=None)
     if seen.oldest_us < before.oldest_us:  # older ones than there ever were: a moment that was asked for late
