@@ -24,6 +24,7 @@ __all__ = ["InfluxProcess", "StoreProcess", "find_server", "free_port"]
 READY_S = 60.0  # a store with thousands of entries replays its journals first (3 s for 6,200 entries)
 LOCK_WAIT_S = 15.0  # a server whose parent was killed drains HTTP for 10 s before it lets its folder go
 PROBE_TIMEOUT_S = 5.0
+INDEX = ".folder"  # the engine's own, all there is in the folder of a bucket that holds nothing yet
 
 STORE_ENV = {
     "RS_HOST": HOST,
@@ -96,6 +97,7 @@ class ServerProcess(ABC):
         lock = lock_data_dir(self.data_dir, LOCK_WAIT_S)
         try:
             require_free(self.port, name)
+            self._mend()
             env = self._settings()
             argv = self.program.argv(self.data_dir, env, self._arguments())
             child = Child(Command(name, argv, self.log, {**_clean_environment(), **env}, keep_fds=(lock,)))
@@ -122,6 +124,9 @@ class ServerProcess(ABC):
         if self._child:
             self._child.kill()
 
+    def _mend(self) -> None:  # noqa: B027 - most servers mend themselves
+        """Put right what the server would not start with."""
+
     def _settings(self) -> dict[str, str]:
         return dict(self._extra_env)
 
@@ -138,6 +143,14 @@ class StoreProcess(ServerProcess):
 
     title = "ReductStore"
     server = "reductstore"
+
+    def _mend(self) -> None:
+        """Remove buckets whose making was cut off by a kill: the engine panics at a folder without settings."""
+        for folder in self.data_dir.glob("[!.]*/"):
+            with contextlib.suppress(OSError):  # somebody else's: the engine says what it misses
+                if {item.name for item in folder.iterdir()} <= {INDEX}:
+                    (folder / INDEX).unlink(missing_ok=True)
+                    folder.rmdir()
 
     def _settings(self) -> dict[str, str]:
         own = {"RS_API_TOKEN": self.token, "RS_DATA_PATH": str(self.data_dir), "RS_PORT": str(self.port)}

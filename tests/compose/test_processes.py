@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import socket
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from fleetbox.blobs import BucketSpec, Store
 from fleetbox.errors import FleetboxError
+from fleetbox.records import Draft
 from fleetbox_local import processes
 from fleetbox_local.ports import is_free, take_port
 from fleetbox_local.processes import StoreProcess, ask, free_port
@@ -37,6 +40,31 @@ def test_kill_and_start_again(new_store_server: Any) -> None:
     assert ask(port, "GET", "/api/v1/alive").status == 0
     server.start()
     assert ask(port, "GET", "/api/v1/alive").status == 200
+
+
+def test_a_store_killed_while_it_made_a_bucket_starts_again(new_store_server: Any) -> None:
+    """A folder that got no settings yet, with the engine's index or without, goes; buckets stay, empty ones too."""
+    server = new_store_server()
+
+    async def make() -> None:
+        async with Store(server.url, server.token) as store:
+            for bucket in ("empty", "sensor"):
+                await store.ensure_bucket(bucket, BucketSpec("NONE", 0))
+            await store.write("sensor", [Draft("imu", 1_790_000_000_000_000, b"x", {}, "text/plain")])
+
+    async def held() -> dict[str, int]:
+        async with Store(server.url, server.token) as store:
+            return {name: sum(one.records for one in await store.entries(name)) for name in await store.buckets()}
+
+    asyncio.run(make())
+    server.process.stop()  # gracefully: what it holds is on disk
+    for name, index in (("media", ".folder"), ("log", "")):
+        folder = server.data_dir / name
+        folder.mkdir()
+        if index:
+            (folder / index).write_bytes(b"")
+    server.start()
+    assert asyncio.run(held()) == {"empty": 0, "sensor": 1}
 
 
 def test_busy_port_is_named(tmp_path: Path) -> None:

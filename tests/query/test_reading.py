@@ -50,7 +50,7 @@ def test_no_stretch_holds_more_than_its_cap(tiers: Tiers, fleet: Fleet, stream: 
     tiers.put("edge", "media", [blob(stream, T0 + n, bytes([n % 256]) * 5_000) for n in range(400)])
     tiers.put("edge", "media", [blob(stream, T0 + 86_400 * SECOND, b"far")])
     selection = fleet.select(f"{tiers.robot}/{stream}")
-    found = fleet.session.run(selection._reading())
+    found = selection._reading()
     held, count = [], 0
     while (stretch := fleet.session.run(found.next())) is not None:
         held.append(sum(piece.record.size for piece in stretch[0]))
