@@ -46,7 +46,7 @@ async def follow(stage: Stage, event: Event) -> Arrival:
                     raise _late(len(wanted & there.keys()), len(wanted))
                 await asyncio.sleep(LOOK_S)
         took_s = _since_s(brake_us)
-        copied = copied_bytes(before, await heads(ring, robot, ("**",), 0, None, CLASSES))
+        copied = copied_bytes(before, await heads(ring, robot, ("**",), start_us, None, CLASSES))
     return Arrival(took_s, len(wanted), copied)
 
 
