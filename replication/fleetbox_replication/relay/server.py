@@ -149,12 +149,16 @@ class Relay:
         self.url = f"http://{address.hostname}:{runner.addresses[0][1]}"
 
     async def _quiet(self) -> None:
-        """Wait until every task in mid-flow has had its answer: a request into a closing connection is lost to it."""
+        """Wait until every task in mid-flow has had its answer: a request into a closing connection is lost to it.
+
+        A moment at least: a connection accepted just before the port closed is the server's own, to close, only then.
+        """
         stop_s = self._timing.monotonic_s() + STOP_S
-        while self._timing.monotonic_s() < stop_s:
-            if not self._in_flight and self._timing.monotonic_s() - self._last_request_s > QUIET_S:
-                return
+        while True:
             await self._timing.sleep(0.02)
+            now_s = self._timing.monotonic_s()
+            if now_s >= stop_s or (not self._in_flight and now_s - self._last_request_s > QUIET_S):
+                return
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.json_response({"schema_version": 1, **self.counters()})

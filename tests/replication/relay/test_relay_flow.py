@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from fleetbox_replication.relay.server import STOP_S
 
 Hops = Callable[..., Any]
 MEGABYTE = 1_000_000
@@ -249,5 +252,22 @@ def test_nobody_is_served_by_a_destination_that_is_gone(hop: Hops) -> None:
             refusal = h.shown()["refused"][0]
             assert (refusal["status"], refusal["active"]) == (0, True)
             assert "reachable" in refusal["next_step"]
+
+    asyncio.run(run())
+
+
+def test_a_connection_accepted_as_the_relay_stops_holds_nothing_up(hop: Hops) -> None:
+    """Whatever turn of the event loop a connect falls into, the relay waits for nobody who has asked nothing."""
+
+    async def run() -> None:
+        async with hop() as h:
+            port = int(h.relay.url.rpartition(":")[2])
+            for turns in range(6):
+                with socket.create_connection(("127.0.0.1", port)):
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    async with asyncio.timeout(STOP_S / 2):
+                        await h.relay.stop()
+                await h.relay.start()
 
     asyncio.run(run())
