@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -11,7 +12,7 @@ from urllib.request import urlopen
 from fleetbox.errors import Unreachable
 from fleetbox_cloud.door import FILE
 
-TIMEOUT_S = 5.0  # it is on this machine
+TIMEOUT_S = 30.0  # it is on this machine, which may be busy; where none runs nothing is waited for
 
 
 def ask_site(state: Path) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def ask_site(state: Path) -> dict[str, Any]:
         url = json.loads((state / FILE).read_text())["url"]
         with urlopen(f"{url}/status", timeout=TIMEOUT_S) as answer:
             found: dict[str, Any] = json.load(answer)
-    except (OSError, URLError, ValueError, KeyError) as error:
+    except (OSError, URLError, HTTPException, ValueError, KeyError) as error:
         raise Unreachable(
             f"no site process answers from {state}: {error}", "start it on the site's machine: fleetbox site run"
         ) from error
