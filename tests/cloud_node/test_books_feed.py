@@ -229,7 +229,7 @@ def test_it_runs_by_itself(rig: Rig) -> None:
             now_us = minute_of(time.time_ns() // 1000)
             made = replace(line("imu", 0, (10, 6, 4)), minute_us=now_us - MINUTE_US)
             await rig.tell("r1", made, at_us=now_us)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while not await rig.sums("edge"):
                     assert not work.done(), work
                     await asyncio.sleep(0.05)

@@ -33,6 +33,7 @@ def test_a_renamed_stream_is_two(rig: Any, make_chunk: Any, wait_until: Any) -> 
             await wait_until(lambda: rig.holds([old]))
             await rig.write([new])
             await wait_until(lambda: rig.holds([old, new]))
+            await wait_until(lambda: asyncio.sleep(0, rig.counts(loader).get("chunks") == 2))
             assert rig.counts(loader) == {"chunks": 2, "points": 20, "values": 40}
         async with ScalarStore(rig.influx) as scalars:
             found = await scalars.query("SHOW MEASUREMENTS WHERE \"robot\" = 'r1'")

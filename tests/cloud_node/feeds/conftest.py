@@ -103,7 +103,7 @@ class Rig:
             found = await scalars.query(influxql)
         return [{**one.tags, **dict(zip(one.columns, row, strict=True))} for one in found for row in one.rows]
 
-    async def rows_in_time(self, influxql: str, count: int, deadline_s: float = 30.0) -> list[dict[str, Any]]:
+    async def rows_in_time(self, influxql: str, count: int, deadline_s: float = 120.0) -> list[dict[str, Any]]:
         """Ask until there are so many rows, or fail."""
         async with asyncio.timeout(deadline_s):
             while len(found := await self._asked(influxql)) < count:  # noqa: ASYNC110 - servers set no event here

@@ -40,8 +40,8 @@ async def running(rig: Rig, feeds: Feeds, books: BooksFeed) -> AsyncIterator[Par
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    """Look again and again; fail after a minute."""
-    async with asyncio.timeout(60):
+    """Look again and again; fail after two minutes: what was reading may try for one before it says so."""
+    async with asyncio.timeout(120):
         while not await is_so():  # noqa: ASYNC110 - what happens in servers sets no event here
             await asyncio.sleep(0.1)
 
@@ -59,6 +59,7 @@ async def something_of_each(rig: Rig, line: Callable[..., Line], round_: int) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # its deadlines are for a busy machine
 def test_nothing_is_missing_or_double_after_the_store_was_killed(rig: Rig, line: Callable[..., Line]) -> None:
     """Killed -9 three times right after pages, events and lines came: parts name it, then all are there."""
     feeds = rig.feeds()
@@ -83,15 +84,15 @@ def test_nothing_is_missing_or_double_after_the_store_was_killed(rig: Rig, line:
                 found = await rig.ask('SELECT sum("arrived") AS "arrived" FROM books')
                 return bool(found) and found[0]["arrived"] == ROUNDS * EACH * 10
 
-            await rig.rows_in_time("SELECT id FROM events", ROUNDS * EACH, 60.0)
-            await rig.rows_in_time("SELECT text FROM logs", ROUNDS * EACH, 60.0)
+            await rig.rows_in_time("SELECT id FROM events", ROUNDS * EACH)
+            await rig.rows_in_time("SELECT text FROM logs", ROUNDS * EACH)
             await until(whole)
 
             async def running_again() -> bool:
                 return all(parts.report()[name]["state"] == "running" for name in NAMES)
 
             await until(running_again)
-            await rig.rows_in_time("SELECT last(age_s) FROM robots", 1, 60.0)
+            await rig.rows_in_time("SELECT last(age_s) FROM robots", 1)
         events = Counter(row["id"] for row in await rig.ask("SELECT id FROM events"))
         lines = Counter(row["text"] for row in await rig.ask("SELECT text FROM logs"))
         assert (len(events), {*events.values()}) == (ROUNDS * EACH, {1})

@@ -66,7 +66,7 @@ async def passing(edge: StoreServer, cloud: StoreServer, state: Path) -> AsyncIt
 
 async def until(hop: Onward, is_so: Callable[[Mapping[str, Flow]], bool]) -> dict[str, Flow]:
     """Look at the flows of a hop until they are so."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not is_so(found := hop.flows()):  # noqa: ASYNC110 - what happens in servers sets no event here
             await asyncio.sleep(0.05)
     return found
