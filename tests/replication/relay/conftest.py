@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -245,12 +246,29 @@ class Hop:
             answer, _ = await self.ask(
                 self.destination,
                 "HEAD",
-                f"/b/{self.bucket}/{entry}/batch?q={__import__('json').loads(body)['id']}",
+                f"/b/{self.bucket}/{entry}/batch?q={json.loads(body)['id']}",
                 ok=(200, 204),
             )
             found += sum(name.lower().startswith("x-reduct-time-") for name in answer.headers)
             last = answer.headers.get("x-reduct-last", "true")
         return found
+
+    async def pending(self) -> int:
+        """Return how many records the engine has still to be told of."""
+        return int((await self._task())["pending_records"])
+
+    async def drained(self) -> bool:
+        """Tell whether the engine has been told of every record, and nothing is on its way."""
+        return await self.pending() == 0 and not self.shown()["in_flight"]
+
+    async def engine_waits(self) -> bool:
+        """Tell whether the engine has found nobody to send to, and waits with what it has."""
+        task = await self._task()
+        return bool(task["pending_records"] and not task["is_active"])
+
+    async def _task(self) -> dict[str, Any]:
+        _, body = await self.ask(self.source, "GET", f"/replications/t-{self.source_bucket}")
+        return dict(json.loads(body)["info"])
 
     def shown(self) -> dict[str, Any]:
         """Return the relay's counters."""

@@ -31,6 +31,7 @@ def test_twenty_resets_in_mid_request_lose_nothing(hop: Hops, make_link: Callabl
                 await h.write("cam", ticks(start, start + 200), 20_000)
             await h.write("lidar", ticks(1, 60), 150_000)
             await h.arrived()
+            await h.until(h.drained)
             shown = h.relay.counters()
             assert link.resets == 20
             assert shown["healed"]["torn"] > 0
@@ -83,7 +84,7 @@ def test_full_quota_revoked_token_and_lost_bucket_heal_by_themselves(hop: Hops, 
             assert "quota" in refusal["next_step"]
             await h.ask(h.destination, "PUT", f"/b/{h.bucket}", json={"quota_type": "NONE"})
             await h.arrived()
-            assert not [item for item in h.shown()["refused"] if item["active"]]
+            await h.until(lambda: not [item for item in h.shown()["refused"] if item["active"]])
 
             await h.ask(h.destination, "DELETE", "/tokens/first")
             await h.write("cam", ticks(501, 701), 20_000)

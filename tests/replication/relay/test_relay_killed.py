@@ -52,6 +52,16 @@ def test_a_killed_relay_loses_nothing_it_had_on_its_way(hop: Hops) -> None:
         )
         return child, (await child.stdout.readline()).decode().strip()
 
+    async def flow(h: Any, enough: asyncio.Event) -> None:
+        """Write for as long as it takes to meet the relay in mid-flow, some hundred records ahead of it at most."""
+        first = 1
+        while not enough.is_set():
+            if await h.pending() < 600:
+                await h.write("cam", range(first * 1_000, (first + 80) * 1_000, 1_000), 60_000)
+                first += 80
+            else:
+                await asyncio.sleep(0.05)
+
     async def in_flow(h: Any, url: str) -> bool:
         async with h.session.get(f"{url}/relay/status") as answer:
             shown = json.loads(await answer.read())
@@ -73,12 +83,14 @@ def test_a_killed_relay_loses_nothing_it_had_on_its_way(hop: Hops) -> None:
         async with hop() as h:
             child, url = await start(h, f"http://127.0.0.1:{free_port()}")
             await h.open(url)
-            writing = asyncio.create_task(h.write("cam", range(1_000, 1_200_000, 1_000), 60_000))
+            enough = asyncio.Event()
+            writing = asyncio.create_task(flow(h, enough))
             for _ in range(2):
                 await h.until(lambda: in_flow(h, url))
                 child.kill()
                 await child.wait()
                 child, _ = await start(h, url)
+            enough.set()
             await writing
             await sweep_when_idle(h)
             await h.arrived()

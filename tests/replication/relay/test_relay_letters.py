@@ -32,16 +32,6 @@ def letters(tmp_path: Path) -> Iterator[DeadLetters]:
     made.close()
 
 
-async def _drained(h: Any, deadline_s: float = 60.0) -> None:
-    """Wait until the engine has nothing left to send."""
-
-    async def is_empty() -> bool:
-        _, body = await h.ask(h.source, "GET", f"/replications/t-{h.source_bucket}")
-        return b'"pending_records":0' in body
-
-    await h.until(is_empty, deadline_s)
-
-
 @pytest.mark.parametrize(("status", "inside"), [(422, False), (413, False), (431, False), (422, True)])
 def test_a_record_nobody_takes_does_not_block_its_entry(
     hop: Hops, letters: DeadLetters, status: int, inside: bool
@@ -49,14 +39,15 @@ def test_a_record_nobody_takes_does_not_block_its_entry(
     """A record refused for its labels or its size is isolated, noted at once, and everything else arrives."""
 
     async def run() -> None:
-        async with hop(through=RefusingProxy, options=RelayOptions(letters=letters)) as h:
+        options = RelayOptions(letters=letters, patience_s=3_600.0)  # it is noted at once all the same
+        async with hop(through=RefusingProxy, options=options) as h:
             bad = 30_000
             h.link.refusal = Refusal(status, times=(bad,), methods=("POST",), inside=inside)
             await h.open(h.relay.url)
             await h.write("cam", ticks(1, 200), 5_000)
             h.written.pop(("cam", bad))
-            await h.arrived(25)  # within the patience: at once
-            await _drained(h)
+            await h.arrived()
+            await h.until(h.drained)
             (letter,) = letters.open()
             assert (letter.bucket, letter.entry, letter.time_us, letter.status) == (h.bucket, "cam", bad, status)
             assert letter.message == "refused by the proxy"
@@ -89,7 +80,7 @@ def test_other_refusals_are_let_through_after_a_while_if_others_pass(
             assert len(letters) == 0
             h.written.pop(("cam", bad))
             await h.arrived()
-            await _drained(h)
+            await h.until(h.drained)
             assert [(letter.time_us, letter.status) for letter in letters.open()] == [(bad, status)]
             assert h.relay.refusing(h.bucket) is None
 
@@ -116,7 +107,7 @@ def test_a_bucket_that_takes_nothing_is_held_and_resumes(
             assert len(letters) == 0
             h.link.refusal = None
             await h.arrived()
-            assert h.relay.refusing(h.bucket) is None
+            await h.until(lambda: h.relay.refusing(h.bucket) is None)
 
     asyncio.run(run())
 
@@ -153,7 +144,7 @@ def test_a_conflict_is_a_letter(hop: Hops, letters: DeadLetters) -> None:
             await h.arrived()
             await h.until(lambda: len(letters) == 1)
             assert letters.open()[0].status == 409
-            await _drained(h)
+            await h.until(h.drained)
 
     asyncio.run(run())
 
@@ -185,7 +176,7 @@ def test_labels_nobody_takes_do_not_block_their_entry(hop: Hops, letters: DeadLe
             h.link.refusal = Refusal(422, times=(5_000,), methods=("PATCH",))
             await h.relabel("cam", ticks(1, 21), "keep=1,policy=abc")
             await h.until(lambda: len(letters) == 1)
-            await _drained(h)
+            await h.until(h.drained)
             assert (await h.labels_there("cam", 6_000))["policy"] == "abc"
             assert "policy" not in await h.labels_there("cam", 5_000)
 

@@ -22,6 +22,7 @@ from fleetbox_local.ports import free_port
 from fleetbox_replication.dead_letters import DeadLetters, letters_of
 from fleetbox_replication.filters import hop_filter
 from fleetbox_replication.relay import Pace, Relay, RelayOptions
+from fleetbox_replication.relay.counters import Refusal as Refused
 
 SECRET = "one relay, one secret"
 PLAIN = BucketSpec("NONE", 0)
@@ -57,6 +58,14 @@ class Hop:
             assert time.monotonic() < started + deadline_s, (bucket, entry, found, self.relay.counters())
             await asyncio.sleep(0.05)
         return time.monotonic() - started
+
+    async def refusing(self, bucket: str, deadline_s: float = 60.0) -> Refused:
+        """Wait until the destination holds up a bucket; return its answer."""
+        stop = time.monotonic() + deadline_s
+        while (held := self.relay.refusing(bucket)) is None:
+            assert time.monotonic() < stop, (bucket, self.relay.counters())
+            await asyncio.sleep(0.05)
+        return held
 
 
 def drafts(entry: str, count: int, size: int, **labels: str) -> list[Draft]:
@@ -126,7 +135,7 @@ def test_one_refused_robot_among_twenty_harms_no_other(many: Callable[..., Any])
                 await site.write(f"{robot}--sensor", drafts("imu", 100, 2_000))
             others = [robot for robot in robots if robot != "r7"]
             await asyncio.gather(*(h.until(f"{robot}--sensor", "imu", 100) for robot in others))
-            held = h.relay.refusing("r7--sensor")
+            held = await h.refusing("r7--sensor")
             assert (held.status, held.message) == (403, "not yours")
             assert all(h.relay.refusing(f"{robot}--sensor") is None for robot in others)
             assert h.relay.counters()["dead_letters"]["open"] == 0
