@@ -16,7 +16,7 @@ from fleetbox.blobs import BucketSpec, Store, TaskSpec
 from fleetbox.settings import FleetSettings, load_fleet
 from fleetbox_replication.status import PlaceStatus, status_of
 
-LIMIT_S = 3.0  # a test's patience; a healthy store here answers within 0.1 s, on a busy machine within one
+LIMIT_S = 8.0  # a test's patience; a healthy store here answers within 0.1 s, on a very busy machine within some
 
 
 def fleet_of(folder: Path, edge: StoreServer, cloud: StoreServer) -> FleetSettings:
@@ -55,7 +55,7 @@ def test_a_hung_store_is_named_in_time(
     fleet = fleet_of(tmp_path, edge, cloud)
     started = time.monotonic()
     found = asyncio.run(ask(fleet, edge, edge if which == "source" else cloud))
-    assert time.monotonic() - started < 10 * LIMIT_S, "not the minute that a store may take to answer"
+    assert time.monotonic() - started < 50, "not the minute that a store may take to answer"
     if which == "source":
         assert found.hops == ()
         assert "edge" in str(found.error)

@@ -70,11 +70,11 @@ def test_cap_and_order_change_while_somebody_waits() -> None:
     """A new cap and a new order count from the next piece on; without a cap nobody waits."""
 
     async def run() -> None:
-        pace, sent = Pace(10_000), []
+        pace, sent = Pace(1_000), []
         slow = asyncio.create_task(_send(pace, "r1--media", 100_000, sent))
         await asyncio.sleep(0.1)
         pace.max_bytes_s = None
-        async with asyncio.timeout(8):  # with its cap it would take ten
+        async with asyncio.timeout(60):  # with its cap it would take a hundred
             await slow
         pace.max_bytes_s = RATE
         pace.order = ("media",)
@@ -103,13 +103,15 @@ def test_a_flood_of_events_leaves_a_quarter_to_pictures() -> None:
         pace, sent = Pace(RATE), []
         events = [asyncio.create_task(_send(pace, "r1--meta", 10 * RATE, sent)) for _ in range(3)]
         pictures = asyncio.create_task(_send(pace, "r1--media", 10 * RATE, sent))
-        await asyncio.sleep(LONG_S + 2.5)
+        late = Counter[str]()
+        while late.total() < 2 * RATE:  # by what has left, not by the clock: others may have the processor
+            await asyncio.sleep(0.1)
+            late = Counter[str]()
+            for at, bucket, size in sent:
+                late[bucket] += size if at > sent[0][0] + LONG_S else 0
         for task in (*events, pictures):
             task.cancel()
         await asyncio.gather(*events, pictures, return_exceptions=True)
-        late = Counter[str]()
-        for at, bucket, size in sent:
-            late[bucket] += size if at > sent[0][0] + LONG_S else 0
         assert 0 < late["r1--media"] < late["r1--meta"] / 2
 
     asyncio.run(run())
