@@ -27,7 +27,7 @@ from fleetbox_local.seating import Ports, Seating, check_robots, seat
 from fleetbox_local.settling import wait_for_tasks
 from fleetbox_local.site_tokens import provision_sites
 
-NODE_READY_S = 60.0  # Python with numpy and pyarrow starts in 1 s; fifty of them on two cores need longer
+NODE_READY_S = 180.0  # Python with numpy and pyarrow starts in 1 s; fifty of them, or a busy machine, need longer
 MAIN = "from fleetbox.cli.root import main; main()"  # the `fleetbox` command, by this very Python
 
 Member = ServerProcess | Child

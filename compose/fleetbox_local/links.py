@@ -252,9 +252,9 @@ class _Wire:
             left = self.left_until_reset if way == UP else None
             if left is not None:
                 piece, self.left_until_reset = piece[:left], left - len(piece[:left])
+            self.passed[way] += len(piece)  # before it goes: who has received it finds it counted
             writer.write(piece)
             await writer.drain()
-            self.passed[way] += len(piece)
             if left is not None and self.left_until_reset == 0:
                 self.left_until_reset = None
                 await self.reset()

@@ -21,9 +21,10 @@ from fleetbox_local.programs import Program, find_server, kill_container
 
 __all__ = ["InfluxProcess", "StoreProcess", "find_server", "free_port"]
 
-READY_S = 60.0  # a store with thousands of entries replays its journals first (3 s for 6,200 entries)
+READY_S = 120.0  # a store with thousands of entries replays its journals first (3 s for 6,200); machines are busy
 LOCK_WAIT_S = 15.0  # a server whose parent was killed drains HTTP for 10 s before it lets its folder go
 PROBE_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 60.0  # a busy machine takes seconds for what a server does in milliseconds
 INDEX = ".folder"  # the engine's own, all there is in the folder of a bucket that holds nothing yet
 
 STORE_ENV = {
@@ -157,7 +158,7 @@ class StoreProcess(ServerProcess):
         return {**STORE_ENV, **self._extra_env, **own}
 
     def _serves(self) -> bool:
-        return ask(self.port, "GET", "/api/v1/ready").status == 200
+        return ask(self.port, "GET", "/api/v1/ready", timeout_s=PROBE_TIMEOUT_S).status == 200
 
 
 class InfluxProcess(ServerProcess):
@@ -171,21 +172,19 @@ class InfluxProcess(ServerProcess):
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Wait until it serves and is set up."""
         super().wait_ready(timeout_s)
-        if not json.loads(ask(self.port, "GET", "/api/v2/setup").body or "{}").get("allowed"):
-            return
-        answer = ask(
-            self.port,
-            "POST",
-            "/api/v2/setup",
-            {
+        answer = ask(self.port, "GET", "/api/v2/setup")
+        if answer.status == 200:
+            if not json.loads(answer.body).get("allowed"):
+                return
+            wish = {
                 "username": "fleetbox",
                 "password": secrets.token_urlsafe(24),
                 "org": self.org,
                 "bucket": self.bucket,
                 "token": self.token,
                 "retentionPeriodSeconds": 0,
-            },
-        )
+            }
+            answer = ask(self.port, "POST", "/api/v2/setup", wish)
         if answer.status != 201:
             raise FleetboxError(
                 f"InfluxDB at {self.url} refused its first set-up ({answer.status}): {answer.body}",
@@ -206,7 +205,7 @@ class InfluxProcess(ServerProcess):
         )
 
     def _serves(self) -> bool:
-        return ask(self.port, "GET", "/health").status == 200
+        return ask(self.port, "GET", "/health", timeout_s=PROBE_TIMEOUT_S).status == 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +217,17 @@ class Answer:
 
 
 def ask(
-    port: int, method: str, path: str, body: Mapping[str, object] | None = None, token: str | None = None
+    port: int,
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    token: str | None = None,
+    *,
+    timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> Answer:
     """Ask a local server something small, past any proxy of the environment; `token` is an InfluxDB one."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Token {token}"} if token else {})
-    connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
     with contextlib.closing(connection):
         try:
             connection.request(method, path, json.dumps(body) if body else None, headers)

@@ -40,7 +40,7 @@ def runs(pid: int) -> bool:
     """A zombie nobody reaps yet has ended too."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or read
         return False
     return state != "Z"
 
@@ -85,9 +85,10 @@ def test_stop_is_graceful(tmp_path: Path) -> None:
     """A child that cleans up on SIGTERM gets the time to do so."""
     child = python(
         tmp_path,
-        "import signal, sys\n"
+        "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('cleaned up'), sys.exit(0)))\n"
-        "print('ready', flush=True)\nsignal.pause()",
+        "print('ready', flush=True)\n"
+        "while True: time.sleep(0.1)",  # a signal that comes just before one long sleep would wait for its end
     )
     child.start()
     child.wait_ready(lambda: "ready" in child.tail(), DEADLINE_S)

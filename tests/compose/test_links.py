@@ -111,9 +111,9 @@ def test_round_trip(echo: Echo) -> None:
 
 def test_delay_does_not_limit_throughput(echo: Echo) -> None:
     """20 MB come back after one round trip and the time they take without one, not one round trip a piece."""
-    with Link("127.0.0.1", echo.port, rtt_ms=100) as link, connect(link) as client:
+    with Link("127.0.0.1", echo.port, rtt_ms=1_000) as link, connect(link) as client:
         took_s = round_trip_s(client, 20_000_000)
-        assert 0.1 <= took_s < 20.0  # 306 pieces of 64 kB in turn would take 30 s
+        assert 1.0 <= took_s < 100.0  # 306 pieces of 64 kB in turn would take 300 s
         assert link.bytes_up == link.bytes_down == 20_000_000
 
 
@@ -126,7 +126,7 @@ def test_narrow_link(echo: Echo) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert 0.45 <= time.monotonic() - began < 10.0
+        assert 0.45 <= time.monotonic() - began < TIMEOUT_S
 
 
 def test_cut_and_heal(echo: Echo) -> None:
@@ -191,7 +191,7 @@ def test_a_held_link_swallows_and_forgets_nothing(echo: Echo) -> None:
 def test_a_lossy_link_stands_still_for_a_retransmission(echo: Echo) -> None:
     """With every packet lost once, each way costs the time of a retransmission; every byte still arrives."""
     with Link("127.0.0.1", echo.port, loss=1.0) as link, connect(link) as client:
-        assert 0.4 <= round_trip_s(client) < 5.0  # 0.2 s each way
+        assert 0.4 <= fastest_s(client, 1.0) < 1.0  # 0.2 s each way
         link.set_loss(0.0)
         assert fastest_s(client, 0.2) < 0.2
         link.set_loss(0.02)

@@ -19,7 +19,7 @@ from fleetbox_local.fleet import LocalFleet
 from fleetbox_local.identity import Process, identify, started
 from fleetbox_local.processes import ask
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 def until(true: Callable[[], object]) -> None:

@@ -25,7 +25,7 @@ class Refused(Exception):
 
 def set_up(port: int, token: str) -> None:
     """Make the first user, organisation and bucket, with this token; nothing when that was done before."""
-    if not json.loads(ask(port, "GET", "/api/v2/setup").body or "{}").get("allowed"):
+    if not _expect(ask(port, "GET", "/api/v2/setup"), 200, "say whether it is set up").get("allowed"):
         return
     wish = {
         "username": "fleetbox",

@@ -11,7 +11,7 @@ from fleetbox_replication.audit import Books, audit
 from fleetbox_replication.audit.telling import summary
 
 LOOK_S = 1.0  # an audit of two robots takes a fraction of it
-PATIENCE_S = 60.0  # a place tells of what came late at its next look, every 10 s; there are two, and a busy machine
+PATIENCE_S = 120.0  # a place tells of what came late at its next look, every 10 s; there are two, and a busy machine
 
 
 async def report(stage: Stage, start_us: int) -> None:

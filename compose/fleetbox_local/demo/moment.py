@@ -19,7 +19,7 @@ from fleetbox_local.demo.stage import HERO, POST_US, WHEN, Stage, heads, last_us
 
 CAMERA = "cam/front"
 LOOK_S = 0.02  # the arrival is the figure of this act: look often
-PATIENCE_S = 60.0  # loopback takes about a second; past a minute something is broken
+PATIENCE_S = 120.0  # loopback takes about a second; a busy machine gets more
 
 
 @dataclass(frozen=True, slots=True)

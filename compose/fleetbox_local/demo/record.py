@@ -17,7 +17,7 @@ from fleetbox.naming import RING_CLASSES
 from fleetbox_local.child import Child, Command
 from fleetbox_local.demo.stage import FAULTY, HERO, KIND, ROBOTS, Stage
 
-PATIENCE_S = 90.0  # the event travels in a batch of 200 ms; a loaded machine needs 30 s to start two simulators alone
+PATIENCE_S = 180.0  # the event travels in a batch of 200 ms; a loaded machine needs 30 s to start two simulators alone
 LOOK_S = 0.05  # one small query; what is measured from the brake on does not suffer
 
 

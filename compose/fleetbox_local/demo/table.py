@@ -16,7 +16,7 @@ from fleetbox.settings import Place
 from fleetbox.time import iso_time
 from fleetbox_local.demo.stage import ROBOTS, Stage, last_us
 
-PATIENCE_S = 60.0  # what was recorded last travels two hops in seconds; a busy machine gets more
+PATIENCE_S = 120.0  # what was recorded last travels two hops in seconds; a busy machine gets more
 LOOK_S = 0.2
 COLUMNS = ("robot", "stream", "tier", "records", "rows", "bytes", "first", "last")
 
