@@ -46,8 +46,8 @@ async def run_checks(fleet: FleetSettings, robot: str | None = None, limit_s: fl
     """
     if robot:
         fleet.rule(robot)
-    parts = entry_points(group="fleetbox.checks")
-    found = await asyncio.gather(*(_run(entry, fleet, robot, limit_s) for entry in parts))
+    parts = [(entry.name, checker) for entry in entry_points(group="fleetbox.checks") if (checker := _loaded(entry))]
+    found = await asyncio.gather(*(_run(name, checker, fleet, robot, limit_s) for name, checker in parts))
     return [check for checks in found for check in checks]
 
 
@@ -96,16 +96,21 @@ async def _place(place: Place) -> Check:
     return Check("PASS", "store", place.name, text)
 
 
-async def _run(entry: EntryPoint, fleet: FleetSettings, robot: str | None, limit_s: float) -> list[Check]:
+def _loaded(entry: EntryPoint) -> Checker | None:
+    """Load a part's checks: all of them before any runs, for what is imported meanwhile keeps others from answering."""
     try:
         checker: Checker = entry.load()
     except ModuleNotFoundError:
-        return []  # that part's extra is not installed here: nothing of it runs here either
+        return None  # that part's extra is not installed here: nothing of it runs here either
+    return checker
+
+
+async def _run(name: str, checker: Checker, fleet: FleetSettings, robot: str | None, limit_s: float) -> list[Check]:
     try:
         async with asyncio.timeout(limit_s):
             return await checker(fleet, robot)
     except TimeoutError:
-        text = f"{entry.name} not checked: a store did not answer within {limit_s:g} s"
-        return [Check("WARN", entry.name, robot or fleet.fleet, text, f"{entry.name} not checked")]
+        text = f"{name} not checked: a store did not answer within {limit_s:g} s"
+        return [Check("WARN", name, robot or fleet.fleet, text, f"{name} not checked")]
     except FleetboxError as error:
-        return [Check("FAIL", entry.name, robot or fleet.fleet, error.message, next_step=error.next_step)]
+        return [Check("FAIL", name, robot or fleet.fleet, error.message, next_step=error.next_step)]

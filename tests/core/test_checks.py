@@ -13,13 +13,15 @@ import pytest
 from click.testing import CliRunner
 from conftest import StoreServer, hang
 
-from fleetbox.checks import LIMIT_S, run_checks
+from fleetbox.checks import run_checks
 from fleetbox.cli.doctor import doctor
 from fleetbox.cli.status import status
 from fleetbox.errors import NotFound
 from fleetbox.settings import FleetSettings, load_fleet
 
 NewStore = Callable[..., StoreServer]
+
+ANSWER_S, LIMIT_S = 12.0, 20.0  # more than people wait: on a busy machine the stores that run must answer in it
 
 
 @pytest.fixture
@@ -45,11 +47,14 @@ def fleet_of(folder: Path, edge: StoreServer, robot: StoreServer) -> FleetSettin
     return load_fleet(folder / "fleet.toml")
 
 
-def test_a_hung_store_costs_one_limit(tmp_path: Path, hung: StoreServer, new_store_server: NewStore) -> None:
+def test_a_hung_store_costs_one_limit(
+    tmp_path: Path, hung: StoreServer, new_store_server: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the edge's store stopped, all checks end within one limit; the edge fails and the others still pass."""
     fleet = fleet_of(tmp_path, hung, new_store_server())
+    monkeypatch.setattr("fleetbox.checks.ANSWER_S", ANSWER_S)
     started = time.monotonic()
-    checks = asyncio.run(run_checks(fleet))
+    checks = asyncio.run(run_checks(fleet, limit_s=LIMIT_S))
     assert time.monotonic() - started < 2 * LIMIT_S, "one limit for all, not one for each that asks"
     verdicts = {check.subject: check.verdict for check in checks if check.name == "store"}
     assert verdicts == {"edge": "FAIL", "cloud": "PASS", "r1": "PASS"}

@@ -69,7 +69,7 @@ def _await(server: Server, bucket: str, item: Draft, status: int) -> None:
 
 
 def _status(server: Server, bucket: str, item: Draft) -> int:
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
     try:
         path = f"/api/v1/b/{bucket}/{item.entry}?ts={item.time_us}"
         connection.request("HEAD", path, headers={"Authorization": f"Bearer {server.token}"})
@@ -121,7 +121,7 @@ class _Front:
             with contextlib.suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
         for side in [self.door, *self._open]:
             side.close()
 

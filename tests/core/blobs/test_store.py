@@ -201,7 +201,7 @@ def test_a_task_for_every_entry_ships_them_all(
             await store.ensure_bucket(there, BucketSpec("NONE", 0))
             await store.put_task(spec)
             await store.write(bucket_name, drafts)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 while len(await store.entries(there)) < 3:
                     pass  # each look is a request
             await store.remove_task(bucket_name)
@@ -244,7 +244,7 @@ def test_a_store_is_ready_or_says_why_not(store_server, opened: Callable) -> Non
 
     async def act() -> None:
         async with opened() as store:
-            await store.wait_ready(5)
+            await store.wait_ready(60)
             assert (await store.info()).version.startswith("1.")
         async with Store("http://127.0.0.1:1", None, name="r7") as away:
             with pytest.raises(Unreachable, match="r7"):

@@ -59,7 +59,7 @@ def test_a_session_outlives_its_store(
                 with pytest.raises(Unreachable):
                     await call
             server.start()
-            await store.wait_ready(10)
+            await store.wait_ready(60)
             assert (await store.write(bucket_name, [make_draft("a", 3)])).written == 1
             assert [head.time_us async for head in store.query(bucket_name, head=True)] == [1, 3]
 
