@@ -21,6 +21,7 @@ from fleetbox_local.processes import StoreProcess
 from fleetbox_query.fleet import Fleet, connect
 
 START_S = 60.0
+PATIENCE_S = 60.0  # on a busy machine, for places that a person would not wait for so long
 
 
 @dataclass
@@ -116,6 +117,13 @@ def three_tiers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     finally:
         for store in made.values():
             store.kill()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that is slow to answer is waited for: without it an answer is another one."""
+    for name in ("inventory.REACH_S", "means.PATIENCE_S", "rolling.PATIENCE_S", "live.replaying.REACHED_S"):
+        monkeypatch.setattr(f"fleetbox_query.{name}", PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from fleetbox.points import Points
 from fleetbox.rollups import points_of, rolled
 from fleetbox.scalars import ScalarStore
 from fleetbox.settings import Influx
-from fleetbox_query import means
 from fleetbox_query.events import merge_events, split_event_time
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.nothing import NothingFound
@@ -172,10 +171,8 @@ def test_a_mean_comes_from_influx_when_it_answers(
     fleet_at: Callable[[Path], Fleet],
     influx_server: Any,
     stream: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With an InfluxDB the mean of whole seconds comes from there, that of their edges and all else from the chunks."""
-    monkeypatch.setattr(means, "PATIENCE_S", 60.0)  # on a busy machine it would answer from the chunks instead
     influx = Influx(influx_server.url, influx_server.token, influx_server.org, influx_server.bucket)
     times = [T0 - 500_000, T0, T0 + 1, T0 + 1_000_000]
     tiers.put("cloud", "sensor", [chunk(stream, times, {"x": [100.0, 1.0, 3.0, 30.0]})])

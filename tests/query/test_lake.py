@@ -305,7 +305,7 @@ def test_a_link_gives_out_the_bytes(tiers: Tiers, stream: str, told: Any, sync: 
     sync()
     process = tiers.stores["edge"]
     asked = urllib.request.Request(media(tmp_path)[0]["link"], headers={"Authorization": f"Bearer {process.token}"})
-    with urllib.request.urlopen(asked, timeout=20) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         assert answer.read() == b"hello"
 
 
@@ -354,6 +354,7 @@ def test_the_lake_keeps_books_of_its_own(tiers: Tiers, stream: str, told: Any, s
     assert found[1]["after_us"] == found[0]["until_us"]
 
 
+@pytest.mark.timeout(600)
 def test_a_sync_killed_at_any_moment_goes_on(
     tiers: Tiers, settings: Any, told: Any, sync: Sync, stream: str, tmp_path: Path
 ) -> None:
@@ -364,7 +365,7 @@ def test_a_sync_killed_at_any_moment_goes_on(
         tiers.put("edge", "media", [blob(f"cam/{name}", T0 + n, b"x", robot=tiers.robot) for n in range(50)])
         told()
     command = [sys.executable, "-c", _KILLED, str(settings.source), str(tmp_path / "lake"), tiers.robot]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3
     assert sync().windows == 0
@@ -384,7 +385,7 @@ from fleetbox_query.fleet import connect
 from fleetbox_query.lake import sync_lake
 windows.by_bytes.__defaults__ = (10_000,)  # loads of two minutes or so: a window is many commits
 source, lake, robot = sys.argv[1:]
-killed, most, until_s = 0, 4, time.monotonic() + 90
+killed, most, until_s = 0, 4, time.monotonic() + 400
 while time.monotonic() < until_s:
     child = os.fork()
     if not child:

@@ -22,7 +22,7 @@ from fleetbox_query.units import mixed_units
 
 TICK_S = 1 / 60  # how often a viewer hears the time
 LATE_S = 0.1  # further behind, playback waits for what is read or sent, instead of catching up in a rush
-REACHED_S = 1.0  # a viewer whose subscription does not count by then has gone, or never will be reached
+REACHED_S = 5.0  # a viewer whose subscription does not count by then has gone, or never will be reached
 REACHED_LOOK_S = 0.002  # between two looks whether it counts: it takes the server less than that
 BEFORE_US = 1_000_000  # after a jump, the last message of each stream of this long before it shows how things stood
 

@@ -50,7 +50,7 @@ class Watcher:
     def __init__(self, url: str) -> None:
         self._open = ExitStack()
         self._socket: ClientConnection = self._open.enter_context(
-            connect(url, subprotocols=[PROTOCOL], close_timeout=0.5)
+            connect(url, subprotocols=[PROTOCOL], open_timeout=60, ping_interval=None, close_timeout=0.5)
         )  # type: ignore[list-item]
         self.info: dict[str, Any] = {}
         self.channels: dict[int, dict[str, Any]] = {}
@@ -64,7 +64,7 @@ class Watcher:
         """Disconnect."""
         self._open.close()
 
-    def until(self, done: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    def until(self, done: Callable[[], Any], timeout_s: float = 100.0) -> Any:
         """Receive until something is so."""
         deadline = time.monotonic() + timeout_s
         while not (found := done()):
