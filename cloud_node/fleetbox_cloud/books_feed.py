@@ -128,9 +128,7 @@ class BooksFeed:
                 continue
             told = await past.step(store, now_us)
             streams = self._told.watch.streams_of(told.ledger, told.keys) if self._told is not None else []
-            await self._write(scalars, [*told.books, *streams])
-            if self._told is not None:
-                self._told.hours.touch(robot, told.books)
+            await self._write(scalars, robot, told.books, streams)
             past.keep(now_us, self._rhythm.known_us)
 
     async def _past_of(self, store: Store, scalars: ScalarStore, robot: str, now_us: int) -> Past | None:
@@ -169,20 +167,21 @@ class BooksFeed:
         memory.untold |= fresh
         keys = changed | memory.open | fresh.keys()
         text = [line for hop in hops for line in lines(memory.ledger, hop, keys, memory.untold, view)]
-        number = len(text)
+        streams: Sequence[str] = ()
         if self._told is not None:  # it sees every robot's pages with us, and its points go with ours or not at all
-            text += self._told.watch.saw(Sight(memory.ledger, hops, changed, keys, view.range, memory.untold))
-        await self._write(scalars, text)
-        if self._told is not None:
-            self._told.hours.touch(memory.ledger.robot, text[:number])
+            streams = self._told.watch.saw(Sight(memory.ledger, hops, changed, keys, view.range, memory.untold))
+        await self._write(scalars, memory.ledger.robot, text, streams)
         memory.forget(open_keys(memory.ledger, hops, view), now_us - self._rhythm.known_us)
-        return number
+        return len(text)
 
-    async def _write(self, scalars: ScalarStore, text: Sequence[str]) -> None:
+    async def _write(self, scalars: ScalarStore, robot: str, books: Sequence[str], streams: Sequence[str]) -> None:
+        text = [*books, *streams]
         for at in range(0, len(text), BATCH_LINES):
             report = await scalars.write_lines(text[at : at + BATCH_LINES])
             if report.refused:  # minutes older than the bucket's retention, mostly
                 log.info("InfluxDB refused points of the books", site=self._site, **report.refused)
+        if self._told is not None and self._told.number == self._number:  # else all of them are written again
+            self._told.hours.touch(robot, books)
 
     def _ships_whole(self, stream: str) -> bool:
         return self._fleet.policy.rule_for(stream).ship == "always"

@@ -104,10 +104,15 @@ class Hours:
             self._host_s = now_s
         every_s = rhythm.sweep_s if mended == self._mended else min(rhythm.sweep_s, rhythm.mended_s)
         if self._swept_s is None or now_s >= self._swept_s + every_s:
-            for robot in robots:
-                for what in (OF_BOOKS, OF_HOST):
-                    written += await sweep(scalars, what, robot, (this_us - rhythm.sweep_back_us, this_us + HOUR_US))
-            self._swept_s, self._mended = now_s, mended
+            self._swept_s, self._mended = now_s, mended  # first: whoever begins anew meanwhile gets another sweep
+            try:
+                for robot in robots:
+                    for what in (OF_BOOKS, OF_HOST):
+                        span_us = (this_us - rhythm.sweep_back_us, this_us + HOUR_US)
+                        written += await sweep(scalars, what, robot, span_us)
+            except BaseException:
+                self._swept_s = None
+                raise
         return written
 
     async def _write_touched(self, scalars: ScalarStore, now_s: float) -> int:

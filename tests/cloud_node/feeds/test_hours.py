@@ -95,3 +95,27 @@ def test_hours_that_nobody_told_of_are_found_by_the_sweep(rig: Rig) -> None:
         assert await look(rig, hours, AT_ONCE.sweep_s) == 0  # a day later all is as it was
 
     asyncio.run(told())
+
+
+def test_a_bucket_lost_in_mid_sweep_is_swept_again(rig: Rig) -> None:
+    """Hours that were found right a moment before the bucket went are looked at again at the next look."""
+    text = [f"books,robot=r1,site=edge,stream=imu,class=sensor selected=6i {NOW_US - at * MINUTE_US}" for at in (1, 2)]
+    hours = Hours(AT_ONCE)
+
+    class Losing(ScalarStore):
+        """Have all of it begun anew with the first question of a sweep, as the stamps' look does beside it."""
+
+        async def query(self, influxql: str, params: Any = None) -> Any:
+            if "books_hours" in influxql:
+                hours.begin()
+            return await super().query(influxql, params)
+
+    async def told() -> None:
+        async with Losing(rig.influx) as scalars:
+            await scalars.ensure_bucket()
+            await hours.look(scalars, ["r1"], NOW_US, 0.0)
+            await scalars.write_lines(text)
+        assert await look(rig, hours, 1.0) == len(await rig.ask("SELECT * FROM books_hours")) > 0
+        assert await look(rig, hours, 2.0) == 0
+
+    asyncio.run(told())
