@@ -7,7 +7,7 @@ PARTS  := core edge_node replication cloud_node query dashboards compose
 JOBS   ?= 2  # tests wait for servers more than for the processor; three side by side made some of them wait too long
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers servers-influx demo test test-faults test-compose test-grafana soak compose-program lint types contracts bench bench-faults docs build clean
+.PHONY: help venv servers servers-influx demo test explore test-faults test-compose test-grafana soak compose-program lint types contracts bench bench-faults docs build clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -38,6 +38,9 @@ compose-program: venv  ## find `docker compose`, or build it with Go, once per u
 test: servers-influx compose-program lint  ## everything: lint, types, import contracts, tests on real servers
 	@$(BIN)/python -m compileall -q $(PARTS)  # tests start many programs, and some machines let none keep its bytecode
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+explore: servers-influx  ## look for what `make test` does not draw: 2,000 examples a property, another seed each time
+	@$(BIN)/python -m pytest -n $(JOBS) --randomly-seed=$$(date +%s) --hypothesis-profile=explore -m "hypothesis and not slow" $(ARGS)
 
 test-faults: servers-influx  ## the whole fault matrix on real servers, about half an hour
 	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)

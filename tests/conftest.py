@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from fleetbox.errors import MissingServer
 from fleetbox_local.processes import InfluxProcess, StoreProcess, find_server
 
-settings.register_profile("shared", deadline=None)  # a busy core makes one example slow, not wrong
+MAY_BE_SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy core: that is not wrong
+settings.register_profile("shared", MAY_BE_SLOW, derandomize=True)  # a failure tells of the change, not of the dice
+settings.register_profile("explore", MAY_BE_SLOW, max_examples=2_000)  # `make explore` throws them
 settings.load_profile("shared")
 
 START_S = 60.0  # two busy cores; a store is normally ready after 0.1 s
