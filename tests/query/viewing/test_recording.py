@@ -79,7 +79,7 @@ def _put(tiers: Tiers, stream: str) -> None:
 
 
 def _printed(path: Path) -> str:
-    done = subprocess.run([RERUN, "rrd", "print", str(path)], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([RERUN, "rrd", "print", str(path)], capture_output=True, text=True, timeout=150, check=True)
     return done.stdout
 
 
@@ -97,7 +97,7 @@ def test_all_streams_on_one_clock(tiers: Tiers, fleet: Fleet, stream: str, tmp_p
         lines = [line for line in text.splitlines() if at in line]
         assert any(component in line for line in lines), (path, lines)
     assert f"/{tiers.robot}/events" in text
-    subprocess.run([RERUN, "rrd", "verify", str(out)], check=True, capture_output=True, timeout=60)
+    subprocess.run([RERUN, "rrd", "verify", str(out)], check=True, capture_output=True, timeout=150)
     assert viewed.items[f"{tiers.robot}/{stream}/imu"] == 10
     assert viewed.events == 1
     assert viewed.file_bytes == out.stat().st_size
@@ -199,7 +199,7 @@ def test_a_file_of_many_parts_is_one(tmp_path: Path) -> None:
         for at in range(3):
             entities.events([Event(f"e{at}", "brake", "r1", T0 + at, T0, T0 + 9, ("**",))])
             drained()
-    subprocess.run([RERUN, "rrd", "verify", str(out)], check=True, capture_output=True, timeout=60)
+    subprocess.run([RERUN, "rrd", "verify", str(out)], check=True, capture_output=True, timeout=150)
     assert list(rerun.chunk.RrdReader(str(out)).stream())
 
 
