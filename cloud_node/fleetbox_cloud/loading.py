@@ -18,16 +18,15 @@ from fleetbox.settings import Influx
 from fleetbox_cloud.checking import Checking, CheckRhythm
 from fleetbox_cloud.counting import ScalarRow, refusals, scalar_rows
 from fleetbox_cloud.cursor import Cursor
-from fleetbox_cloud.feeds.renewals import mark_of
 from fleetbox_cloud.loader import Loader
+from fleetbox_cloud.restarts import Restarts
 from fleetbox_cloud.sink import Sink
+from fleetbox_cloud.state import mark_of
 from fleetbox_cloud.sweeping import Sweep
 from fleetbox_replication.relay_secret import relay_secret
 from fleetbox_replication.secret_mark import while_secret
 
 log = structlog.get_logger()
-
-UPTIME_STEP_S = 1.2  # uptime comes in whole seconds; what starts sooner after a start is noticed with its next chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ class Loading:
 
     async def _keep(self, running: _Running, url: str, secret: str) -> None:
         loader, loop = running.loader, asyncio.get_running_loop()
-        started_s, due_s = loop.time(), loop.time()
+        restarts, due_s = Restarts(), loop.time()
         while True:
             if self.sink.trouble or running.checking.trouble:
                 with suppress(FleetboxError):  # the next batch tells what is still in the way
@@ -159,8 +158,9 @@ class Loading:
             renew, self._renew = self._renew, False
             fresh = set(await loader.ensure_tasks(url, secret, renew=renew)) | self._gaps
             self._gaps.clear()
-            before_s, started_s = started_s, loop.time() - (await loader.store.info()).uptime_s
-            anew, self._anew = self._anew or started_s - before_s > UPTIME_STEP_S, False
+            asked_s, uptime_s = loop.time(), (await loader.store.info()).uptime_s
+            restarted = restarts.note(asked_s, loop.time(), uptime_s)
+            anew, self._anew = self._anew or restarted, False
             if anew or loop.time() >= due_s:
                 # A store killed at the wrong moment has taken records that it never told its tasks of.
                 fresh = set(await loader.buckets())
