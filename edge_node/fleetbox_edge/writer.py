@@ -141,9 +141,9 @@ class Writer:
         doubtful = near_full or self._settler.is_near_full() or self._session.spool.has_company(cls)
         for draft, why in await self._settler.unlisted(cls, [pair for pair in taken if doubtful or pair[0].again]):
             refusals[id(draft)] = (STATUS.get(why, NOT_KEPT), why.value)
-        self._settler.done(cls, [pair for pair in taken if id(pair[1]) not in refusals])
         if not refusals:
-            self._hooks.trouble(cls, None)
+            self._hooks.trouble(cls, None)  # before accounts close: who waits for that finds no trouble of the past
+        self._settler.done(cls, [pair for pair in taken if id(pair[1]) not in refusals])
         for pair in pairs:
             if (refusal := refusals.get(id(pair[1]))) is not None:
                 await self._settler.settle(cls, pair, *refusal)
