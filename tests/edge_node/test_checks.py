@@ -72,6 +72,7 @@ def test_an_agent_that_does_not_answer(robot: Robot) -> None:
         with_site(robot, silent.getsockname()[1])
         with held_lock(robot):
             hung = judged(robot)
+    with_site(robot, free_port())
     with held_lock(robot):
         closed = judged(robot)
     assert (hung.verdict, hung.phrase) == ("FAIL", "agent hangs")

@@ -102,8 +102,8 @@ def test_only_one_agent_measures(robot) -> None:  # type: ignore[no-untyped-def]
 def test_the_ring_and_the_uplink_are_told(robot, site: StoreServer) -> None:  # type: ignore[no-untyped-def]
     """With a site: what each ring holds and for how long, the cap, what the site would not take."""
     (robot.folder / "site.token").write_text(site.token)
-    more = f'site = "{site.url}"\nsite_token = {{ file = "site.token" }}\nuplink = {{ max = "8 Mbit/s" }}\n'
-    robot.write(more + HEALTH)
+    more = f'site = "{site.url}"\nsite_token = {{ file = "site.token" }}\nrelay = "http://127.0.0.1:0"\n'
+    robot.write(f'{more}uplink = {{ max = "8 Mbit/s" }}\n{HEALTH}')
     clock = FakeClock()
     with Recorder(robot.file) as recorder:
         for number in range(50):
@@ -120,7 +120,7 @@ def test_the_ring_and_the_uplink_are_told(robot, site: StoreServer) -> None:  # 
         assert row["dead_letters"] == 0
         assert row["dropped"] == 0
         assert row["spool.bytes"] > 0
-        assert row["spool.oldest_s"] < 60
+        assert row["spool.oldest_s"] < 600
 
 
 def test_the_agent_verb_measures_and_a_program_does_not(robot) -> None:  # type: ignore[no-untyped-def]
@@ -132,12 +132,15 @@ def test_the_agent_verb_measures_and_a_program_does_not(robot) -> None:  # type:
     assert robot.rows(HOST_STREAM) == []
     command = [sys.executable, "-m", "fleetbox", "agent", "run", "--config", str(robot.file)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as agent:
-        deadline = time.monotonic() + 60
-        while len(robot.rows(AGENT_STREAM)) < 2:
-            assert time.monotonic() < deadline, "the agent logs nothing of itself"
-            time.sleep(0.2)
-        os.kill(agent.pid, signal.SIGTERM)
-        assert agent.wait(60) == 0
+        try:
+            deadline = time.monotonic() + 90
+            while len(robot.rows(AGENT_STREAM)) < 2:
+                assert time.monotonic() < deadline, "the agent logs nothing of itself"
+                time.sleep(0.2)
+            os.kill(agent.pid, signal.SIGTERM)
+            assert agent.wait(60) == 0
+        finally:
+            agent.kill()
 
 
 @pytest.mark.parametrize("text", ['"never"', '"0.1 s"', "15", '"15 parsecs"', "true"])
