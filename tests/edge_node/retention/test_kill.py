@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import xxhash
 
 from fleetbox.blobs import Store
@@ -20,6 +21,7 @@ from fleetbox.quotas import bucket_spec
 from fleetbox.records import Draft
 from fleetbox.types import video
 from tests.edge_node.conftest import Robot
+from tests.edge_node.retention.waiting import until
 from tests.edge_node.transcoding.pictures import moving, uneven
 
 COUNT = 30  # records of a stream
@@ -59,7 +61,7 @@ if point == "after": dying(Store, "delete")
 if point == "told": dying(removing, "write_page")
 if point == "filmed": dying(Transcoder, "_keep")
 recorder = Recorder(sys.argv[1])
-time.sleep(120)
+time.sleep(600)
 """
 
 
@@ -98,14 +100,6 @@ def agents(robot: Robot) -> Iterator[Agent]:
         made.end()
 
 
-async def until(true: Callable[[], Awaitable[object]], what: str, seconds: float = 90.0) -> None:
-    """Wait until something is true."""
-    deadline = time.monotonic() + seconds
-    while not await true():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.1)
-
-
 async def record(store: Store, cls: str, stream: str, pictures: list[bytes], keep: str | None = None) -> list[int]:
     """Write records of two hours ago; return their times in µs."""
     for name in (*RING_CLASSES, "meta"):
@@ -131,6 +125,7 @@ async def removals(store: Store, robot: Robot) -> list[Removal]:
     return (await read_ledger(store, "meta", robot.id)).removals
 
 
+@pytest.mark.timeout(600)  # five agents one after the other, each with its import
 def test_killed_in_the_middle_of_a_removal_each_record_is_counted_once(robot: Robot) -> None:
     """Before anything went, when half had gone, when all of a note had, and when it was told but not forgotten."""
     robot.write(policy='[stream."old/*"]\nretention = "30m"\n')
@@ -164,6 +159,7 @@ def test_killed_in_the_middle_of_a_removal_each_record_is_counted_once(robot: Ro
         asyncio.run(main(agent))
 
 
+@pytest.mark.timeout(600)
 def test_killed_between_a_video_and_its_pictures_nothing_is_lost_and_nothing_twice(robot: Robot) -> None:
     """With the video written and all pictures there, with half of them gone, and with their going told."""
     robot.write(policy='[stream."cam/*"]\nvideo = { after = "1m", least_psnr = 30.0, most_share = 0.9 }\n')
