@@ -23,31 +23,33 @@ from .switching import switch
 
 POLICY = """
 [stream."imu"]
-ring = "ram 60 s"
+ring = "ram 600 s"
 expect = "100 Hz"
 [stream."cam/*"]
-ring = "ram 60 s"
+ring = "ram 600 s"
 [stream."log/*"]
-ring = "ram 60 s"
+ring = "ram 600 s"
 [event.default]
-pre = "30s"
+pre = "300s"
 post = "0s"
 """
-# Logs rows, marks the three-hundredth after a second at least, goes on until it is killed, and prints the last number
-# that was logged.
+# Logs rows, marks the three-hundredth with nine tenths of the time since the second as its pre-window, goes on until it
+# is killed, and prints the last number that was logged.
 CHILD = """
 import sys, time
 from fleetbox_edge.recorder import Recorder
 recorder, number = Recorder(sys.argv[1], duties=False), 0
 while True:
     recorder.log("imu", {"n": number, "x": 0.5})
+    if number == 1:
+        began_s = time.monotonic()
     if number == 300:
-        recorder.mark("brake", pre="0.6s", post="100s")
+        recorder.mark("brake", pre=0.9 * (time.monotonic() - began_s), post="100s")
     print(number, flush=True)
     number += 1
     time.sleep(0.004)
 """
-DISK = POLICY.replace('ring = "ram 60 s"', 'ring = "disk"')
+DISK = POLICY.replace('ring = "ram 600 s"', 'ring = "disk"')
 FRAME = np.zeros((48, 64, 3), np.uint8)
 
 
@@ -111,7 +113,7 @@ def test_an_event_brings_only_its_window_and_overlapping_ones_nothing_twice(circ
         assert numbers(circling) == list(range(400, 1_251))
         assert [row["time_us"] for row in circling.rows("imu")] == [base + n * 10_000 for n in range(400, 1_251)]
         recorder.mark("older", time=base + 3_000_000, pre=2, post=0)
-        recorder.mark("all", pre=60, post=0)
+        recorder.mark("all", pre=300, post=0)
         recorder.flush(60)
         assert sorted(numbers(circling)) == list(range(2_000))
         assert numbers(circling)[100:301] == list(range(100, 301)), "the store orders them by their stamps"
@@ -123,7 +125,7 @@ def test_within_a_window_rows_go_straight_to_the_spool(circling: Robot) -> None:
     with Recorder(circling.file, duties=False) as recorder:
         recorder.log("imu", {"n": 0, "x": 0.5})
         now_us = recorder._session.clock.now_us()
-        recorder.mark("brake", pre=10, post=1)
+        recorder.mark("brake", time=now_us, pre=10, post=1)
         recorder.flush(60)
         for number in range(1, 500):
             recorder.log("imu", {"n": number, "x": 0.5}, time=now_us + number * 2_000)
@@ -193,7 +195,7 @@ def test_an_event_of_another_process_is_heard(circling: Robot) -> None:
     with Recorder(circling.file, duties=False) as camera, Recorder(circling.file, duties=False) as other:
         for number in range(200):
             camera.log("imu", {"n": number, "x": 0.5})
-        other.mark("brake", pre=30, post=0)
+        other.mark("brake", pre=300, post=0)
         other.flush(60)
         until(lambda: camera.stats().circling.rows == 0, "the event was not heard")
         camera.flush(60)
@@ -202,13 +204,16 @@ def test_an_event_of_another_process_is_heard(circling: Robot) -> None:
 
 def test_a_ring_of_pictures_still_makes_previews(robot: Robot) -> None:
     """Small frames of a camera that circles are recorded; an event at `preview` leaves the originals circling."""
-    robot.write(policy='[stream."cam/*"]\nring = "ram 60 s"\npreview = { size = "32x24", every = "1s" }')
+    robot.write(
+        policy='[stream."cam/*"]\nring = "ram 600 s"\npreview = { size = "32x24", every = "1s" }\n'
+        '[event.default]\npre = "300s"\npost = "0s"'
+    )
     with Recorder(robot.file, duties=False) as recorder:
         recorder.log("cam/front", FRAME)
         recorder.flush(60)
         assert recorder.stats().blobs == 1
         rule = recorder.live.current.event_rule("brake")
-        event = events.new_event(events.Event("", "brake", robot.id, T := int(time.time() * 1e6), T - 30_000_000, T))
+        event = events.new_event(events.Event("", "brake", robot.id, T := int(time.time() * 1e6), T - 300_000_000, T))
         assert rule.resolution == "original"
         recorder._session.want(event.__class__(**{**_fields(event), "resolution": "preview"}))
         recorder.flush(60)
@@ -223,31 +228,41 @@ def _fields(event: events.Event) -> dict[str, Any]:
 
 
 def test_marking_does_not_hold_up_other_threads(circling: Robot) -> None:
-    """While 50,000 rows are brought to the disk, another thread's calls stay short, and all come once and in order."""
+    """While 50,000 rows are brought to the disk the lock is let go again and again, and all come once and in order.
+
+    How long another thread then waits is the machine's business: the work done under the lock at a stretch is ours.
+    """
     with Recorder(circling.file, duties=False) as recorder:
         for number in range(50_000):
             recorder.log("imu", {"n": number, "x": 0.5})
-        waits: list[float] = []
-        stop = threading.Event()
+        stop, logged = threading.Event(), [50_000]
+        held_s: list[float] = []  # of processor time, at a stretch
+        move = recorder._session.move
+
+        def timed() -> bool:
+            began_s = time.thread_time()
+            more = move()
+            held_s.append(time.thread_time() - began_s)
+            return more
+
+        recorder._session.move = timed  # type: ignore[method-assign]
 
         def go_on() -> None:
-            number = 50_000
             while not stop.is_set():
-                started = time.perf_counter()
-                recorder.log("imu", {"n": number, "x": 0.5})
-                waits.append(time.perf_counter() - started)
-                number += 1
+                recorder.log("imu", {"n": logged[0], "x": 0.5})
+                logged[0] += 1
                 stop.wait(0.0005)
 
         thread = threading.Thread(target=go_on)
         thread.start()
-        recorder.mark("brake", pre=60, post=30)
+        recorder.mark("brake", pre=300, post=120)
         until(lambda: recorder.stats().circling.rows == 0, "the ring was not emptied")
         stop.set()
         thread.join()
         recorder.flush(60)
-        assert numbers(circling) == list(range(50_000 + len(waits)))
-        assert sorted(waits)[len(waits) // 2] < 0.02
+        assert numbers(circling) == list(range(logged[0]))
+        assert len(held_s) >= 100
+        assert max(held_s) < sum(held_s) / 10
     assert circling.unnamed() == {}
 
 
@@ -277,7 +292,7 @@ def test_recording_to_disk_goes_on_after_a_restart_within_the_window(circling: R
     """A program that starts again within the post-window, with its store away, spools from the first row on."""
     with Recorder(circling.file, duties=False) as recorder:
         recorder.log("imu", {"n": 0, "x": 0.5})
-        recorder.mark("brake", pre=10, post=60)
+        recorder.mark("brake", pre=10, post=120)
         recorder.flush(60)
     with Recorder(circling.file, duties=False) as recorder:
         for number in range(1, 100):
@@ -318,7 +333,7 @@ def test_killed_within_the_window(circling: Robot) -> None:
 def test_an_event_that_only_the_store_knows_is_heard_after_a_start(circling: Robot) -> None:
     """A mark made from elsewhere, without a notice, opens its window in a program that starts later."""
     with Recorder(circling.file, duties=False) as recorder:
-        recorder.mark("brake", pre=10, post=60)
+        recorder.mark("brake", pre=10, post=120)
         recorder.flush(60)
     for notice in (circling.folder / "state" / "notices").iterdir():
         notice.unlink()
@@ -358,10 +373,10 @@ def test_a_clock_that_is_set_loses_nothing_that_an_event_asked_for(circling: Rob
         for number in range(500, 600):
             recorder.log("imu", {"n": number, "x": 0.5})
         assert recorder.stats().circling.rows == 600
-        recorder.mark("after", pre=30, post=0)
+        recorder.mark("after", pre=100, post=0)
         recorder.flush(60)
         assert numbers(circling) == list(range(500, 600))
-        recorder.mark("before", time=began_us, pre=1, post=30)
+        recorder.mark("before", time=began_us, pre=1, post=100)
         recorder.flush(60)
         assert sorted(numbers(circling)) == list(range(600))
     assert circling.unnamed() == {}
@@ -376,7 +391,7 @@ def test_the_clock_is_set_within_a_window(circling: Robot, step_s: int) -> None:
         first = recorder.stats().session
         for number in range(100):
             recorder.log("imu", {"n": number, "x": 0.5})
-        recorder.mark("brake", pre=10, post=60)
+        recorder.mark("brake", pre=100, post=100)
         for number in range(100, 200):
             recorder.log("imu", {"n": number, "x": 0.5})
         ahead_ns[0] = step_s * 1_000_000_000
@@ -386,7 +401,7 @@ def test_the_clock_is_set_within_a_window(circling: Robot, step_s: int) -> None:
         recorder.flush(60)
         assert numbers(circling) == list(range(200))
         assert recorder.stats().circling.rows == 100
-        recorder.mark("after", pre=10, post=0)
+        recorder.mark("after", pre=100, post=0)
         recorder.flush(60)
         assert sorted(numbers(circling)) == list(range(300))
         assert recorder.stats().circling.cut == 1, "the first window reaches back before the program began"
@@ -418,7 +433,7 @@ def test_a_policy_that_changes_loses_nothing_and_writes_nothing_twice(circling: 
         stop.set()
         for thread in threads:
             thread.join()
-        recorder.mark("end", pre=60, post=0)
+        recorder.mark("end", pre=300, post=0)
         recorder.flush(60)
         assert recorder.stats().drops == {}
     for index, count in enumerate(counts):

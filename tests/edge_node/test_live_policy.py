@@ -20,7 +20,7 @@ from .test_duties import until
 
 ALWAYS = '[stream."b/*"]\nship = "always"\n[stream."**"]\nship = "always"'
 ON_EVENT = '[stream."b/disk"]\n[stream."cam/*"]\npreview = { size = "32x24", every = "1s", ship = "event" }'
-IN_RAM = '[stream."*/ram"]\nring = "ram 60 s"\n[stream."**"]\nship = "always"\nto = "edge"'
+IN_RAM = '[stream."*/ram"]\nring = "ram 600 s"\n[stream."**"]\nship = "always"\nto = "edge"'
 TEXTS = (ALWAYS, IN_RAM, ON_EVENT)
 SWITCHES = 24
 EVERY_S = 0.15
@@ -46,7 +46,7 @@ with Recorder(sys.argv[1], duties=False) as recorder:
         n += 1
         if n % 20 == 0:
             stop.wait(0.004)  # about 5,000 rows a second
-    recorder.mark("end", pre=60, post=0)
+    recorder.mark("end", pre=300, post=0)
     recorder.flush(60)
     assert recorder.stats().drops == {}, recorder.stats().drops
     print(n, flush=True)
@@ -124,7 +124,7 @@ def test_switches_under_load_lose_nothing_and_double_nothing(robot: Robot, dutie
         finally:
             other.kill()
             other.communicate()
-        recorder.mark("end", pre=60, post=0)
+        recorder.mark("end", pre=300, post=0)
         recorder.flush(60)
         assert recorder.stats().drops == {}
     counts = load.counts | {"b/disk": theirs, "b/ram": theirs}

@@ -80,7 +80,7 @@ def test_a_set_clock_begins_a_new_session(robot: Robot, wall: Wall, step_ns: int
         (line,) = (record for record in robot.records("log", "log/app") if record.labels["session"] == session)
         assert (line.data.decode(), line.labels["seq"]) == (text, "0")
         for record in (*mine, line):
-            assert abs(record.time_us - (time.time_ns() + ahead_ns) // 1000) < 60_000_000
+            assert abs(record.time_us - (time.time_ns() + ahead_ns) // 1000) < 600_000_000
 
 
 def test_renewing_keeps_the_counts(session: Session, wall: Wall) -> None:

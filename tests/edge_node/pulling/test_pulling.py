@@ -66,7 +66,7 @@ def test_nothing_is_asked_for_without_a_yes(robot: Robot) -> None:
     """Where nobody can be asked, a pull without --yes says what it would cost, and does nothing."""
     with Recorder(robot.file) as recorder:
         recorded(recorder)
-        done = fleetbox(robot, "pull", f"{robot.id}", "--start", "-60s", "--rate", "5 Mbit/s")
+        done = fleetbox(robot, "pull", f"{robot.id}", "--start", "-30m", "--rate", "5 Mbit/s")
     assert done.returncode == 0, done.stderr
     assert "at 5 Mbit/s" in done.stdout
     assert "add --yes" in done.stderr
@@ -77,7 +77,7 @@ def test_a_stream_that_no_robot_has(robot: Robot) -> None:
     """It is no success: what there is, or is nearly called so, is offered; an empty selector is not everything."""
     with Recorder(robot.file) as recorder:
         recorded(recorder)
-        words = ("--start", "-60s", "--yes")
+        words = ("--start", "-30m", "--yes")
         missing = fleetbox(robot, "pull", f"{robot.id}/log/ap", *words)
         empty = fleetbox(robot, "pull", "", *words)
     assert missing.returncode == 1, missing.stderr
@@ -92,7 +92,7 @@ def test_more_than_max_is_refused(robot: Robot) -> None:
     """Above --max nothing is asked for, and the thumbnails' bytes are said as what to ask for instead."""
     with Recorder(robot.file) as recorder:
         recorded(recorder)
-        done = fleetbox(robot, "pull", robot.id, "--start", "-60s", "--max", "50 B", "--yes")
+        done = fleetbox(robot, "pull", robot.id, "--start", "-30m", "--max", "50 B", "--yes")
     assert done.returncode == 2
     assert "--preview brings the thumbnails alone" in done.stderr
     assert events_of(robot) == []

@@ -102,7 +102,7 @@ def test_a_row_raises_an_event_at_its_own_time_and_its_window_is_kept(robot: Rob
         until(lambda: all(record.labels.get("keep") == "1" for record in robot.records("sensor", "imu")), "labelled")
         until(lambda: events_of(robot)[0].state == "labelled", "closed")
         assert event.policy == recorder.live.current.hash
-    assert doctor(robot)[next(iter(doctor(robot)))] == "PASS"
+    assert next(iter(doctor(robot).values())) == "PASS"
 
 
 def test_a_fence_says_where(robot: Robot) -> None:
@@ -249,7 +249,8 @@ def test_a_site_hears_what_became_of_triggers(robot: Robot, tmp_path: Path) -> N
         evaluator = recorder._running.triggers
         memory = evaluator._remember()
         assert memory is not None
-        assert not evaluator._report.tell(memory), "a minute has not passed"
+        early = replace(memory, at_us=memory.since_us + 59_000_000)
+        assert not evaluator._report.tell(early), "a minute has not passed"
         assert evaluator._report.tell(replace(memory, at_us=memory.since_us + 60_000_000))
         recorder.flush(PATIENCE_S)
     (tmp_path / "token").write_text(robot.token)
