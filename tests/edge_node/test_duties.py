@@ -24,13 +24,18 @@ HOLDER = "import sys, time; from fleetbox_edge.recorder import Recorder; r = Rec
 )
 
 
-def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(true: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := true()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return value
+
+
+def until_settled(recorder: Recorder) -> None:
+    """Wait until rings and tasks stand: a recorder waits some seconds for that, and then writes all the same."""
+    until(lambda: (duties := recorder.duties) is not None and duties.settled.is_set())
 
 
 def ask(robot: Robot, question: Callable[[Store], Any]) -> Any:
@@ -63,6 +68,7 @@ def test_rings_and_tasks_stand(robot: Robot, new_store_server: Callable[..., Sto
     extra = f'site = "{site.url}"\nsite_name = "edge"\nsite_token = {{ file = "site" }}\nrelay = "http://127.0.0.1:0"\n'
     robot.write(extra + 'ring = { sensor = "1 GB", media = "2 GB", kept = "3 GB" }')
     with Recorder(robot.file) as recorder:
+        until_settled(recorder)
         recorder.log("imu", {"x": 1.0})
         recorder.flush(60)
         quotas = {}
@@ -79,7 +85,7 @@ def test_rings_and_tasks_stand(robot: Robot, new_store_server: Callable[..., Sto
 
 def test_a_mark_labels_what_was_recorded_before_it(robot: Robot) -> None:
     """Two overlapping marks: every chunk and line around them gets keep=1 once, and both events are closed."""
-    robot.write(policy='[event.default]\npre = "10s"\npost = "200ms"\n')
+    robot.write(policy='[event.default]\npre = "100s"\npost = "200ms"\n')
     with Recorder(robot.file) as recorder:
         for number in range(50):
             recorder.log("imu", {"n": number, "x": 0.5})

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import pytest
 from conftest import StoreServer
 
 from fleetbox.blobs import Store, TokenSpec
@@ -15,10 +16,12 @@ from fleetbox_edge.recorder import Recorder
 from fleetbox_local.processes import free_port
 
 from .conftest import Robot
+from .test_duties import until_settled
 
 ARRIVES_S = 90.0  # the engine asks again some ten seconds after it was turned away
 
 
+@pytest.mark.timeout(400)  # three waits for the engine
 def test_a_new_own_token_renews_tasks_and_relay(robot: Robot, new_store_server: Callable[..., StoreServer]) -> None:
     """With the old token revoked, tasks show the new secret and what is recorded afterwards arrives."""
     site = new_store_server()
@@ -47,6 +50,7 @@ def test_a_new_own_token_renews_tasks_and_relay(robot: Robot, new_store_server: 
             await store.remove_token("agent-1")
 
     with Recorder(robot.file) as recorder:
+        until_settled(recorder)  # what is written before its task stands travels only when it is repaired
         recorder.log("log/app", "before")
         recorder.flush(60)
         asyncio.run(arrived(1))
