@@ -20,17 +20,21 @@ from .test_duties import until
 
 # Does the duties, forks a child that outlives it, and waits to be killed.
 PARENT = """
-import os, sys, time
+import os, socket, sys, time
 from fleetbox_edge.recorder import Recorder
 recorder = Recorder(sys.argv[1])
 while not recorder.stats().duties:
     time.sleep(0.01)
-time.sleep(float(sys.argv[2]))  # for the relay to listen
+while True:  # until the relay listens
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", int(sys.argv[2]))) == 0:
+            break
+    time.sleep(0.01)
 if os.fork() == 0:
     print("forked", flush=True)
     sys.stdin.read()
     os._exit(0)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -46,13 +50,15 @@ def test_another_takes_over_while_a_child_lives(robot: Robot, new_store_server: 
     (robot.folder / "site").write_text(site.token)
     robot.write(f'site = "{site.url}"\nsite_token = {{ file = "site" }}\nrelay = "http://127.0.0.1:{port}"')
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(robot.file), "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", PARENT, str(robot.file), str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdin is not None
-        until(lambda: listens(port))
-        assert parent.stdout.readline() == b"forked\n"
-        parent.kill()
+        try:
+            assert parent.stdout.readline() == b"forked\n"
+            assert listens(port)
+        finally:
+            parent.kill()
         parent.wait(60)
         assert not listens(port)
         with Recorder(robot.file) as after:

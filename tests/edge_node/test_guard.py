@@ -230,7 +230,7 @@ def test_with_the_link_down_a_promoted_window_still_arrives(
     """The ring overtakes a dead uplink: what was promoted waits in `kept` and is at the site once the link is back."""
     site = new_store_server()
 
-    async def until(done: Callable[[], Any], seconds: float = 60.0) -> None:
+    async def until(done: Callable[[], Any], seconds: float = 150.0) -> None:
         async with asyncio.timeout(seconds):
             while not await done():  # noqa: ASYNC110 - what happens in servers sets no event here
                 await asyncio.sleep(0.1)

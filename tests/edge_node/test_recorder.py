@@ -449,8 +449,8 @@ def test_log_never_waits_for_a_store_that_is_down(robot: Robot) -> None:
             before = time.perf_counter()
             recorder.log("imu", ROW)
             slowest = max(slowest, time.perf_counter() - before)
-        assert time.perf_counter() - started < 20.0, "a millisecond each, whatever else runs here"
-        assert slowest < 3.0
+        assert time.perf_counter() - started < 60.0, "three milliseconds each, whatever else runs here"
+        assert slowest < 20.0, "the store never comes: who waits for it does so until the end"
         until(lambda: recorder.stats().last_error)
         with pytest.raises(Incomplete, match="imu not acknowledged"):
             recorder.flush(0.5)

@@ -79,7 +79,7 @@ class Seat:
         found: list[Answer] = self.ask(read)
         return found
 
-    def answer(self, order: str, seconds: float = 60.0) -> Answer:
+    def answer(self, order: str, seconds: float = 90.0) -> Answer:
         """Wait for the answer to an order, and return it."""
         found: list[Answer] = until(lambda: self.answers(order), seconds)
         return found[-1]
@@ -90,7 +90,7 @@ class Seat:
         return found
 
 
-def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(true: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := true()):
