@@ -91,7 +91,7 @@ class Memory:
         For whoever reads the pages once, part by part, from the oldest on.
         """
         changed: set[Key] = set()
-        for info in await self._infos(store):
+        for info in await _infos(store, self.ledger.robot):
             async for _, page in self._pages(store, info.name, start_us, stop_us):
                 self.ledger.add(page)
                 changed |= keys_of(page)
@@ -102,7 +102,7 @@ class Memory:
         due_us, start_us = self.again_us or 0, minute_of(now_us - DAY_US)
         self.ledger, self.floor_us, self.again_us = Ledger(self.ledger.robot), start_us, None
         self.open.clear()
-        for info in await self._infos(store):
+        for info in await _infos(store, self.ledger.robot):
             followed = self._entries[info.name] = _Followed(start_us, info.records, info.latest_us)
             async for time_us, page in self._pages(store, info.name, start_us):
                 followed.cursor_us = max(followed.cursor_us, time_us)
@@ -134,13 +134,10 @@ class Memory:
         """Return the entries of pages that are not as they were at the last look."""
         return [
             info
-            for info in await self._infos(store)
+            for info in await _infos(store, self.ledger.robot)
             if (known := self._entries.get(info.name)) is None
             or (known.records, known.latest_us) != (info.records, info.latest_us)
         ]
-
-    async def _infos(self, store: Store) -> list[EntryInfo]:
-        return await _infos(store, self.ledger.robot)
 
     async def _pages(
         self, store: Store, entry: str, start_us: int, stop_us: int | None = None

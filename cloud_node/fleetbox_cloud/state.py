@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from fleetbox.errors import InputError
-from fleetbox.settings import FleetSettings, Place
+from fleetbox.settings import FleetSettings, Influx, Place
 
 
 def state_folder(fleet: FleetSettings, site: str) -> Path:
     """Return a site's state folder: the one in the settings, else one beside fleet.toml."""
     return fleet.site[site].state or fleet.source.parent / "state" / site
+
+
+def mark_of(influx: Influx) -> str:
+    """Return what names of files have that belong to one InfluxDB bucket."""
+    return hashlib.sha256(f"{influx.url}\n{influx.org}\n{influx.bucket}".encode()).hexdigest()[:8]
 
 
 def pick_site(fleet: FleetSettings, name: str | None) -> Place:

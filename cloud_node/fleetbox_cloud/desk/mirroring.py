@@ -33,24 +33,28 @@ class Ends:
 class Mirror:
     """Keep copies of the next site's orders in this site's own desks, as entry `orders/from-<site>`.
 
-    A desk is read only when its size changed. Copies are stamped when they come to lie here, and known by the order's
+    A desk is read only when its size changed, and once more at the next look: the engine counts an order into the size
+    before it can be read. Copies are stamped when they come to lie here, and known by the order's
     id: a break in the middle, or a desk read twice, doubles nothing.
     """
 
     def __init__(self, site: str, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         self._writer, self._now_us = f"from-{site}", now_us
-        self._sizes: dict[str, int] = {}  # robot -> size of the desk ahead when it was read
+        self._sizes: dict[str, int] = {}  # robot -> size of the desk ahead when it was read twice
+        self._once: dict[str, int] = {}  # the same, read at the last look for the first time
 
     def forget(self) -> None:
         """Read every desk at the next look."""
         self._sizes.clear()
+        self._once.clear()
 
     async def look(self, ends: Ends) -> int:
         """Bring down what is new; return how many orders. Raises Unreachable when the next site does not answer."""
         ahead, own = await ends.ahead.bucket_sizes(), await ends.own.bucket_sizes()
         changed = changed_desks(ahead, own, self._sizes)
         brought = await for_each(changed, lambda robot: self._bring(ends, robot))
-        self._sizes.update(changed)
+        self._sizes.update({robot: size for robot, size in changed.items() if self._once.get(robot) == size})
+        self._once = changed
         return sum(brought.values())
 
     async def _bring(self, ends: Ends, robot: str) -> int:

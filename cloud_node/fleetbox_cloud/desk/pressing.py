@@ -32,6 +32,7 @@ class Presser:
     ) -> None:
         self._desk, self._now_us, self._settled_us = desk, now_us, settled_us
         self._size = -1
+        self._once = True  # read at this size: the engine counts a revision into it before it can be read
         self._rollouts: list[Rollout] = []
         self._held_from: dict[tuple[str, int], int] = {}  # (rollout, stage) -> when it began by this machine's clock
         self._mended: set[tuple[str, int]] = set()  # (rollout, stage)
@@ -47,9 +48,10 @@ class Presser:
 
     async def _read(self) -> None:
         size = (await self._desk.store.bucket_sizes()).get(SITE_DESK, 0)
-        if size == self._size:
+        if size == self._size and not self._once:
             return
         first, now_us = self._size < 0, self._now_us()
+        self._once = size != self._size
         self._rollouts, self._size = await read_rollouts(self._desk.store), size
         for one in self._rollouts:  # the stamp is that of whoever's clock; seen to begin, our own counts
             began_us = min(one.stage_us, now_us) if first else now_us

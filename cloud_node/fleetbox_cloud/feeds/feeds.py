@@ -25,9 +25,10 @@ from fleetbox_cloud.feeds.events import earliest_us, event_line, events_of, is_e
 from fleetbox_cloud.feeds.hours import Hours
 from fleetbox_cloud.feeds.logs import MOST_LINES, is_log, log_line
 from fleetbox_cloud.feeds.passing import RelayRates, SiteRates, mended_of
-from fleetbox_cloud.feeds.renewals import Renewals, mark_of
+from fleetbox_cloud.feeds.renewals import Renewals
 from fleetbox_cloud.feeds.sent import Sent
 from fleetbox_cloud.feeds.watch import RobotWatch
+from fleetbox_cloud.state import mark_of
 from fleetbox_replication.dead_letters import DeadLetters, LetterGroup, letters_of
 from fleetbox_replication.onward import Onward
 
@@ -221,11 +222,11 @@ class _Arriving:
             meta, lines = site_bucket(robot, "meta"), site_bucket(robot, "log")
             if sweep or sizes.get(meta) != self._sizes.get(meta):
                 await self._tell_events(meta, sweep)
+                if meta in sizes and not self._events.unread:
+                    self._sizes[meta] = sizes[meta]
             whole = True
             if lines in sizes and (sweep or sizes[lines] != self._sizes.get(lines)):
                 whole = await self._tell_logs(robot, lines, sweep)
-            if meta in sizes:
-                self._sizes[meta] = sizes[meta]
             if lines in sizes and whole:
                 self._sizes[lines] = sizes[lines]
             behind |= not whole
@@ -270,7 +271,7 @@ class _Arriving:
                 number += len(chosen)
                 if number >= MOST_LINES:
                     return False
-        return True
+        return not self._logs.unread
 
     async def _tell_lines(self, robot: str, bucket: str, entry: str, heads: Sequence[Head]) -> None:
         wanted = [(f"{entry}@{head.time_us}", head.time_us) for head in heads]

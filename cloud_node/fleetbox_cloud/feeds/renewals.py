@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from fleetbox.measurements import STAMPS
 from fleetbox.scalars import ScalarStore
 from fleetbox.settings import Influx
 from fleetbox_cloud.feeds.points import point
+from fleetbox_cloud.state import mark_of
 
 log = structlog.get_logger()
 
@@ -33,11 +33,6 @@ class _Known:
     number: int = 0
     noticed_us: int = 0
     stamps: tuple[int, ...] = ()
-
-
-def mark_of(influx: Influx) -> str:
-    """Return what names of files have that belong to one InfluxDB bucket."""
-    return hashlib.sha256(f"{influx.url}\n{influx.org}\n{influx.bucket}".encode()).hexdigest()[:8]
 
 
 class Renewals:
@@ -79,11 +74,9 @@ class Renewals:
     async def look(self, scalars: ScalarStore, now_us: int) -> bool:
         """Look for the stamps and write the next one; return whether they were gone. Raises Unreachable."""
         try:
-            gone = not await self._are_there(scalars)
-            if gone and not await self._have_expired(scalars, now_us):
+            gone = not await self._are_there(scalars) and not await self._have_expired(scalars, now_us)
+            if gone:
                 self._begin_anew(now_us)
-            elif gone:
-                gone = False
             await self._stamp(scalars, now_us)
         except NotFound:  # the next look finds the stamps gone
             with suppress(FleetboxError):  # the loader makes it too, and whoever may not leaves it to somebody else
@@ -109,8 +102,8 @@ class Renewals:
 
     async def _have_expired(self, scalars: ScalarStore, now_us: int) -> bool:
         """Tell whether InfluxDB has let the stamps go by itself while this site was off: as all that it fed."""
-        keeps_s = await scalars.retention_s()
-        return bool(keeps_s) and self._known.stamps[0] < now_us - (keeps_s or 0) * 1_000_000
+        keeps_s = await scalars.retention_s() or 0
+        return keeps_s > 0 and self._known.stamps[0] < now_us - keeps_s * 1_000_000
 
     def _begin_anew(self, now_us: int) -> None:
         self._write(_Known(self._known.number + 1, now_us))
