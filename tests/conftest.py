@@ -20,9 +20,12 @@ settings.register_profile("shared", MAY_BE_SLOW, derandomize=True)  # a failure 
 settings.register_profile("explore", MAY_BE_SLOW, max_examples=2_000)  # `make explore` throws them
 settings.load_profile("shared")
 
-START_S = 60.0  # two busy cores; a store is normally ready after 0.1 s
-STOP_S = 20.0  # the engine drains open connections for 10 s
+START_S = 120.0  # two busy cores; a store is normally ready after 0.1 s
+STOP_S = 60.0  # the engine drains open connections for 10 s, and then syncs every file
 PROMPT = {"RS_REPLICATION_TIMEOUT": "1"}  # s; the engine's own 5 s after each trouble only make a test longer
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun behind a script: programs that we start would be deaf too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Server:
