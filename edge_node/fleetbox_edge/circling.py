@@ -28,6 +28,7 @@ log = structlog.get_logger()
 MAX_BYTES = 64_000_000  # of one process: ten minutes of forty numeric streams, or 10 s of a camera at 6 MB/s
 SLICE_ITEMS = 100  # moved at a time: a caller of `log` waits 0.4 ms at most
 SLICE_BYTES = 1_000_000  # moved at a time: 0.4 ms as well
+PAUSE_S = 0.0001  # between slices: a lock that is taken again at once is had by none of those who wait for it
 LATE_US = 60_000_000  # µs; a window is remembered so long after its end, for what comes with older stamps
 
 RuleOf = Callable[[str], StreamRule]
@@ -249,7 +250,7 @@ class Rings(Numbering):
     def move_all(self) -> None:
         """Bring all that is claimed into the spool, in slices, so that others can go on in between."""
         while self.move():
-            pass
+            time.sleep(PAUSE_S)
 
     def _move(self, ring: RamRing) -> None:
         moved = size = 0
