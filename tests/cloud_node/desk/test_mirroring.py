@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from half_written import half_written
+
 from fleetbox.blobs import Store
 from fleetbox.naming import desk_bucket
-from fleetbox.orders import Order, read_orders, write_order
+from fleetbox.orders import Order, encode, read_orders, write_order
 from fleetbox.quotas import bucket_spec
+from fleetbox.records import Draft
 from fleetbox_cloud.desk.mirroring import Ends, Mirror, changed_desks, missing
 
 NOW_US = 1_800_000_000_000_000
@@ -65,6 +68,26 @@ def test_orders_come_down_once(new_store_server: Callable[..., Any]) -> None:
             assert await ids(here, "r2") == ["bob-0", "bob-1", "bob-2"]
             assert [one async for one in read_orders(here, "r1")][1] == order("ada-1")
             assert {one.name for one in await here.entries("r1--desk")} == {"orders/from-cloud"}
+
+    asyncio.run(main())
+
+
+def test_an_order_still_being_written_comes_down_once_it_is(new_store_server: Callable[..., Any]) -> None:
+    """The desk has its size before the order can be read: a look at that moment is not the last at this size."""
+    cloud, edge = new_store_server(), new_store_server()
+    draft = Draft("orders/ada", NOW_US, encode(order("one")), {"type": "json"}, "application/json")
+
+    async def main() -> None:
+        async with Store(cloud.url, cloud.token) as above, Store(edge.url, edge.token) as here:
+            await make_desks(above, "r1")
+            await make_desks(here, "r1")
+            mirror, ends = Mirror("cloud"), Ends(above, here)
+            async with half_written(cloud, "r1--desk", draft) as end:
+                assert await mirror.look(ends) == 0
+                await end()
+            assert await mirror.look(ends) == 1
+            assert await mirror.look(ends) == 0
+            assert await ids(here, "r1") == ["one"]
 
     asyncio.run(main())
 

@@ -9,16 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from half_written import half_written
 
 from fleetbox.errors import AccessDenied, InputError, NotFound, Unreachable
 from fleetbox.orders import read_orders
+from fleetbox.records import Draft
 from fleetbox.settings import parse_policy
 from fleetbox_cloud.desk import applying
 from fleetbox_cloud.desk.advancing import Desk
 from fleetbox_cloud.desk.planning import Wish, draft
 from fleetbox_cloud.desk.pressing import Presser
 from fleetbox_cloud.desk.returning import preview_return, send_return
-from fleetbox_cloud.desk.rollouts import Rollout
+from fleetbox_cloud.desk.rollouts import Rollout, encode
 from fleetbox_cloud.desk.shelf import read_rollouts
 
 HOLD_US = 1_800_000_000
@@ -242,6 +244,29 @@ def test_what_was_left_half_handed_out_is_mended(scene: Callable[..., Any], wait
                 assert [order.id async for order in read_orders(store, robot)] == [drafted.rollout.id]
         await site.look(now())
         assert set(site.following().values()) == {"shift"}
+
+    asyncio.run(main())
+
+
+def test_a_rollout_still_being_written_is_looked_after_once_it_is(scene: Callable[..., Any]) -> None:
+    """The site's desk has its size before the rollout can be read: a look at that moment is not the last."""
+
+    async def main() -> None:
+        site = scene(1)
+        await site.make()
+        await site.look(now())
+        place = site.fleet.site_place("edge")
+        rollout = (await applying.preview(site.fleet, place, wish(site))).rollout
+        record = Draft("rollouts/ada", now(), encode(rollout), {"type": "json"}, "application/json")
+        (robot,) = site.robots
+        async with site.store() as store:
+            presser = Presser(Desk(store, "edge"), now, settled_us=0)
+            async with half_written(site.server, "desk", record) as end:
+                await presser.look()
+                assert [order async for order in read_orders(store, robot)] == []
+                await end()
+            await presser.look()
+            assert [order.id async for order in read_orders(store, robot)] == [rollout.id]
 
     asyncio.run(main())
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from half_written import half_written
 
 from fleetbox.errors import Unreachable
-from fleetbox.events import Event, make_id
+from fleetbox.events import Event, draft, make_id
 from fleetbox.ledger import MINUTE_US
 from fleetbox.records import Draft
 from fleetbox.scalars import ScalarStore
@@ -20,6 +21,7 @@ from fleetbox.settings import Influx
 from fleetbox_cloud.feeds import Feeds
 from fleetbox_cloud.feeds import feeds as feeds_module
 from fleetbox_cloud.feeds.logs import level_of
+from fleetbox_cloud.feeds.sent import Sent
 from fleetbox_local.links import Link
 
 from .conftest import NOW_US, Rig
@@ -202,6 +204,38 @@ def test_a_flood_comes_in_parts(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> No
             return len(await rig.rows_in_time(LOGS, 50))
 
     assert asyncio.run(told()) == 50
+
+
+@pytest.mark.parametrize("ago_us", [-MINUTE_US, 60 * MINUTE_US], ids=["the newest", "a late one"])
+def test_what_is_still_coming_is_told_once_it_is_there(rig: Rig, ago_us: int) -> None:
+    """A store counts records before they can be read: a look at that moment does not take them for told."""
+    at_us = NOW_US - ago_us
+    mark, line = draft(event(at_us, noise=2), at_us), text("log/app", at_us, "second")
+
+    async def counts() -> tuple[int, int]:
+        return len(await rig.ask(EVENTS)), len(await rig.ask(LOGS))
+
+    async def told() -> None:
+        await rig.mark(event(NOW_US, noise=1), NOW_US)
+        await rig.write("r1--log", text("log/app", NOW_US, "first"))
+        sent = Sent(rig.state / "fed.sqlite")
+        async with rig.store() as store, ScalarStore(rig.influx) as scalars:
+            await scalars.ensure_bucket()
+            arriving = feeds_module._Arriving(rig.feeds(), store, scalars, sent)
+            await arriving.look()
+            async with (
+                half_written(rig.server, "r1--meta", mark) as end_mark,
+                half_written(rig.server, "r1--log", line) as end_line,
+            ):
+                await arriving.look()
+                assert await counts() == (1, 1)
+                await end_mark()
+                await end_line()
+            await arriving.look()
+            assert await counts() == (2, 2)
+        sent.close()
+
+    asyncio.run(told())
 
 
 def test_a_robot_that_an_earlier_site_writes_is_left_to_it(rig: Rig, influx: Influx) -> None:
