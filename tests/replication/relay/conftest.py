@@ -209,11 +209,13 @@ class Hop:
         return int(answer.status)
 
     async def arrived(self, deadline_s: float = 90.0) -> None:
-        """Read every expected record back at the destination, one by one, until all are right or time is up."""
+        """Read every expected record back at the destination, one by one, until all are right or nothing moves."""
         missing = dict(self.written)
         stop = time.monotonic() + deadline_s
         while missing:
             wrong = [key for key in await self._read_some(missing) if key is not None]
+            if len(wrong) < len(missing):
+                stop = time.monotonic() + deadline_s
             missing = {key: missing[key] for key in wrong}
             if missing and time.monotonic() > stop:
                 statuses = [await self.status_there(*key) for key in list(missing)[:5]]

@@ -18,7 +18,7 @@ def ticks(first: int, end: int) -> range:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_twenty_resets_in_mid_request_lose_nothing(hop: Hops, make_link: Callable[[int], Any]) -> None:
     """A link that is reset twenty times inside requests leaves torn records, which are healed, and none is lost."""
 

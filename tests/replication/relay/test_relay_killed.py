@@ -41,6 +41,7 @@ def store(server: Any, haste: int = 1) -> Store:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_killed_relay_loses_nothing_it_had_on_its_way(hop: Hops) -> None:
     """Killed twice among flowing records: once the engine waits for nothing, a sweep brings what it dropped."""
 
