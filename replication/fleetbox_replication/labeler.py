@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 MARGIN_US = 1_000_000  # µs; an agent's batch leaves within 0.2 s, a busy store takes it within the rest
 LATE_US = 7 * 86_400_000_000  # µs; a site waits this long for a robot that lost its link right after the moment
+BEHIND_US = 60_000_000  # µs; a robot whose programs log so long after their rows' time is waited for twice as long
 LATE_SHARE = 10  # a straggler is looked for after a tenth of the time it is already late
 LOOKS_PER_S = 25  # a site with fifty robots asks for each every 2 s: 25 small GETs are 2 % of a core
 MIN_WAIT_S = 0.2
@@ -82,6 +83,7 @@ class _Open:
     since_s: float = field(default_factory=time.monotonic)
     due_s: float = 0.0
     bound_us: int = BOUND_US
+    behind_us: int = 0  # how late its trigger's row was logged: the rows of the window's end will be, too, or more
     newest_us: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     expected: dict[str, int] | None = None
@@ -191,7 +193,7 @@ class Labeler:
             news = self._for_site(scope.robot, news)
         for event in news:
             fresh = replace(event, policy=event.policy or self._duty.policy(), labelled={}, oldest_us={})
-            work = self._open.setdefault((scope.robot, event.id), _Open(fresh, scope))
+            work = self._open.setdefault((scope.robot, event.id), _Open(fresh, scope, behind_us=self._behind_us(event)))
             if event.state == "labelled":  # only a site sees this: the robot has closed its own books
                 allowed = self._scope_of(work).allowed
                 work.expected = {stream: n for stream, n in event.labelled.items() if allowed(stream)}
@@ -253,6 +255,10 @@ class Labeler:
         unsent_us = self._duty.backlog()
         return max(0, min(began_us, began_us if unsent_us is None else unsent_us) - done.bound_us - RECENT_US)
 
+    def _behind_us(self, event: Event) -> int:
+        """Return how long after its moment a trigger's event is first seen: as late as its robot logs."""
+        return min(max(0, self._duty.now_us() - event.time_us), BEHIND_US) if event.trigger else 0
+
     def _settled(self, work: _Open) -> bool:
         """Tell whether nothing more can come into the window; asked before a pass, so that it can be the last."""
         stop_us, now_us = work.event.stop_us, self._duty.now_us()
@@ -260,6 +266,8 @@ class Labeler:
             return False
         if work.scope.site:
             return work.arrived() or now_us > stop_us + LATE_US
+        if now_us <= stop_us + work.bound_us + MARGIN_US + 2 * work.behind_us:
+            return False
         if time.monotonic() - work.since_s < self._duty.linger_s():
             return False
         unsent_us = self._duty.backlog()

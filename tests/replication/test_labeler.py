@@ -149,6 +149,29 @@ def test_an_event_of_the_past_stays_open_until_every_process_has_heard_of_it(sto
     asyncio.run(scenario())
 
 
+def test_a_robot_that_logs_late_is_waited_for_as_long(store_server: StoreServer) -> None:
+    """A trigger that spoke 9 s after its row tells how late rows come: the window is closed twice as long after its time."""
+
+    async def scenario() -> None:
+        wall = Wall()
+        async with robot_at(store_server) as robot:
+            moment = wall.now_us() - 9 * SECOND
+            labeler = Labeler(robot.store, Duty(one(robot.scope()), now_us=wall.now_us), QUICK)
+            spoken = replace(robot.event(moment), trigger="hard_brake")
+            await write_event(robot.store, robot.bucket("meta"), spoken, moment)
+            await labeler.step()
+            wall.ahead_us = spoken.stop_us - moment + 12 * SECOND  # 21 s after the window: others are closed by then
+            await labeler.step()
+            assert await closed(robot) == []
+            await robot.write("media", "cam/front", [moment + SECOND])
+            wall.ahead_us += 20 * SECOND
+            await labeler.step()
+            (event,) = await closed(robot)
+            assert event.labelled == {"cam/front": 1}
+
+    asyncio.run(scenario())
+
+
 def test_two_marks_over_the_same_records_label_each_once(store_server: StoreServer) -> None:
     """Two marks 50 ms apart share their records; the first takes them, both count them."""
 
