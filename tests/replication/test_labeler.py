@@ -150,7 +150,7 @@ def test_an_event_of_the_past_stays_open_until_every_process_has_heard_of_it(sto
 
 
 def test_a_robot_that_logs_late_is_waited_for_as_long(store_server: StoreServer) -> None:
-    """A trigger that spoke 9 s after its row tells how late rows come: the window is closed twice as long after its time."""
+    """A trigger that spoke 9 s after its row tells how late rows come: the window is held open for twice as long."""
 
     async def scenario() -> None:
         wall = Wall()
