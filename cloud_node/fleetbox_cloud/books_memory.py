@@ -75,11 +75,14 @@ class Memory:
                     self.ledger.add(page)
                     # what came since tells of any minute, what came before was told: it is read for the order alone
                     changed |= {key for key in keys_of(page) if key[2] >= self.from_us or time_us >= self.from_us}
+            followed.seen = {at for at in followed.seen if at >= followed.cursor_us - OVERLAP_US}
+            if info.latest_us > followed.cursor_us:  # the newest is counted already and cannot be read yet: next time
+                followed.records += number if followed.records >= 0 else 0
+                continue
             if 0 <= followed.records < info.records - number:  # some came late, with times behind the cursor
                 self._again(now_us - DAY_US)
             followed.records = info.records if followed.records < 0 else max(info.records, followed.records + number)
             followed.latest_us = info.latest_us
-            followed.seen = {at for at in followed.seen if at >= followed.cursor_us - OVERLAP_US}
         unknown = {key for key in changed if key[2] < self.floor_us and key not in self.open}
         if unknown:
             self._again(min(key[2] for key in unknown))
@@ -108,6 +111,8 @@ class Memory:
                 followed.cursor_us = max(followed.cursor_us, time_us)
                 followed.seen.add(time_us)
                 self.ledger.add(page)
+            if info.latest_us > followed.cursor_us:
+                followed.records, followed.latest_us = info.records - 1, 0  # as in `news`
         since_us = max(due_us, start_us)
         return {key for lines in self.ledger.lines.values() for key in lines if key[2] >= since_us}
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from conftest import StoreServer
+from half_written import half_written
 
 from fleetbox.blobs import BucketSpec, Store
 from fleetbox.ledger import MINUTE_US, Count, Drop, Line, Page, Span, Standing, minute_of, write_page
+from fleetbox.ledger.shelf import draft
 from fleetbox.scalars import ScalarStore
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, Influx, load_fleet
@@ -168,6 +170,24 @@ def test_what_arrives_later_corrects_its_minute(rig: Rig) -> None:
     before, after = asyncio.run(told())
     assert (before["waiting"], before["arrived"]) == (6, 0)
     assert (after["waiting"], after["arrived"], after["recorded"]) == (0, 6, 10)
+
+
+def test_a_page_still_being_written_is_read_once_it_is(rig: Rig) -> None:
+    """A store counts a page before it can be read: the look at that moment is not the last, first or later."""
+
+    async def told() -> list[int]:
+        feed, shown = rig.feed(), []
+        for number, stream in enumerate(("imu", "gps")):
+            page = Page("r1", "r1", NOW_US + number, (line(stream, 5, (10, 6, 4)),))
+            async with half_written(rig.server, "r1--meta", draft(page, NOW_US + number)) as end:
+                await rig.look(feed)
+                shown.append((await rig.sums("edge")).get("recorded", 0))
+                await end()
+            await rig.look(feed)
+            shown.append((await rig.sums("edge")).get("recorded", 0))
+        return shown
+
+    assert asyncio.run(told()) == [0, 10, 10, 20]
 
 
 def test_a_minute_long_forgotten_is_read_again(rig: Rig) -> None:
