@@ -103,9 +103,9 @@ class LocalFleet:
                 loop.run(provision_sites(settings, self._secrets))
                 if self._with_nodes:
                     self._start_sites()
-                    loop.run(wait_for_tasks(settings, NODE_READY_S, sites_only=True))
+                    loop.run(wait_for_tasks(settings, NODE_READY_S, self._require_nodes, sites_only=True))
                     self._start_agents()  # last: what comes to a site before its task stands is passed on late
-                    loop.run(wait_for_tasks(settings, NODE_READY_S))
+                    loop.run(wait_for_tasks(settings, NODE_READY_S, self._require_nodes))
             self._require_nodes()
         except BaseException:
             self.stop()

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from fleetbox.blobs import Store
+from fleetbox.errors import FleetboxError
 from fleetbox.records import Draft
 from fleetbox.settings import Place, load_fleet
 from fleetbox_local.fleet import LocalFleet
 from fleetbox_local.keeper import Keeper
+from fleetbox_local.settling import wait_for_tasks
 
 DEADLINE_S = 150.0  # the engine tries again 5 to 10 s after each refusal, and there are two hops
 
@@ -56,3 +58,15 @@ def test_records_travel(tmp_path: Path) -> None:
         assert any("r1 agent ended with code -9" in text for text in said)
         ended = dict(fleet.stop())
     assert {ended[name] for name in ("r1 agent", "edge site", "r1 store", "edge store", "cloud store")} == {"stopped"}
+
+
+def test_who_waits_for_tasks_hears_of_an_end(tmp_path: Path) -> None:
+    """A process that ended makes no task: that is told at once, not when the time is over."""
+
+    def ended() -> None:
+        raise FleetboxError("r1 agent ended with code 1")
+
+    with LocalFleet(tmp_path / "fleet", ["r1"], influx=False, nodes=False) as fleet:
+        settings = load_fleet(fleet.fleet_file)
+        with pytest.raises(FleetboxError, match="r1 agent ended with code 1"):
+            asyncio.run(wait_for_tasks(settings, 1e9, ended))
