@@ -85,7 +85,7 @@ class Rig:
         settings = settings.model_copy(update={"ring": settings.ring.model_copy(update={"leave_free": leave_free})})
         options = KeeperOptions(
             proven=self.proven, free_bytes=lambda: self.disk_bytes - self.used_bytes, headroom_bytes=headroom,
-            sure_s=0.0, now_us=lambda: NOW_US,
+            sure_s=0.0, now_us=lambda: NOW_US, monotonic_s=lambda: 0.0,  # else a slow look ends early, for the next
         )  # fmt: skip
         return Keeper(self, settings, lambda: self.policy, options)
 
