@@ -23,6 +23,7 @@ from fleetbox_replication.relay.requests import RecordsRequest, is_probe, probed
 from fleetbox_replication.relay.responses import drain, once, passed_back, refusal
 from fleetbox_replication.wire import WireError
 
+BACKLOG = 128  # connects at once; a site with fifty robots has 250 tasks, which come one by one
 IDLE_S = 86_400.0  # the engine must be the one to close: a request into a closing connection is lost to it
 STOP_S = 10.0  # a batch on the wire may be in its 8 s of retries; stopping ends them at their next pause
 
@@ -62,6 +63,7 @@ class Relay:
         self._intake = Intake(self._there, self._counters, self._clock, options)
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._stopping = False
         self._in_flight = 0
         self._last_request_s = 0.0
@@ -89,8 +91,7 @@ class Relay:
         """Answer what is on the wire, then close; the engine keeps the rest and comes back."""
         self._stopping = True
         if self._runner is not None:
-            for site in list(self._runner.sites):
-                await site.stop()
+            await self._shut()
             await self._quiet()
             await self._runner.cleanup()
             self._runner = None
@@ -138,7 +139,9 @@ class Relay:
     async def _listen(self, runner: web.AppRunner) -> None:
         address = urlsplit(self.url)
         try:
-            await web.TCPSite(runner, address.hostname, address.port or 0).start()
+            listening = await asyncio.get_running_loop().create_server(
+                _server_of(runner), address.hostname, address.port or 0, backlog=BACKLOG
+            )
         except OSError as error:
             await runner.cleanup()
             await self._there.close()
@@ -146,7 +149,21 @@ class Relay:
                 f"the relay cannot listen on {self.url}: {error.strerror}",
                 "stop what holds the port, or give the place another `relay` address in fleet.toml",
             ) from error
-        self.url = f"http://{address.hostname}:{runner.addresses[0][1]}"
+        self._listening = listening
+        self.url = f"http://{address.hostname}:{listening.sockets[0].getsockname()[1]}"
+
+    async def _shut(self) -> None:
+        """Accept no more, then close the port: between the two, what was just accepted is taken up by the server.
+
+        A connection that asyncio takes up only after the port was closed belongs to nobody and is never closed
+        (CPython's gh-109564, to 3.12.1).
+        """
+        if self._listening is not None:
+            for one in self._listening.sockets:
+                asyncio.get_running_loop().remove_reader(one.fileno())
+            await asyncio.sleep(0)
+            self._listening.close()
+            self._listening = None
 
     async def _quiet(self) -> None:
         """Wait until every task in mid-flow has had its answer: a request into a closing connection is lost to it.
@@ -233,3 +250,8 @@ class Relay:
                 status, message = 404, f"there is no bucket {bucket}, and the relay's token may not make it"
             self._counters.refused(bucket, "", status, message, self._clock.now_us())
         return passed_back(reply)
+
+
+def _server_of(runner: web.AppRunner) -> web.Server:
+    assert runner.server is not None, "the runner is set up"
+    return runner.server
