@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from fleetbox.blobs import Store
+from fleetbox.disk import write_whole
 from fleetbox.errors import NotFound
 from fleetbox.ledger import MINUTE_US
 from fleetbox.naming import split_bucket
@@ -234,11 +234,7 @@ class BooksFeed:
 
     def _save(self) -> None:
         read_us = {robot: memory.read_us for robot, memory in self._robots.items()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new")
-        told = {"number": self._number, "behind": self._behind, "robots": read_us}
-        draft.write_text(json.dumps(told), encoding="utf-8")
-        os.replace(draft, self._path)  # noqa: PTH105 - the one call that replaces a file whole
+        write_whole(self._path, json.dumps({"number": self._number, "behind": self._behind, "robots": read_us}))
 
 
 def _where(influx: Influx | None) -> tuple[str, str, str] | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fleetbox.disk import OWNER_ONLY
 from fleetbox.errors import FleetboxError
-
-OWNER_ONLY = 0o600  # for a file that is not there yet
 
 
 def hand_over(file: Path, value: str) -> None:

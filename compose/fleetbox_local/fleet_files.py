@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from fleetbox.disk import write_whole
 from fleetbox.signing import new_key, public_of
 from fleetbox_cloud.tokens import save_token
 from fleetbox_local.seating import Seat, Seating
@@ -26,10 +27,10 @@ def write_settings(seating: Seating, influx: Mapping[str, str] | None) -> Path:
     public = _signing_key(directory)
     policy = directory / "policy.toml"
     if not policy.exists():
-        _write(policy, (files("fleetbox.samples") / "policy.toml").read_text(encoding="utf-8"))
+        write_whole(policy, (files("fleetbox.samples") / "policy.toml").read_text(encoding="utf-8"))
     for robot in seating.robots:
-        _write(robot.directory / "robot.toml", robot_toml(robot, seating.edge, public))
-    _write(directory / "fleet.toml", fleet_toml(seating, influx))
+        write_whole(robot.directory / "robot.toml", robot_toml(robot, seating.edge, public))
+    write_whole(directory / "fleet.toml", fleet_toml(seating, influx))
     return directory / "fleet.toml"
 
 
@@ -93,10 +94,3 @@ def _site(site: Seat, more: str) -> str:
         f'\n[site.{site.name}]\nstore = "{site.store_url}"\ntoken = {{ file = "{secret(site.name)}" }}\n'
         f'{more}state = "{site.name}/state"\nquota = {{ {SITE_QUOTA} }}\n'
     )
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
+from fleetbox.disk import write_whole
 from fleetbox.errors import FleetboxError
 from fleetbox_local.child import GRACE_S, TAIL_LINES
 from fleetbox_local.fleet import LocalFleet
@@ -192,9 +193,8 @@ def _write(fleet: LocalFleet) -> Running:
     ]
     influx = fleet.influx.url if fleet.influx else None
     state = Running(fleet.directory, list(fleet.robots), keeper, fleet.processes, places, influx)
-    fresh = _file(fleet.directory).with_suffix(".new")
-    fresh.write_text(json.dumps({**asdict(state), "directory": str(state.directory)}, indent=1))
-    fresh.replace(_file(fleet.directory))
+    told = {**asdict(state), "directory": str(state.directory)}
+    write_whole(_file(fleet.directory), json.dumps(told, indent=1))
     return state
 
 

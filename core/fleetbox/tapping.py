@@ -18,6 +18,8 @@ from typing import Any
 
 import msgpack
 
+from fleetbox.disk import write_whole
+
 FOLDER = "live"  # in the agent's state folder
 DATAGRAM_BYTES = 60_000  # several fit into a socket's usual buffer of 208 kB
 ROW_BYTES = 100  # a guess of one row besides its fields, so that few datagrams have to be packed again
@@ -78,9 +80,7 @@ class Ear:
 
     def want(self, streams: Iterable[str]) -> None:
         """Say which streams are watched."""
-        part = self._wish.with_suffix(".part")
-        part.write_text("\n".join(sorted(streams)))
-        part.replace(self._wish)
+        write_whole(self._wish, "\n".join(sorted(streams)))
 
     def take(self) -> Iterator[Row]:
         """Yield the rows that have come."""

@@ -8,7 +8,6 @@ any of them, whoever may have died.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from fleetbox.disk import write_whole
 from fleetbox.errors import FleetboxError
 from fleetbox.settings import Policy, parse_policy
 from fleetbox.signing import Envelope, decode
@@ -109,26 +109,11 @@ class LivePolicy:
         self.look()
 
     def _write(self, taken: Taken) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
         raw = {
             "envelope": asdict(taken.envelope), "order": taken.order, "at_us": taken.at_us,
             "before": taken.before and asdict(taken.before),
         }  # fmt: skip
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump(raw, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        """Have the disk know the file's new name: what was answered must hold after a power cut."""
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(self._path, json.dumps(raw), durable=True)  # what was answered must hold after a power cut
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetbox.blobs import EntryInfo, Store
+from fleetbox.disk import write_whole
 from fleetbox.errors import NotFound
 from fleetbox.ledger import minute_of
 from fleetbox.naming import RING_CLASSES, VIDEO, parent_of
@@ -208,11 +209,8 @@ class LateShipping:
         rows = [
             [cls, stream, ahead.from_us, ahead.until_us, ahead.begun_us] for (cls, stream), ahead in self._ahead.items()
         ]
-        fresh = self._path.with_suffix(".new")
         with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(rows), encoding="utf-8")
-            fresh.replace(self._path)
+            write_whole(self._path, json.dumps(rows))
 
 
 def _waits(policy: Policy) -> bool:

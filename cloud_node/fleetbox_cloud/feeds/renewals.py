@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from fleetbox.disk import write_whole
 from fleetbox.errors import AccessDenied, FleetboxError, NotFound, StoreRefused
 from fleetbox.measurements import STAMPS
 from fleetbox.scalars import ScalarStore
@@ -131,8 +132,5 @@ class Renewals:
 
     def _write(self, known: _Known) -> None:
         self._known = known
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new")
         told = {"number": known.number, "noticed_us": known.noticed_us, "stamps": known.stamps}
-        draft.write_text(json.dumps(told), encoding="utf-8")
-        draft.replace(self._path)
+        write_whole(self._path, json.dumps(told))

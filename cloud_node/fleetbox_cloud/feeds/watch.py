@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from fleetbox.blobs import EntryInfo, Store
+from fleetbox.disk import write_whole
 from fleetbox.errors import FleetboxError, NotFound
 from fleetbox.ledger import STREAM as LEDGER
 from fleetbox.ledger import Key, Ledger
@@ -153,10 +154,7 @@ class RobotWatch:
             }
             for robot, known in self._known.items()
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps({"robots": robots, "letters": sorted(self._told)}), encoding="utf-8")
-        draft.replace(self._path)
+        write_whole(self._path, json.dumps({"robots": robots, "letters": sorted(self._told)}))
 
     # -- inside ---------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fleetbox.disk import OWNER_ONLY, write_whole
 from fleetbox_local.containers.check_settings import NEXT_STEP, faults
-from fleetbox_local.containers.files import write_whole
 
 ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")  # Debian's; the image has them
 OWN = "site.pem"  # a certificate authority of one's own, such as Caddy's, put beside the tokens by hand
@@ -23,14 +23,14 @@ def make_tokens(folder: Path, names: Sequence[str]) -> list[str]:
     """Write a new token to `folder/NAME.token`, mode 0600, for each name without one; return the names."""
     missing = [name for name in names if not (folder / f"{name}.token").exists()]
     for name in missing:
-        write_whole(folder / f"{name}.token", secrets.token_urlsafe(32))
+        write_whole(folder / f"{name}.token", secrets.token_urlsafe(32), OWNER_ONLY, durable=True)
     return missing
 
 
 def join_roots(folder: Path, roots: Path = ROOTS) -> None:
     """Write the bundle that decides whom TLS trusts: everybody's roots and, where there is one, the site's own."""
     parts = [path.read_text(encoding="ascii", errors="replace") for path in (roots, folder / OWN) if path.exists()]
-    write_whole(folder / BUNDLE, "\n".join(parts))
+    write_whole(folder / BUNDLE, "\n".join(parts), OWNER_ONLY, durable=True)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fleetbox_local.containers.files import write_whole
+from fleetbox.disk import OWNER_ONLY, write_whole
 
 PATIENCE_S = 120.0  # a site makes its robots' tokens within a second of its start; a busy machine gets more
 LOOK_S = 0.2
@@ -23,7 +23,7 @@ def hand_out(pairs: Sequence[tuple[Path, Path]], pause: Callable[[], bool]) -> l
     while missing:
         for source, target in missing:
             if source.exists():
-                write_whole(target, source.read_text(encoding="utf-8"))
+                write_whole(target, source.read_text(encoding="utf-8"), OWNER_ONLY, durable=True)
         missing = [(source, target) for source, target in missing if not target.exists()]
         if missing and not pause():
             break

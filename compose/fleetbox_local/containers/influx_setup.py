@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fleetbox_local.containers.files import write_whole
+from fleetbox.disk import write_whole
 from fleetbox_local.processes import ask
 
 ORG = BUCKET = "fleetbox"  # what the settings beside the compose files say
@@ -54,12 +54,12 @@ def main(token_file: Path, folder: Path, port: int) -> int:
     try:
         set_up(port, token)
         if not (folder / "influx.token").exists():
-            write_whole(folder / "influx.token", reading_token(port, token), GROUP_READS)
+            write_whole(folder / "influx.token", reading_token(port, token), GROUP_READS, durable=True)
     except Refused as refused:
         sys.stderr.write(f"{refused}\n")
         return 1
     if not (folder / "admin.password").exists():
-        write_whole(folder / "admin.password", secrets.token_urlsafe(18), GROUP_READS)
+        write_whole(folder / "admin.password", secrets.token_urlsafe(18), GROUP_READS, durable=True)
     return 0
 
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
+from fleetbox.disk import sync_folder
 from fleetbox.errors import FleetboxError, Incomplete, InputError
 from fleetbox.naming import Class, check_robot
 from fleetbox_edge.carrying.frames import MARK, WHERE, Attached, Carried, End, Torn, end_of, frames, packed
@@ -126,7 +127,7 @@ class Stick:
                 file.flush()
                 os.fsync(file.fileno())
             path.rename(self.folder / MANIFEST)
-            _sync(self.folder)
+            sync_folder(self.folder)
         return manifest
 
     def set_aside(self) -> list[Path]:
@@ -136,7 +137,7 @@ class Stick:
             for path in self.parts:
                 if _is_torn(path) and all(time_us in self.held.get(key, ()) for key, time_us in _readable(path)):
                     aside.append(path.rename(path.with_suffix(ASIDE)))
-            _sync(self.folder)
+            sync_folder(self.folder)
         self.parts = whole_parts(self.folder)
         return aside
 
@@ -152,7 +153,7 @@ class Stick:
         self._check_there()
         whole = part.path.with_suffix(WHOLE)
         part.path.rename(whole)
-        _sync(self.folder)
+        sync_folder(self.folder)
         self.parts.append(whole)
         for key, times in part.times.items():
             self.held.setdefault(key, set()).update(times)
@@ -246,11 +247,3 @@ def _readable(path: Path) -> Iterator[tuple[tuple[Class, str], int]]:
         for frame in frames(file):
             if isinstance(frame, Carried):
                 yield (frame.cls, frame.stream), frame.time_us
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

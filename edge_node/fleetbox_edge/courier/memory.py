@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
+
+from fleetbox.disk import write_whole
 
 log = structlog.get_logger()
 
@@ -70,10 +71,4 @@ class Memory:
             "handled": self.handled, "cursors": self.cursors, "issued_us": self.issued_us, "told": self.told,
             "said": asdict(self.said), "muted": self.muted,
         }  # fmt: skip
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump(raw, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
+        write_whole(self.path, json.dumps(raw), durable=True)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fleetbox.disk import write_whole
+
 FILE = "room.json"
 AGAIN_US = 60_000_000  # µs; one that says the same is written again after a minute: its age tells that somebody looks
 
@@ -36,10 +38,7 @@ class Memory:
 
 def write_memory(state: Path, memory: Memory) -> None:
     """Write it down, whole or not at all. Raises OSError."""
-    state.mkdir(parents=True, exist_ok=True)
-    fresh = (state / FILE).with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(memory)), encoding="utf-8")
-    fresh.replace(state / FILE)
+    write_whole(state / FILE, json.dumps(asdict(memory)))
 
 
 def read_memory(state: Path) -> Memory | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from fleetbox.disk import write_whole
 from fleetbox.errors import NotFound
 from fleetbox.ledger import Page, Removal, write_page
 from fleetbox.naming import Class
@@ -113,13 +113,7 @@ class Removing:
 
     def _write(self, note: Note) -> None:
         """Write the note whole; a full disk raises OSError, and nothing is removed uncounted."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(note.dump())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        write_whole(self._path, note.dump(), durable=True)
 
 
 def removals(records: Iterable[Worth], reason: str, at_us: int) -> tuple[Removal, ...]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Hashable
 from pathlib import Path
 
+from fleetbox.disk import sync_folder
 from fleetbox_edge.spool.frames import MAGIC, frame
 from fleetbox_edge.spool.heads import head_payload
 
@@ -86,8 +87,8 @@ class Segment:
             upto = self.offset
             os.fdatasync(self._fd)
             if not self.synced:  # a new file has to be found again as well
-                _sync_folder(self.path.parent)
-                _sync_folder(self.path.parent.parent)
+                sync_folder(self.path.parent)
+                sync_folder(self.path.parent.parent)
             self.synced = upto
 
     def release(self) -> None:
@@ -96,11 +97,3 @@ class Segment:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from fleetbox.disk import write_whole
 
 REASONS = 50  # of stretches whose pictures stay, told in full; the number of all of them is kept
 
@@ -52,13 +53,8 @@ class Notes:
 
     def save(self) -> None:
         """Write them down; raises OSError when the disk is full."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump({stream: asdict(note) for stream, note in self.streams.items()}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        told = {stream: asdict(note) for stream, note in self.streams.items()}
+        write_whole(self._path, json.dumps(told), durable=True)
 
     def _load(self) -> dict[str, StreamNote]:
         try:

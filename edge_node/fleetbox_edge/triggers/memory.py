@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from fleetbox.disk import write_whole
 from fleetbox_edge.triggers.judge import Judge
 from fleetbox_edge.triggers.voice import Counts
 
@@ -38,9 +39,7 @@ def memory_of(judge: Judge, policy: str, faults: Mapping[str, str], since_us: in
 
 def write_memory(state: Path, memory: Memory) -> None:
     """Write it down, whole or not at all. Raises OSError."""
-    fresh = (state / FILE).with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(memory)), encoding="utf-8")
-    fresh.replace(state / FILE)
+    write_whole(state / FILE, json.dumps(asdict(memory)))
 
 
 def read_memory(state: Path) -> Memory | None:

@@ -20,12 +20,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fleetbox.disk import sync_folder
 from fleetbox.errors import FleetboxError, InputError
 from fleetbox_query.exports.growing import Growing
 from fleetbox_query.exports.journal import Finished
 from fleetbox_query.exports.partial import Partial
 from fleetbox_query.exports.swapping import put_in_place, remove_empty, restore
-from fleetbox_query.exports.syncing import sync_and_hash, sync_folder, write_synced
+from fleetbox_query.exports.syncing import sync_and_hash, write_synced
 
 MANIFEST = "_manifest.json"  # in a folder; whoever opens one as a Parquet dataset passes over names with _
 BESIDE = "manifest.json"  # after the name of a target that is one file

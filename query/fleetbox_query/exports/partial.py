@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleetbox.disk import sync_folder
 from fleetbox.errors import InputError
 from fleetbox_query.exports.journal import Journal
-from fleetbox_query.exports.syncing import sync_folder, write_synced
+from fleetbox_query.exports.syncing import write_synced
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from fleetbox_query.exports.syncing import sync_folder
+from fleetbox.disk import sync_folder
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): both names change their contents at once

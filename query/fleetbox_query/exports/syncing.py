@@ -1,4 +1,4 @@
-"""Bring files and the names of files to the disk before anything relies on them."""
+"""Bring files to the disk before anything relies on them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,6 @@ def sync_and_hash(path: Path) -> tuple[int, str]:
             digest.update(data)
             size += len(data)
     return size, digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    if os.name == "nt":
-        return  # Windows opens no folders; its file system journals names itself
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_synced(path: Path, text: str) -> None:

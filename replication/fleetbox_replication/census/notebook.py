@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, cast
 
 import structlog
 
+from fleetbox.disk import write_whole
 from fleetbox.naming import Class
 from fleetbox_replication.census.owing import Owing
 from fleetbox_replication.census.watching import Seen, Walk, Watched
@@ -59,10 +59,7 @@ class Notebook:
         if text == self._saved:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._path.with_name(f"{self._path.name}.new")
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, self._path)  # noqa: PTH105 - the one call that replaces a file whole
+            write_whole(self._path, text)
         except OSError as error:
             if str(error) != self._said:
                 log.warning("census cannot keep its notes", file=str(self._path), why=str(error))
