@@ -29,7 +29,7 @@ class Arrivals:
         self.unread = False
         self._newest_us = 0  # of the heads listed last
         self._found: dict[tuple[str, str], int] = {}  # records, since all of an entry was seen
-        self._tries: dict[tuple[str, str], int] = {}  # looks that found nothing although something is unread
+        self._tries: dict[tuple[str, str], int] = {}  # looks that did not help although something is unread
         self._broken_off: dict[tuple[str, str], tuple[int, Looked]] = {}  # first looks: up to where, and as it was then
 
     async def look(
@@ -62,14 +62,15 @@ class Arrivals:
                 if before is None:
                     self._broken_off[whole] = (heads[-1].time_us, seen)
             behind = info.latest_us >= start_us and self._newest_us < info.latest_us
+            news = self._found.get(whole, 0) > known
             if before is not None and not sweep and not behind and self._lacks(whole, info, before):
                 async for heads in self._fresh(bucket, info, self._since_us):
                     self._found[whole] = self._found.get(whole, 0) + len(heads)
                     yield info.name, heads
-                behind = self._lacks(whole, info, before)
+                behind, news = self._lacks(whole, info, before), False  # listed whole: so many times and no more
             if sweep:
                 self._sent.forget(bucket, info.name, info.oldest_us)
-            self._tries[whole] = self._tries.get(whole, 0) + 1 if self._found.get(whole, 0) == known else 1
+            self._tries[whole] = 1 if news else self._tries.get(whole, 0) + 1
             if behind and self._tries[whole] < TRIES:
                 self.unread = True
                 continue
