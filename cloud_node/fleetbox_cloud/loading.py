@@ -19,11 +19,11 @@ from fleetbox_cloud.checking import Checking, CheckRhythm
 from fleetbox_cloud.counting import ScalarRow, refusals, scalar_rows
 from fleetbox_cloud.cursor import Cursor
 from fleetbox_cloud.loader import Loader
-from fleetbox_cloud.restarts import Restarts
 from fleetbox_cloud.sink import Sink
 from fleetbox_cloud.state import mark_of
 from fleetbox_cloud.sweeping import Sweep
 from fleetbox_replication.relay_secret import relay_secret
+from fleetbox_replication.restarts import Restarts
 from fleetbox_replication.secret_mark import while_secret
 
 log = structlog.get_logger()

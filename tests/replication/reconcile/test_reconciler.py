@@ -13,7 +13,6 @@ from fleetbox.blobs import BucketSpec, Store
 from fleetbox.ledger import MINUTE_US, Page, Standing, Tombstone, write_page
 from fleetbox_replication.dead_letters import DeadLetter, DeadLetters, named
 from fleetbox_replication.reconcile import Options
-from fleetbox_replication.reconcile.starts import STEP_S
 from fleetbox_replication.wire import Part, make_part
 from tests.conftest import StoreServer
 from tests.replication.reconcile.conftest import AT_ONCE, BASE_US, Pair, draft, drafts
@@ -552,7 +551,8 @@ def test_a_destination_started_anew_on_an_empty_disk_is_filled_again(
                 assert reconciler.is_proven(p.bucket(), "imu", BASE_US)
                 p.now_us += 60 * MINUTE_US  # too old to be doubted as what was taken lately
 
-                await asyncio.sleep(2 * STEP_S)  # a start is told from the last one by so much
+                while (await p.there.info()).uptime_s < 5:  # noqa: ASYNC110 - a start 2 s after another is told from it
+                    await asyncio.sleep(0.2)
                 server.kill()
                 shutil.rmtree(server.data_dir)
                 server.start()

@@ -65,7 +65,7 @@ def test_bytes_mixed_up_after_a_break_are_replaced(pair: Pairs) -> None:
     async def scene() -> None:
         async with pair() as p:
             now_s = [1_000.0]  # a busy machine must not end the watch before anything was vouched for
-            options = Options(rhythm=replace(AT_ONCE, watch_s=1.0), now_us=p.tick, monotonic_s=lambda: now_s[0])
+            options = Options(rhythm=replace(AT_ONCE, watch_s=0.5), now_us=p.tick, monotonic_s=lambda: now_s[0])
             some = drafts(20)
             await p.here.write(p.bucket(), some)
             mixed = replace(some[7], data=b"x" * len(some[7].data))
@@ -77,7 +77,7 @@ def test_bytes_mixed_up_after_a_break_are_replaced(pair: Pairs) -> None:
             reconciler.vouched(p.bucket(), "imu", parts(some))
             await reconciler.step()
             assert (await p.held(p.there))["imu", mixed.time_us][0] == mixed.data, "heads tell nothing"
-            now_s[0] += 1.5  # more than two seconds would be a store that was started anew
+            now_s[0] += 0.9  # more than a second would be a store that was started anew
 
             async def alike() -> bool:
                 await reconciler.step()

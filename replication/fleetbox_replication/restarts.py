@@ -15,6 +15,11 @@ class Restarts:
         self._by_s: float | None = None
         self._looked_s = 0.0
 
+    @property
+    def looked(self) -> bool:
+        """Tell whether there was a look before."""
+        return self._by_s is not None
+
     def note(self, asked_s: float, answered_s: float, uptime_s: int) -> bool:
         """Take up an answer that came between two times, which only run forward; tell whether another run gave it."""
         from_s, by_s = asked_s - uptime_s - 1, answered_s - uptime_s  # the second that has begun is not told

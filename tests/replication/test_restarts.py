@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetbox_cloud.restarts import Restarts
+from fleetbox_replication.restarts import Restarts
 
 LOOKS = st.lists(st.tuples(st.floats(0.05, 20), st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=30)
 
