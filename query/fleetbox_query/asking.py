@@ -32,6 +32,9 @@ async def prepare(stores: Stores, fleet: FleetSettings, question: Question, *, f
     selectors = list(dict.fromkeys(span.selector for span in (*spans, *filmed)))
     places = places_for(fleet, selectors, where.tier, where.site)
     inventory = await take_inventory(stores, places, selectors)
+    if spans and not inventory.holdings:  # on a busy machine a listing was seen without what had just been written
+        again = await take_inventory(stores, inventory.reached, selectors)
+        inventory = replace(inventory, holdings=again.holdings)
     inventory = replace(inventory, unreached=_each_once((*inventory.unreached, *seen)))
     if spans and not inventory.holdings:
         raise await no_stream(stores, places, question, inventory)
