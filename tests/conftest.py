@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import accepted_too_late
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -26,6 +27,7 @@ PROMPT = {"RS_REPLICATION_TIMEOUT": "1"}  # s; the engine's own 5 s after each t
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun behind a script: programs that we start would be deaf too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+accepted_too_late.close_them()
 
 
 class Server:

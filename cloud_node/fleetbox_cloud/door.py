@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from fleetbox.disk import write_whole
 from fleetbox.errors import FleetboxError
 from fleetbox_cloud.sink import MAX_BODY_BYTES
 from fleetbox_replication.relay.destination import HEADER_BYTES, HEADERS
@@ -50,8 +51,7 @@ def last_port(folder: Path) -> int:
 
 
 def _remember(folder: Path, url: str, port: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / FILE).write_text(json.dumps({"url": url, "port": port}))
+    write_whole(folder / FILE, json.dumps({"url": url, "port": port}))
 
 
 async def _listen(runner: web.AppRunner, wanted: int) -> int:

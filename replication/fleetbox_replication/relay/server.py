@@ -155,8 +155,7 @@ class Relay:
     async def _shut(self) -> None:
         """Accept no more, then close the port: between the two, what was just accepted is taken up by the server.
 
-        A connection that asyncio takes up only after the port was closed belongs to nobody and is never closed
-        (CPython's gh-109564, to 3.12.1).
+        A connection that asyncio takes up after the port was closed is nobody's and stays open (CPython's gh-109564).
         """
         if self._listening is not None:
             for one in self._listening.sockets:
