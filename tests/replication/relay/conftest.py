@@ -146,6 +146,7 @@ class Hop:
             body += data
             if expect:
                 self.written[entry, at] = xxhash.xxh3_64_intdigest(data)
+        headers["Content-Length"] = str(len(body))  # without it the engine closes the connection behind its answer
         answer, _ = await self.ask(
             self.source, "POST", f"/b/{self.source_bucket}/{entry}/batch", headers=headers, data=_whole(body)
         )
