@@ -95,6 +95,29 @@ raw = ["r*/imu", %s]
         load_fleet(path)
 
 
+def test_one_bucket_has_one_retention(tmp_path: Path) -> None:
+    """A retention is a duration of an hour or more, and sites that share a bucket say the same of it."""
+    text = "".join(
+        f'[site.{name}]\nstore = "http://{name}:8383"\ntoken = {{ env = "T" }}\n[site.{name}.influx]\n'
+        f'url = "http://i:8086"\ntoken = {{ env = "T" }}\n%s\n'
+        for name in ("a", "b")
+    )
+    path = tmp_path / "fleet.toml"
+    path.write_text(text % ('retention = "30d"', 'retention = "720h"'))
+    found = [load_fleet(path).site_place(name).influx for name in ("a", "b")]
+    assert [one and one.retention_s for one in found] == [30 * 86_400] * 2
+    path.write_text(text % ("", ""))
+    assert getattr(load_fleet(path).site_place("a").influx, "retention_s", 0) is None
+    for first, second, why in (
+        ('retention = "30d"', "", "the same bucket"),
+        ('retention = "59m"', "", "an hour at least"),
+        ("retention = 30", "", "a duration like"),
+    ):
+        path.write_text(text % (first, second))
+        with pytest.raises(SettingsError, match=why):
+            load_fleet(path)
+
+
 def test_hops_in_a_circle_are_refused(tmp_path: Path) -> None:
     """Two sites that pass records to one another are refused: label updates would circle for ever."""
     text = "".join(

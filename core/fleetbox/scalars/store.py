@@ -95,9 +95,10 @@ class ScalarStore:
     async def ensure_bucket(self, retention_s: int | None = None) -> bool:
         """Make the bucket, its retention (0 = for ever) and the mapping InfluxQL needs; say whether anything changed.
 
-        The token needs to read and write the organisation's buckets and DBRP mappings.
+        Without a retention the settings' own counts, and without that the bucket's stays as it is. The token needs to
+        read and write the organisation's buckets and DBRP mappings.
         """
-        return await buckets.ensure(self._wire, retention_s)
+        return await buckets.ensure(self._wire, self._influx.retention_s if retention_s is None else retention_s)
 
     async def retention_s(self) -> int | None:
         """Return how long the bucket keeps points, 0 = for ever; None when there is no such bucket."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from fleetbox.errors import Fault, InputError, NotFound, SettingsError
 from fleetbox.naming import check_robot, check_site
@@ -18,9 +18,10 @@ from fleetbox.settings.places import Influx, Place, Tier
 from fleetbox.settings.policy import Policy, load_policy
 from fleetbox.settings.robot import RobotSettings, load_robot
 from fleetbox.settings.uplink import Uplink
-from fleetbox.settings.values import Bytes, FilePath, SecretRef, StreamsRef, Table, Url, checked
+from fleetbox.settings.values import Bytes, DurationUs, FilePath, SecretRef, StreamsRef, Table, Url, checked
 
 ROBOT_FILE = Path("/etc/fleetbox/robot.toml")
+HOUR_US = 3_600_000_000  # µs
 
 
 class RobotRule(Table):
@@ -34,6 +35,12 @@ class RobotRule(Table):
     state: FilePath | None = None  # the agent's own files, where the robot is this machine
 
 
+def _long_enough(value: int | None) -> int | None:
+    if value is not None and value < HOUR_US:
+        raise ValueError("InfluxDB keeps points for an hour at least; leave it out to keep what its bucket has")
+    return value
+
+
 class InfluxTable(Table):
     """Say where a site's InfluxDB is."""
 
@@ -42,6 +49,7 @@ class InfluxTable(Table):
     org: str = "fleetbox"
     bucket: str = "fleetbox"
     raw: tuple[StreamsRef, ...] = ()  # streams that it gets row by row too, beside their roll-ups of a second
+    retention: Annotated[DurationUs | None, AfterValidator(_long_enough)] = None  # of points; default: its bucket's own
 
 
 class SiteTable(Table):
@@ -108,7 +116,8 @@ class FleetSettings(Table):
         influx = None
         if site.influx:
             table = site.influx
-            influx = Influx(table.url, "", table.org, table.bucket, table.token, table.raw)
+            keeps_s = None if table.retention is None else table.retention // 1_000_000
+            influx = Influx(table.url, "", table.org, table.bucket, table.token, table.raw, keeps_s)
         tier: Tier = site.tier or ("edge" if site.next else "cloud")
         return Place(name, tier, site.store, "", site.relay, site.next, influx, site.quota, site.token)
 
@@ -164,6 +173,7 @@ def load_fleet(path: Path | str) -> FleetSettings:
     tables = expand(read_toml(path), {**machine_variables(), "robot": "${robot}"})
     fleet, faults = validate(FleetSettings, {**tables, "source": path}, path)
     faults += _broken_hops(path, tables)
+    faults += _two_retentions(fleet) if fleet else []
     policy = None
     if isinstance(tables.get("policy"), str):
         try:
@@ -231,6 +241,19 @@ def _broken_hops(path: Path, tables: Mapping[str, object]) -> list[Fault]:
     for index, rule in enumerate(robots if isinstance(robots, list) else []):
         if isinstance(rule, dict) and isinstance(rule.get("site"), str) and rule["site"] not in sites:
             faults.append(Fault(str(path), f"robots.{index}.site", repr(rule["site"]), known))
+    return faults
+
+
+def _two_retentions(fleet: FleetSettings) -> list[Fault]:
+    first: dict[tuple[str, str, str], tuple[str, int | None]] = {}
+    faults = []
+    for name, site in fleet.site.items():
+        if site.influx is not None:
+            table = site.influx
+            other, keeps_us = first.setdefault((table.url, table.org, table.bucket), (name, table.retention))
+            if table.retention != keeps_us:
+                why = f"site {other} says otherwise of the same bucket; say the same at both"
+                faults.append(Fault(str(fleet.source), f"site.{name}.influx.retention", repr(table.retention), why))
     return faults
 
 

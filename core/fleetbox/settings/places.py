@@ -15,7 +15,10 @@ TIERS: tuple[Tier, ...] = ("robot", "edge", "cloud")
 
 @dataclass(frozen=True, slots=True)
 class Influx:
-    """Say where an InfluxDB 2 is and which bucket takes the scalars; `raw` chooses streams that it gets row by row."""
+    """Say where an InfluxDB 2 is and which bucket takes the scalars; `raw` chooses streams that it gets row by row.
+
+    `retention_s` is how long the bucket is to keep points, None = as it is.
+    """
 
     url: str
     token: str
@@ -23,6 +26,7 @@ class Influx:
     bucket: str
     secret: Secret | None = None
     raw: tuple[Selector, ...] = ()
+    retention_s: int | None = None
 
     def current_token(self) -> str:
         """Return the token as it stands now; raise AccessDenied when it is not where the settings say."""

@@ -369,3 +369,19 @@ def test_stamps_that_retention_took_mean_nothing(rig: Rig) -> None:
             return found
 
     assert asyncio.run(told()) == [False, False, True]
+
+
+def test_a_bucket_made_again_keeps_points_as_the_settings_say(rig: Rig) -> None:
+    """Made for the first time, and made again after somebody removed it, the bucket has the retention of fleet.toml."""
+    influx, now_us = replace(rig.influx, retention_s=7200), time.time_ns() // 1000
+
+    async def told() -> list[int | None]:
+        renewals, found = Renewals(influx, "edge", rig.state), []
+        async with ScalarStore(influx) as scalars:
+            for at in range(2):
+                await renewals.look(scalars, now_us + at)
+                found.append(await scalars.retention_s())
+                await asyncio.to_thread(remove_bucket, influx)
+        return found
+
+    assert asyncio.run(told()) == [7200, 7200]
