@@ -75,8 +75,9 @@ class Size:
     provenance: Provenance = field(default_factory=Provenance)
 
     def __repr__(self) -> str:
-        widths = [max((len(row[at]) for row in self._rows()), default=0) for at in range(4)]
-        lines = [f"  {a:{widths[0]}}  {b:>{widths[1]}} records  {c:>{widths[2]}}  {d}" for a, b, c, d in self._rows()]
+        rows = self._rows()
+        widths = [max((len(row[at]) for row in rows), default=0) for at in range(4)]
+        lines = [f"  {a:{widths[0]}}  {b:>{widths[1]}} records  {c:>{widths[2]}}  {d}" for a, b, c, d in rows]
         return "\n".join([self._head(), *lines, *self._notes()])
 
     def _repr_html_(self) -> str:
