@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import replace
 
 from fleetbox.blobs import EntryInfo, Store
 from fleetbox.errors import NotFound
@@ -28,7 +29,6 @@ class Arrivals:
         self._store, self._sent, self._since_us = store, sent, since_us
         self.unread = False
         self._newest_us = 0  # of the heads listed last
-        self._found: dict[tuple[str, str], int] = {}  # records, since all of an entry was seen
         self._tries: dict[tuple[str, str], int] = {}  # looks that did not help although something is unread
         self._broken_off: dict[tuple[str, str], tuple[int, Looked]] = {}  # first looks: up to where, and as it was then
 
@@ -53,19 +53,17 @@ class Arrivals:
             if before == seen and not sweep:
                 continue
             start_us, whole = self._start(bucket, info, before, sweep), (bucket, info.name)
-            known = self._found.get(whole, 0)
+            known = self._sent.found(*whole)
             if before is None:  # what grows behind it meanwhile shows at the next look
                 start_us, seen = self._broken_off.setdefault(whole, (start_us, seen))
             async for heads in self._fresh(bucket, info, start_us):
-                self._found[whole] = self._found.get(whole, 0) + len(heads)
                 yield info.name, heads
                 if before is None:
                     self._broken_off[whole] = (heads[-1].time_us, seen)
             behind = info.latest_us >= start_us and self._newest_us < info.latest_us
-            news = self._found.get(whole, 0) > known
+            news = self._sent.found(*whole) > known
             if before is not None and not sweep and not behind and self._lacks(whole, info, before):
                 async for heads in self._fresh(bucket, info, self._since_us):
-                    self._found[whole] = self._found.get(whole, 0) + len(heads)
                     yield info.name, heads
                 behind, news = self._lacks(whole, info, before), False  # listed whole: so many times and no more
             if sweep:
@@ -74,9 +72,11 @@ class Arrivals:
             if behind and self._tries[whole] < TRIES:
                 self.unread = True
                 continue
-            self._sent.look(bucket, info.name, seen)
-            for noted in (self._broken_off, self._found, self._tries):
-                noted.pop(whole, None)
+            more = self._sent.newer(*whole, seen.latest_us)  # they came after the entry was counted, and are seen
+            seen = replace(seen, records=seen.records + more, latest_us=max(seen.latest_us, self._newest_us))
+            self._sent.look(*whole, seen)
+            self._broken_off.pop(whole, None)
+            self._tries.pop(whole, None)
 
     def _start(self, bucket: str, info: EntryInfo, before: Looked | None, sweep: bool) -> int:
         if sweep or before is None:
@@ -84,8 +84,9 @@ class Arrivals:
         return max(self._since_us, (self._sent.latest_us(bucket, info.name) or 0) - OVERLAP_US)
 
     def _lacks(self, whole: tuple[str, str], info: EntryInfo, before: Looked) -> bool:
-        """Tell whether an entry has grown by more than was found."""
-        return info.records - before.records > self._found.get(whole, 0)
+        """Tell whether an entry had grown by more than was found of what it then held."""
+        found = self._sent.found(*whole) - self._sent.newer(*whole, info.latest_us)
+        return info.records - before.records > found
 
     async def _fresh(self, bucket: str, info: EntryInfo, start_us: int) -> AsyncIterator[list[Head]]:
         heads: list[Head] = []

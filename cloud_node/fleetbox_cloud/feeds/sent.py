@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Sent:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._found: Counter[tuple[str, str]] = Counter()  # by bucket and entry
         try:
             self._db = _opened(path)
         except sqlite3.DatabaseError:
@@ -100,6 +102,16 @@ class Sent:
         newest: int | None = self._db.execute(sql, (bucket, entry)).fetchone()[0]
         return newest
 
+    def newer(self, bucket: str, entry: str, than_us: int) -> int:
+        """Return how many records later than a time in µs were seen."""
+        sql = "SELECT COUNT(*) FROM seen WHERE bucket = ? AND entry = ? AND time_us > ?"
+        number: int = self._db.execute(sql, (bucket, entry, than_us)).fetchone()[0]
+        return number
+
+    def found(self, bucket: str, entry: str) -> int:
+        """Return how many records were seen since `look` was called for an entry, or the file was opened."""
+        return self._found[bucket, entry]
+
     def looked(self, bucket: str, entry: str) -> Looked | None:
         """Return an entry as it was at the last look that saw all of it, None before the first."""
         sql = "SELECT records, latest_us, oldest_us FROM looked WHERE bucket = ? AND entry = ?"
@@ -113,12 +125,15 @@ class Sent:
                 "INSERT OR REPLACE INTO looked VALUES (?, ?, ?, ?, ?)",
                 (bucket, entry, looked.records, looked.latest_us, looked.oldest_us),
             )
+        self._found.pop((bucket, entry), None)
 
     def see(self, bucket: str, times_us: Mapping[str, Iterable[int]]) -> None:
         """Note records, by entry, whose points are written."""
-        rows = [(bucket, entry, at_us) for entry, times in times_us.items() for at_us in times]
         with self._db:
-            self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
+            for entry, times in times_us.items():
+                rows = [(bucket, entry, at_us) for at_us in times]
+                made = self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
+                self._found[bucket, entry] += max(0, made.rowcount)
 
     def place(self, bucket: str, space: str, wanted: Iterable[tuple[str, int]]) -> dict[str, int]:
         """Return the time of each point, given as (what, time in µs): its own, or the next one that is free."""
