@@ -51,8 +51,8 @@ class Presser:
         if size == self._size and not self._once:
             return
         first, now_us = self._size < 0, self._now_us()
-        self._once = size != self._size
-        self._rollouts, self._size = await read_rollouts(self._desk.store), size
+        self._rollouts = await read_rollouts(self._desk.store)
+        self._once, self._size = size != self._size, size
         for one in self._rollouts:  # the stamp is that of whoever's clock; seen to begin, our own counts
             began_us = min(one.stage_us, now_us) if first else now_us
             self._held_from.setdefault((one.id, one.stage), began_us)
