@@ -90,13 +90,14 @@ class PlaceStatus:
 
 
 async def status_of(
-    fleet: FleetSettings, places: Iterable[Place], now_us: int, limit_s: float = LIMIT_S
+    fleet: FleetSettings, places: Iterable[Place], now_us: int, limit_s: float | None = None
 ) -> list[PlaceStatus]:
     """Return the state of every hop that leaves the given places; a place out of reach carries its error.
 
-    A store that does not answer within `limit_s` is out of reach; a hop not measured by then says so.
+    A store that does not answer within `limit_s` (LIMIT_S) is out of reach; a hop not measured by then says so.
     """
-    return list(await asyncio.gather(*(_place_status(fleet, place, now_us, limit_s) for place in places)))
+    most_s = LIMIT_S if limit_s is None else limit_s
+    return list(await asyncio.gather(*(_place_status(fleet, place, now_us, most_s) for place in places)))
 
 
 async def _place_status(fleet: FleetSettings, place: Place, now_us: int, limit_s: float) -> PlaceStatus:

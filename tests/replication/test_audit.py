@@ -21,7 +21,7 @@ from fleetbox.naming import CLASSES
 from fleetbox.records import Draft, Head
 from fleetbox.selectors import Selector
 from fleetbox.settings import FleetSettings, load_fleet
-from fleetbox_replication.audit import Books, audit, checks, gathering
+from fleetbox_replication.audit import Books, audit, checks, gathering, reaching
 
 NOW_US = minute_of(1_790_000_040_000_000) + 30_000_000
 START_US = minute_of(NOW_US) - 30 * MINUTE_US
@@ -69,8 +69,10 @@ class Rig:
 
 
 @pytest.fixture
-def rig(new_store_server: Callable[..., StoreServer], tmp_path: Path) -> Rig:
-    """Start three stores and write the fleet's settings."""
+def rig(new_store_server: Callable[..., StoreServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """Start three stores and write the fleet's settings; on a busy machine what runs must answer in time."""
+    monkeypatch.setattr(reaching, "REACH_S", 60.0)
+    monkeypatch.setattr(checks, "LIMIT_S", 60.0)
     servers = {name: new_store_server() for name in ("r1", "edge", "cloud")}
     rig = Rig(settings(tmp_path, servers), servers)
     asyncio.run(rig.make())

@@ -12,11 +12,18 @@ from fleetbox.blobs import BucketSpec, Store
 from fleetbox.checks import Check
 from fleetbox.ledger import MINUTE_US, Count, Line, Page, minute_of, write_page
 from fleetbox.settings import load_fleet
+from fleetbox_replication import expect_checks
 from fleetbox_replication.expect_checks import Deliveries, expect, judge
 from tests.conftest import StoreServer
 
 NOW_US = minute_of(1_790_000_000_000_000) + 30_000_000
 POLICY = '[stream."cam/front"]\nexpect = "30 Hz"\n[stream."imu"]\nexpect = "100 Hz"\n'
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait longer than people do: on a busy machine the stores that run must answer in time."""
+    monkeypatch.setattr(expect_checks, "ANSWER_S", 60.0)
 
 
 def shares(**found: float) -> Deliveries:
