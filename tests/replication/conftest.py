@@ -66,7 +66,7 @@ class Robot:
         return new_event(Event("", "hard_brake", self.name, time_us, start_us, stop_us, streams, policy="abcd1234"))
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 150.0) -> None:
     """Return once the condition holds; fail after timeout_s."""
     deadline_s = time.monotonic() + timeout_s
     while not await condition():
