@@ -103,7 +103,7 @@ def test_influxdb_answers_as_the_rows_would(influx_server: Any) -> None:
     start_us, stop_us = NOW_US - 300 * SECOND_US, NOW_US
 
     async def main() -> None:
-        async with ScalarStore(influx) as scalars:
+        async with ScalarStore(influx, timeout_s=90.0) as scalars:  # a first point makes a shard
             await scalars.ensure_bucket()
             await scalars.write([points_of("cam/front", "r1", "e", rolled([rows])), rows])
             ask = scalars.rolled("cam/front", "r1", start_us, stop_us, "e")

@@ -35,7 +35,7 @@ def run(influx: Influx, use: Callable[[ScalarStore], Awaitable[None]], retention
     """Use a bucket made for the test."""
 
     async def main() -> None:
-        async with ScalarStore(influx) as scalars:
+        async with ScalarStore(influx, timeout_s=90.0) as scalars:  # a first point makes a shard
             await scalars.ensure_bucket(retention_s)
             await use(scalars)
 

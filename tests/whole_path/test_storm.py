@@ -32,7 +32,7 @@ CLASSES = ("sensor", "media", "log")
 RESETS = 20
 KILLS = 1  # a writer killed between log() and its note of it repeats one number: written, not yet promised
 ALWAYS = '[stream."**"]\nship = "always"\n'
-DEADLINE_S = 150.0  # a half-written record is healed after a minute, and there are two hops
+DEADLINE_S = 240.0  # a half-written record is healed after a minute, and there are two hops
 
 
 @dataclass
@@ -75,7 +75,7 @@ def local(tmp_path: Path) -> Iterator[LocalFleet]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)  # it waits for many things in turn, each as long as a busy machine needs
 def test_everything_selected_arrives_through_every_fault(local: LocalFleet, tmp_path: Path) -> None:
     """Resets, kills, a full quota and a revoked token, while writing: every promised number is readable everywhere."""
     fleet = load_fleet(local.fleet_file)
@@ -190,7 +190,7 @@ async def _settle(fleet: FleetSettings, robot: Robot, directory: Path) -> None:
 
 def _mend(fleet: FleetSettings) -> None:
     """Read every payload: a request of a killed sender and its successor's can spoil a record inside the engine."""
-    done = subprocess.run(_fleetbox("replicate", "repair", "--deep", "--fleet", str(fleet.source)), timeout=120)
+    done = subprocess.run(_fleetbox("replicate", "repair", "--deep", "--fleet", str(fleet.source)), timeout=300)
     assert done.returncode in (0, 3), "repair could not look"
 
 

@@ -125,7 +125,7 @@ def test_leaving_a_query_early_frees_its_connection(
     monkeypatch.setattr("fleetbox.blobs.wire.POOL", 1)
 
     async def act() -> None:
-        async with opened(timeout_s=30.0) as store:
+        async with opened(timeout_s=90.0) as store:
             await store.write(bucket_name, [make_draft("a", n, bytes(200_000)) for n in range(200)])
             left = store.query(bucket_name)
             await anext(left)

@@ -123,7 +123,7 @@ def test_a_large_torn_record_is_overwritten_at_once(
     async def act() -> None:
         async with opened() as store:
             tear(drafts, 1_500_000)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 while await _statuses(store, bucket_name, drafts) != [200, 200, 500, 500]:
                     pass  # the engine takes a moment to give the records up
             report = await store.write(bucket_name, drafts)

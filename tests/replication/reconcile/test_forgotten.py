@@ -96,7 +96,7 @@ class Scene:
                 return found == wanted and proven["open"] == 0 and proven["hops"] == len(CLASSES)
             return False
 
-        await until(all_there, 90)
+        await until(all_there, 240)  # half-written records are healed after a minute, the engine waits after trouble
 
     async def _count(self) -> None:
         """Write the pages of both ends, open minutes too."""
