@@ -35,6 +35,7 @@ class Tail:
         self._prepared: Prepared | None = None
         self._seen: dict[tuple[str, str, str], int] = {}  # the last record passed on, by store, bucket and entry
         self._heard_us: dict[str, int] = {}  # the last row that came from the robot's own programs, by stream
+        self._passed_us: dict[str, int] = {}  # the last row that came in a record: it may be heard after its chunk
         self._hearing = Hearing(session.fleet)
         self.notes = Notes()
         self.skipped: Counter[str] = Counter()
@@ -61,7 +62,7 @@ class Tail:
                 self._hearing.want(one for one in self._sources.values() if wanted is None or one.name in wanted)
                 for item in self._hearing.items(self._prepared.expression):
                     name = f"{item.robot}/{item.stream}"
-                    if item.time_us > self._heard_us.get(name, -1):
+                    if item.time_us > max(self._heard_us.get(name, -1), self._passed_us.get(name, -1)):
                         self._heard_us[name] = item.time_us
                         self._send(item)
             await asyncio.sleep(HEAR_S)
@@ -124,8 +125,10 @@ class Tail:
         expression = self._prepared.expression
         if not expression.labels_match(piece.record.labels):
             return
-        heard_us = self._heard_us.get(piece.source.name, -1)
+        name = piece.source.name
+        heard_us = self._heard_us.get(name, -1)
         for item in items_of(piece, expression, self.notes):
+            self._passed_us[name] = max(item.time_us, self._passed_us.get(name, -1))
             if item.time_us > heard_us:
                 self._send(item)
         for line in self.notes.unreadable:
