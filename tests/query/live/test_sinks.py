@@ -25,7 +25,7 @@ from fleetbox.records import Record
 from fleetbox_local.ports import free_port
 from fleetbox_query.live.broker import PASSWORD, Target, target_of
 
-from ..conftest import Tiers, blob, chunk
+from ..conftest import PATIENCE_S, Tiers, blob, chunk
 from ..test_cli import run
 
 T0 = 1_760_000_000_000_000
@@ -87,6 +87,13 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     process.wait()
 
 
+@pytest.fixture(autouse=True)
+def patient_sinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker or recorder that a busy machine makes slow has not gone."""
+    monkeypatch.setattr("fleetbox_query.live.broker.SEND_S", PATIENCE_S)
+    monkeypatch.setattr("fleetbox_query.cli.replay.FLUSH_S", PATIENCE_S)
+
+
 @needs_broker
 def test_into_a_broker(broker: Mosquitto, tiers: Tiers, stream: str, tmp_path: Path) -> None:
     """Rows come as JSON, pictures as they are, under PREFIX/ROBOT/STREAM, with time, type and labels beside them."""
@@ -122,7 +129,7 @@ def test_a_broker_that_goes_away(broker: Mosquitto, tiers: Tiers, stream: str, t
     killer = threading.Thread(target=heard)
     killer.start()
     assert broker.ready.wait(60)
-    words = ("--rate", "2", "--to", f"mqtt://127.0.0.1:{broker.port}")
+    words = ("--rate", "1", "--to", f"mqtt://127.0.0.1:{broker.port}")
     done = run(tiers.write_fleet(tmp_path), "replay", f"{tiers.robot}/{stream}", *words)
     killer.join(100)
     assert done.returncode == 4, done.stderr
