@@ -20,8 +20,10 @@ from fleetbox.settings import FleetSettings, load_fleet
 from fleetbox_local.processes import StoreProcess
 from fleetbox_query.fleet import Fleet, connect
 
-START_S = 60.0
+START_S = 120.0
 PATIENCE_S = 60.0  # on a busy machine, for places that a person would not wait for so long
+PATIENT = f"import fleetbox_query.inventory; fleetbox_query.inventory.REACH_S = {PATIENCE_S}\n"  # as `patient` below
+MAIN = f"{PATIENT}from fleetbox.cli.root import main; main()"  # the command line in a program of its own
 
 
 @dataclass

@@ -17,7 +17,7 @@ import pytest
 from fleetbox_local.ports import free_port
 from fleetbox_query.lerobot.checking import check_dataset
 
-from .conftest import Tiers, blob, chunk
+from .conftest import PATIENT, Tiers, blob, chunk
 from .test_cli import run
 
 pytest.importorskip("rerun", reason="needs fleetbox[view]")
@@ -145,7 +145,7 @@ def test_a_view_that_is_killed(tiers: Tiers, put: Put, tmp_path: Path) -> None:
     name, out = put(0), tmp_path / "x.rrd"
     out.write_bytes(b"old")
     environment = {**os.environ, "FLEETBOX_FLEET": str(tiers.write_fleet(tmp_path))}
-    command = [sys.executable, "-c", _KILLED, str(out), name, *WINDOW]
+    command = [sys.executable, "-c", PATIENT + _KILLED, str(out), name, *WINDOW]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr
     *killed, (code, is_old) = json.loads(done.stdout.splitlines()[-1])

@@ -8,22 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import Tiers, chunk
+from .conftest import MAIN, Tiers, chunk
 
 T0 = 1_760_000_000_000_000  # µs
 WITHOUT = """
 import sys
 for name in ("numpy", "pandas", "pyarrow", "cv2", "reduct_bridge"):
     sys.modules[name] = None
-from fleetbox.cli.root import main
-main()
 """
 
 
 def bare(path: Path, *args: str) -> str:
     """Run the command line as the bare install has it."""
     env = {**os.environ, "FLEETBOX_FLEET": str(path), "PYTHONWARNINGS": "error"}
-    command = [sys.executable, "-c", WITHOUT, *args]
+    command = [sys.executable, "-c", WITHOUT + MAIN, *args]
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=170, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

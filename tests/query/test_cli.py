@@ -28,11 +28,10 @@ from fleetbox_query.fleet import Fleet
 from fleetbox_query.showing import fitted_rows
 from fleetbox_query.streams import Held, Stream
 
-from .conftest import Tiers, blob, chunk
+from .conftest import MAIN, Tiers, blob, chunk
 
 T0 = 1_760_000_000_000_000  # µs
 SECOND = 1_000_000
-MAIN = "from fleetbox.cli.root import main; main()"
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

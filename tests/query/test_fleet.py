@@ -24,7 +24,7 @@ from fleetbox_query.events import merge_events, split_event_time
 from fleetbox_query.fleet import Fleet
 from fleetbox_query.nothing import NothingFound
 
-from .conftest import Tiers, blob, chunk
+from .conftest import PATIENT, Tiers, blob, chunk
 
 T0 = 1_760_000_000_000_000  # µs
 SECOND = 1_000_000
@@ -46,7 +46,7 @@ def test_a_program_that_never_closes_ends_silently(tiers: Tiers, tmp_path: Path,
     path = tiers.write_fleet(tmp_path)
     code = f"records = fb.connect({str(path)!r}).select('{tiers.robot}/{stream}').records(); {ask}"
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", f"import fleetbox as fb; {code}"],
+        [sys.executable, "-X", "dev", "-c", f"{PATIENT}import fleetbox as fb; {code}"],
         capture_output=True,
         text=True,
         check=False,

@@ -29,7 +29,7 @@ from fleetbox_query.fleet import Fleet
 from fleetbox_query.lake import Synced, sync_lake
 from fleetbox_replication.census import Census, CensusScope
 
-from .conftest import Tiers, blob, chunk
+from .conftest import MAIN, PATIENT, Tiers, blob, chunk
 from .test_cli import run
 
 T0 = 1_760_054_280_000_000  # µs; a minute before a whole hour
@@ -364,7 +364,7 @@ def test_a_sync_killed_at_any_moment_goes_on(
         tiers.put("edge", "sensor", [rows(tiers, name, at) for at in range(0, 600, 5)])
         tiers.put("edge", "media", [blob(f"cam/{name}", T0 + n, b"x", robot=tiers.robot) for n in range(50)])
         told()
-    command = [sys.executable, "-c", _KILLED, str(settings.source), str(tmp_path / "lake"), tiers.robot]
+    command = [sys.executable, "-c", PATIENT + _KILLED, str(settings.source), str(tmp_path / "lake"), tiers.robot]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3
@@ -485,7 +485,7 @@ def test_no_room_is_told_and_goes_on(
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
-    words = [sys.executable, "-m", "fleetbox", "lake", "sync", "--to", str(tmp_path / "lake"), "--site", "edge-1"]
+    words = [sys.executable, "-c", MAIN, "lake", "sync", "--to", str(tmp_path / "lake"), "--site", "edge-1"]
     words += ["--robot", tiers.robot, "--fleet", str(settings.source)]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
     done = subprocess.run(

@@ -14,12 +14,11 @@ from threading import Timer
 
 import pytest
 
-from .conftest import Tiers, chunk
+from .conftest import MAIN, PATIENT, Tiers, chunk
 
 T0 = 1_760_000_000_000_000  # µs
 SECOND = 1_000_000
 ENDS_S = 60.0  # for an interrupted program to end, on a busy machine; by itself none of these would
-MAIN = "from fleetbox.cli.root import main; main()"
 
 
 @contextmanager
@@ -102,7 +101,7 @@ def test_frames_end(silent: tuple[Path, socket.socket]) -> None:
     """In Python frames() raises KeyboardInterrupt, and the program may go on."""
     fleet_file, server = silent
     code = (
-        "import sys, fleetbox as fb\n"
+        f"{PATIENT}import sys, fleetbox as fb\n"
         "try:\n"
         "    fb.connect().select('r1/x').frames()\n"
         "except KeyboardInterrupt:\n"

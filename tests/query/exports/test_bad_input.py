@@ -31,7 +31,7 @@ from fleetbox_query.exports.exporting import export
 from fleetbox_query.exports.mcap import rows, writing
 from fleetbox_query.fleet import Fleet, connect
 
-from ..conftest import Tiers, blob, chunk
+from ..conftest import MAIN, START_S, Tiers, blob, chunk
 
 T0 = 1_700_000_000_000_000
 SUFFIXES = {"mcap": "mcap", "parquet": "parquet", "csv": "csv", "hdf5": "h5", "safetensors": "safetensors"}
@@ -155,7 +155,7 @@ def test_a_full_disk(tiers: Tiers, stream: str, tmp_path: Path, format_: str) ->
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    words = [sys.executable, "-m", "fleetbox", "export", format_, f"{tiers.robot}/{stream}", "-o", str(out)]
+    words = [sys.executable, "-c", MAIN, "export", format_, f"{tiers.robot}/{stream}", "-o", str(out)]
     words += ["--start", str(T0), "--stop", str(T0 + 100_000_000)]
     there = {"FLEETBOX_FLEET": str(fleet_path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
     kept = {"env": {**os.environ, **there}, "capture_output": True, "text": True}
@@ -175,7 +175,7 @@ def passing_store(tiers: Tiers, tmp_path: Path) -> Iterator[Callable[[], tuple[S
     """An edge store of this test's own, since it goes away in the middle."""
     process = StoreProcess(tmp_path / "passing")
     process.start()
-    process.wait_ready(60)
+    process.wait_ready(START_S)
     tiers.stores = {**tiers.stores, "edge": process}
     opened: list[Fleet] = []
 
@@ -215,7 +215,7 @@ def test_a_store_that_goes_away_midway(
         export(asked, format_, path, advance=stop_store)
     assert not path.exists()
     process.start()
-    process.wait_ready(60)
+    process.wait_ready(START_S)
     done = export(asked, format_, path)
     found = _numbers(path, f"{tiers.robot}/{stream}", "x")
     assert [time for time, _ in found] == [T0 + at * 1000 for at in range(40_000)]

@@ -17,7 +17,7 @@ from fleetbox.events import Event
 from fleetbox_query.exports.choosing import Choice, chosen, streams_of
 from fleetbox_query.fleet import Fleet
 
-from ..conftest import Tiers, blob, chunk
+from ..conftest import MAIN, Tiers, blob, chunk
 from ..test_cli import Cli, run
 
 T0 = 1_760_000_000_000_000
@@ -99,7 +99,7 @@ def test_a_full_disk(tiers: Tiers, stream: str, tmp_path: Path, fleet: Fleet) ->
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    words = [sys.executable, "-m", "fleetbox", "export", "csv", f"{tiers.robot}/{stream}", "--start", str(T0)]
+    words = [sys.executable, "-c", MAIN, "export", "csv", f"{tiers.robot}/{stream}", "--start", str(T0)]
     environment = {**os.environ, "FLEETBOX_FLEET": str(path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
     done = subprocess.run(
         [*words, "-o", str(out)], env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=170
@@ -118,7 +118,7 @@ def test_killed_and_asked_again(tiers: Tiers, stream: str, tmp_path: Path) -> No
         "import os, sys\n"
         "from fleetbox_query.exports import output\n"
         "output.Output.finish = lambda self, *_: os.kill(os.getpid(), 9)\n"
-        "from fleetbox.cli.root import main; main()"
+        f"{MAIN}"
     )
     words = ["export", "parquet", f"{tiers.robot}/{stream}", "--start", str(T0), "-o", str(out)]
     environment = {**os.environ, "FLEETBOX_FLEET": str(path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay

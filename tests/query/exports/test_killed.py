@@ -23,11 +23,12 @@ SECONDS = 1.0
 _KILLED = """
 import importlib, os, shutil, signal, sys
 from pathlib import Path
-from fleetbox_query import reading
+from fleetbox_query import inventory, reading
 from fleetbox_query.exports import steps
 from fleetbox_query.exports.mcap import writing
 import av, cv2, pandas, pyarrow.csv, pyarrow.parquet, fleetbox.cli.root, fleetbox_query.fleet
 from fleetbox_query.exports.exporting import FORMATS
+inventory.REACH_S = 60.0  # a busy machine
 reading.CAP_BYTES = writing.PART_BYTES = steps.STEP_BYTES = 8_000  # many steps of little data
 out, seen, *words = sys.argv[1:]
 STEPS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree")

@@ -14,7 +14,7 @@ import pytest
 
 from fleetbox_query.lerobot.checking import check_dataset
 
-from ..conftest import Tiers, blob, chunk
+from ..conftest import PATIENT, Tiers, blob, chunk
 
 T0 = 1_760_000_000_000_000
 SECOND = 1_000_000
@@ -73,7 +73,7 @@ def test_no_room(tiers: Tiers, recorded: str, tmp_path: Path, format_: str) -> N
     words = ["export", format_, f"{tiers.robot}/{recorded}/cam", "--start", str(T0), "--stop", str(T0 + SECOND)]
     words += ["-o", str(out), "--fleet", str(tiers.write_fleet(tmp_path))]
     words += ["--map", str(path)] if format_ == "lerobot" else []
-    command = [sys.executable, "-c", _TWICE, str(tmp_path), str(out), *words]
+    command = [sys.executable, "-c", PATIENT + _TWICE, str(tmp_path), str(out), *words]
     both = subprocess.run(command, capture_output=True, text=True, timeout=170)
     assert both.returncode == 0, both.stderr
     (refused, said, stood), (done, err, _) = json.loads(both.stdout.splitlines()[-1])

@@ -21,7 +21,7 @@ from fleetbox_query.fleet import Fleet
 from fleetbox_query.question import Question, parse_selectors
 from fleetbox_query.viewing.recording import _sink, file_name, has_display, view
 
-from ..conftest import Tiers, blob, chunk
+from ..conftest import MAIN, Tiers, blob, chunk
 from ..test_cli import run
 
 rerun = pytest.importorskip("rerun", reason="needs fleetbox[view]")
@@ -183,7 +183,7 @@ def test_a_full_disk(tiers: Tiers, stream: str, tmp_path: Path) -> None:
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-    words = [sys.executable, "-m", "fleetbox", "view", f"{tiers.robot}/{stream}/*", "-o", str(out)]
+    words = [sys.executable, "-c", MAIN, "view", f"{tiers.robot}/{stream}/*", "-o", str(out)]
     environment = {**os.environ, "FLEETBOX_FLEET": str(path), "PYTHONDONTWRITEBYTECODE": "1"}  # half a .pyc would stay
     done = subprocess.run(words, env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=150)
     assert done.returncode == 1, done.stderr
