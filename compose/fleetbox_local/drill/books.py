@@ -27,7 +27,10 @@ def ask(scene: Scene) -> Balance:
     now_s = int(time.time())
     span = ("--start", "1", "--stop", str(now_s + DAYS_S))
     argv = (sys.executable, "-c", MAIN, "audit", ROBOT, *span, "--fleet", str(scene.local.fleet_file), "--json")
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise FleetboxError(f"`fleetbox audit` did not answer within {LIMIT_S:g} s") from error
     if done.returncode not in ENDED:
         raise FleetboxError(f"`fleetbox audit` ended with code {done.returncode}: {done.stderr.strip()[-500:]}")
     return _balance(json.loads(done.stdout))

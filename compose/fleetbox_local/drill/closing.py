@@ -50,11 +50,19 @@ async def differences(scene: Scene) -> tuple[Difference, ...]:
 async def settled(scene: Scene, deadline_s: float = DEADLINE_S) -> list[str]:
     """Wait until nothing is strange any more; return what still is at the deadline."""
     started = time.monotonic()
-    while found := await strange(scene):
+    while found := await _strange_or_silent(scene):
         if time.monotonic() - started > deadline_s:
             break
         await asyncio.sleep(LOOK_S)
     return [*found, *await _scalars(scene)]
+
+
+async def _strange_or_silent(scene: Scene) -> list[str]:
+    """Say what is strange; a place that does not answer is, and may answer at the next look."""
+    try:
+        return await strange(scene)
+    except FleetboxError as error:
+        return [error.message]
 
 
 async def strange(scene: Scene) -> list[str]:

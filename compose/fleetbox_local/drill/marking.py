@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from fleetbox.errors import Unreachable
 from fleetbox.events import Event, new_event, read_events, write_event
 from fleetbox_local.drill.scene import Scene, until
 from fleetbox_local.drill.setting import ROBOT
@@ -29,6 +30,9 @@ async def wait_closed(scene: Scene, timeout_s: float) -> None:
     async with scene.store("robot") as store:
 
         async def closed() -> bool:
-            return all(event.state == "labelled" for event in await read_events(store, [bucket]))
+            try:
+                return all(event.state == "labelled" for event in await read_events(store, [bucket]))
+            except Unreachable:  # it may answer at the next look
+                return False
 
         await until(closed, "the labeler did not close every event", timeout_s)

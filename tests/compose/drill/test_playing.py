@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fleetbox.errors import Unreachable
 from fleetbox_local.drill import books, closing, playing
 from fleetbox_local.drill.catalog import BY_NAME
 from fleetbox_local.drill.comparing import Difference
@@ -44,6 +45,25 @@ def test_what_came_between_the_comparison_and_the_books_is_no_fault(
 
     assert (found[0].selected, balance, faults) == (11, LATER, [])
     assert looks == [10, 11]
+
+
+def test_a_place_that_does_not_answer_is_asked_again(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is silent at one look is no end of the closing; one that stays silent is told at its end."""
+    silent = [True]
+
+    def ask(scene: object) -> Balance:
+        if silent:
+            silent.pop()
+            raise Unreachable("the edge does not answer")
+        return LATER
+
+    monkeypatch.setattr(books, "ask", ask)
+    assert playing._close(scene(), BY_NAME["two-marks"])[1:] == (LATER, [])
+    silent.extend([True] * 1000)
+    clock = iter(range(1000))
+    monkeypatch.setattr(playing, "time", SimpleNamespace(monotonic=lambda: 30.0 * next(clock), sleep=lambda _: None))
+    with pytest.raises(Unreachable):
+        playing._close(scene(), BY_NAME["two-marks"])
 
 
 def test_a_difference_that_stays_is_a_fault(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
