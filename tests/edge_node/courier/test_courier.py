@@ -33,7 +33,7 @@ def test_a_policy_comes_in_force_without_a_restart(seat: Seat) -> None:
         envelope = seat.envelope(TWELVE)
         order, began_s = seat.send(envelope), time.monotonic()
         answer = seat.answer(order)
-        assert time.monotonic() - began_s < 30
+        assert time.monotonic() - began_s < 60
         wanted = parse_policy(TWELVE)
         assert (answer.state, answer.policy, answer.body["version"]) == ("applied", wanted.hash, 12)
         recorder.log("imu", {"x": 2.0})

@@ -64,7 +64,6 @@ def test_an_offline_robot_is_estimated_from_its_ledger(far: Far) -> None:
     assert half.size.bytes == 3_000_000
 
 
-@pytest.mark.timeout(400)
 def test_a_robot_that_was_away_for_a_month(far: Far) -> None:
     """The order waits at the site; the robot ships what its ring still holds, and the event says what it does not."""
     then_us = now_us() - 30 * DAY_US
@@ -89,7 +88,6 @@ def test_a_robot_that_was_away_for_a_month(far: Far) -> None:
     assert len(far.at_site("log", "log/app")) == 60
 
 
-@pytest.mark.timeout(400)
 def test_a_mark_that_waits_for_its_robot(far: Far) -> None:
     """Who waits for a mark of a robot that is away is told so, and waits until its records have arrived."""
     then_us = now_us() - 3_600 * SECOND
