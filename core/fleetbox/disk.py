@@ -9,7 +9,7 @@ OWNER_ONLY = 0o600
 
 
 def write_whole(path: Path, text: str, mode: int | None = None, *, durable: bool = False) -> None:
-    """Replace a text file by one rename; the folders on its way are made.
+    """Replace a text file by one rename; the folders on its way are made. A file has one writer at a time.
 
     With a `mode` it is nobody else's at any moment; `durable` makes it outlast a power cut too, which costs some ms.
     Raises OSError; the old text stands then.
