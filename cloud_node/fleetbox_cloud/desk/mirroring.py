@@ -34,8 +34,8 @@ class Mirror:
     """Keep copies of the next site's orders in this site's own desks, as entry `orders/from-<site>`.
 
     A desk is read only when its size changed, and once more at the next look: the engine counts an order into the size
-    before it can be read. Copies are stamped when they come to lie here, and known by the order's
-    id: a break in the middle, or a desk read twice, doubles nothing.
+    before it can be read. Copies are stamped when they come to lie here, and known by the order's id: a break in the
+    middle, or a desk read twice, doubles nothing.
     """
 
     def __init__(self, site: str, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
