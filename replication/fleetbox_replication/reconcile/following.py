@@ -43,7 +43,8 @@ class Follower:
         pages, last_us, whole = await self._read(store, cursor)
         if look_first and whole:
             behind = records - cursor.records > len(pages) and latest_us <= cursor.time_us
-            self._last = None if behind else (records, latest_us)
+            unread = latest_us > last_us  # a store counts a page before it can be read
+            self._last = None if behind or unread else (records, latest_us)
             if behind:
                 self._seen.clear()
                 raise ReadAgain
