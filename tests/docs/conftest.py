@@ -18,9 +18,9 @@ from fleetbox.records import Draft
 from fleetbox_edge.simulate.streams import Scene, SimulatedStream, streams
 from fleetbox_replication.census import Census, CensusScope
 
-from ..query.conftest import Tiers, blob, chunk, three_stores
+from ..query.conftest import Tiers, blob, chunk, patient, three_stores
 
-__all__ = ["three_stores"]
+__all__ = ["patient", "three_stores"]
 
 ROBOTS = ("r1", "r2", "r3")
 SECOND = 1_000_000

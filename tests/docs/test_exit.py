@@ -16,6 +16,7 @@ import pytest
 import fleetbox as fb
 
 from ..query.conftest import Tiers
+from ..query.test_cli import run
 
 VENDORS = "reduct-cli"
 PAGE = Path(__file__).parents[2] / "docs" / "exit.md"
@@ -30,7 +31,7 @@ def blocks(language: str) -> list[str]:
 def taken_home(at_home: Path, code: str) -> Path:
     """A folder with the exports or the lake that a block opens."""
     if "lake" in code:
-        done = subprocess.run(["fleetbox", "lake", "sync", "--to", "lake"], capture_output=True, text=True, check=False)
+        done = run(Path(os.environ["FLEETBOX_FLEET"]), "lake", "sync", "--to", "lake")
         assert done.returncode == 0, done.stderr
     if "http" in code or "lake" in code:
         return at_home
