@@ -118,9 +118,8 @@ class EventIndex:
         elif since_us < known.since_us:
             await self._read(lines, known, (since_us, known.since_us))
         since_us = min(since_us, known.since_us)
-        await self._aside(
-            self._note, replace(known, records=entry.records, latest_us=entry.latest_us, since_us=since_us)
-        )
+        latest_us = min(entry.latest_us, max(known.latest_us, lines.newest_us))  # a newer one is counted, but not whole
+        await self._aside(self._note, replace(known, records=entry.records, latest_us=latest_us, since_us=since_us))
 
     async def _catch_up(self, lines: _Lines, known: _Known) -> bool:
         """Read what came after the last record known; false where that does not make up for the difference.
@@ -147,6 +146,7 @@ class EventIndex:
             async with aclosing(query) as records:
                 async for record in records:
                     batch.append(record)
+                    lines.newest_us = max(lines.newest_us, record.time_us)
                     if len(batch) >= AT_ONCE:
                         if writing is not None:
                             await writing
@@ -270,14 +270,15 @@ class _Told:
             self._tell(self._done, max(self._done, self._whole))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Lines:
-    """Hold an entry to read, where it is, and whom to tell of it."""
+    """Hold an entry to read, where it is, whom to tell of it, and how far it was read."""
 
     store: Store
     bucket: str
     entry: EntryInfo
     told: _Told
+    newest_us: int = 0
 
 
 def index_path(url: str) -> Path:

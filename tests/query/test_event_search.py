@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from half_written import half_written
 
 from fleetbox.blobs import Store
 from fleetbox.errors import InputError
@@ -104,6 +105,30 @@ def test_the_index_follows_the_store(tiers: Tiers, fleet: Fleet) -> None:
     last = fleet.events().robots(robot).search("brake").list()[-1]
     assert (last.state, last.labelled) == ("labelled", {"cam": 2, "imu": 7})
     assert [one.id for one in fleet.events().robots(robot).list()] == found(fleet, robot)
+
+
+@pytest.mark.parametrize("known", [0, 2])
+def test_an_event_still_being_written_is_found_once_it_is(tiers: Tiers, fleet: Fleet, known: int) -> None:
+    """What a store counts before it can be read is not taken for known, in an index that is new or was read before."""
+    robot = tiers.robot
+    put(tiers, event(robot, 1), event(robot, 2))
+    if known:
+        assert len(found(fleet, robot)) == known
+    coming = event(robot, 3)
+
+    async def search() -> list[str]:
+        return await asyncio.to_thread(found, fleet, robot)
+
+    async def scene() -> None:
+        whole = draft(coming, coming.time_us)
+        async with half_written(tiers.stores["edge"], f"{robot}--meta", whole) as end:  # type: ignore[arg-type]
+            for _ in range(2):
+                assert await search() == ["brake-1", "brake-2"]
+            await end()
+        for _ in range(2):
+            assert await search() == ["brake-1", "brake-2", "brake-3"]
+
+    asyncio.run(scene())
 
 
 def test_a_damaged_index_is_made_anew(tiers: Tiers, fleet: Fleet, cache: Path) -> None:
