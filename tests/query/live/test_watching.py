@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("foxglove", reason="needs fleetbox[view]")
 
-from fleetbox.errors import NotFound, Unreachable
+from fleetbox.errors import FleetboxError, NotFound
 from fleetbox_query.fleet import Fleet, connect
 from fleetbox_query.items import Item
 from fleetbox_query.live import server as serving
@@ -139,7 +139,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         except NotFound:
             seen.append(True)
             raise
-        except Unreachable:
+        except FleetboxError:
             seen.append(False)
             raise
         seen.append(True)
