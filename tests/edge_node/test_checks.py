@@ -21,7 +21,7 @@ from tests.conftest import hang
 
 from .conftest import Robot
 
-START_S = 60.0  # two busy cores; an agent is normally there after a second
+START_S = 120.0  # two busy cores; an agent is normally there after a second
 
 
 def judged(robot: Robot) -> Check:
