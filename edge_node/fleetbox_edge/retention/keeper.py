@@ -141,7 +141,9 @@ class Keeper:
                     went = await self.removing.remove(picked, REASONS[one.rank], self._is_over)
                     size = sum(item.size for item in went)
                     records, freed, need = records + len(went), freed + size, need - size
-                    if need <= 0 or self._is_over():
+                    if (
+                        need <= 0 or self._is_over() or 0 < len(went) < len(picked)
+                    ):  # the rest is tried at the next look
                         break
                 if need <= 0 or self._is_over():
                     break

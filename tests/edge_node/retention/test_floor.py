@@ -272,16 +272,19 @@ async def nearing_the_floor(all_: World) -> None:
 
 async def below_the_floor(all_: World) -> None:
     """All that can be spared goes, and then, oldest first, as much of what only the robot has as the floor takes."""
-    disk, need = all_.disk, 2 * A_MINUTE * SIZE - SIZE // 2
+    disk, need, seen = all_.disk, 2 * A_MINUTE * SIZE - SIZE // 2, list[object]()
     all_.needs(-HEADROOM + 500_000)
+
+    keeper = all_.duties.housekeeping.keeper
 
     async def spared() -> bool:
         left = await all_.left()
+        seen[:] = [left, keeper.short_bytes, keeper._scan.at_us, dict(keeper.removing.gone)]
         if left.keys() != {"cam/waits"}:
             all_.needs(-500_000)  # the floor is not broken: whatever can be spared goes first
         return left.keys() == {"cam/waits"}
 
-    await until(spared, "all that can be spared is gone")
+    await until(spared, "all that can be spared is gone", seen=seen)
     assert (await all_.left())["cam/waits"] == TOTAL
     all_.needs(need)
 

@@ -7,9 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(true: Callable[[], Awaitable[object]], what: str, seconds: float = 150.0) -> None:
-    """Wait until something is true; fail with what it was."""
+async def until(
+    true: Callable[[], Awaitable[object]], what: str, seconds: float = 150.0, seen: list[object] | None = None
+) -> None:
+    """Wait until something is true; fail with what it was, and with what was seen last."""
     deadline_s = time.monotonic() + seconds
     while not await true():
-        assert time.monotonic() < deadline_s, what
+        assert time.monotonic() < deadline_s, (what, seen)
         await asyncio.sleep(0.1)
