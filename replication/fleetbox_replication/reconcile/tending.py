@@ -143,11 +143,12 @@ class Tender:
         Its count is no proof, as half-written records are in it, but too small a one is reason for doubt.
         """
         state, spec, now_us = self._means.state, hop.spec, self._means.options.now_us()
+        held = state.proven_records(hop.robot, hop.cls)  # first: what is proven while stores are asked is not there yet
         there = {info.name: info.records for info in await entries_of(self._means.there, spec.dst_bucket)}
         if await horizon_of(self._means.there, spec.dst_bucket):
             return  # a full ring lets go of its oldest
         here = {info.name: info for info in await entries_of(self._means.source(), spec.src_bucket) if info.records}
-        for stream, proven in state.proven_records(hop.robot, hop.cls).items():
+        for stream, proven in held.items():
             short, known = proven - there.get(stream, 0), self._short.get((spec.name, stream), 0)
             self._short[spec.name, stream] = max(0, short)
             if short <= known or stream not in here:
