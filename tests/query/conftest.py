@@ -73,6 +73,17 @@ class Tiers:
                 self.made.add((tier, bucket))
             report = await store.write(bucket, drafts)
             assert not report.refused
+            await self._can_be_read(store, bucket, drafts)
+
+    async def _can_be_read(self, store: Store, bucket: str, drafts: Sequence[Draft]) -> None:
+        """Wait until a query finds all of it: on a busy machine one was seen that did not."""
+        entries, times = tuple({one.entry for one in drafts}), [one.time_us for one in drafts]
+        missing = {(one.entry, one.time_us) for one in drafts}
+        async with asyncio.timeout(120):
+            while missing:
+                query = store.query(bucket, entries, start_us=min(times), stop_us=max(times) + 1, head=True)
+                async for head in query:
+                    missing.discard((head.entry, head.time_us))
 
     async def _attach(self, tier: str, bucket: str, stream: str, schema: Mapping[str, Any]) -> None:
         async with self._store(tier) as store:
