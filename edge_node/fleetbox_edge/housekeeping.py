@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
@@ -46,6 +46,7 @@ class Housekeeping:
             TranscoderOptions(idle=self._is_idle, proven=self._is_proven, touch=self._touches.note),
         )  # fmt: skip
         self.keeper = self._make_keeper()
+        self._said = ""  # why nothing could be removed
 
     async def run(self) -> None:
         """Watch and transcode until cancelled."""
@@ -62,17 +63,24 @@ class Housekeeping:
         return late.step, self._clear, self._look
 
     async def _clear(self) -> None:
-        with suppress(OSError):  # no room for the note of what is to go: nothing goes uncounted
-            await self.transcoder.clear()
+        await self._noted(self.transcoder.clear)
 
     async def _look(self) -> None:
-        with suppress(OSError):
-            await self.keeper.look()
+        await self._noted(self.keeper.look)
+
+    async def _noted(self, chore: Chore) -> None:
+        """Do what notes first which records are to go; without room for the note nothing goes uncounted."""
+        try:
+            await chore()
+        except OSError as error:
+            if str(error) != self._said:
+                log.warning("no record can be removed now", robot=self._settings.robot, why=str(error))
+            self._said = str(error)
 
     def _make_keeper(self) -> Keeper:
-        onward = self._onward
-        proven = KeeperOptions().proven if onward is None else onward.proven
-        options = KeeperOptions(proven=proven, filmed=self.transcoder.films.times, touch=self._touches.note)
+        options, onward = KeeperOptions(filmed=self.transcoder.films.times, touch=self._touches.note), self._onward
+        if onward is not None:
+            options = replace(options, proven=onward.proven, knows=lambda: onward.knows)
         return Keeper(self._door, self._settings, lambda: self._live.current, options)
 
     def _is_idle(self) -> bool:

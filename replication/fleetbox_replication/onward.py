@@ -84,6 +84,11 @@ class Onward:
             await asyncio.sleep(DENIED_S)
             raise
 
+    @property
+    def knows(self) -> bool:
+        """Tell whether the hop runs: only then `proven` and its like say anything."""
+        return self._reconciler is not None
+
     def proven(self, bucket: str, stream: str, start_us: int, count: int) -> list[Minute]:
         """Return the first proven minutes of a stream from a time in µs on, in order; none until the hop runs."""
         return self._reconciler.proven(bucket, stream, start_us, count) if self._reconciler is not None else []

@@ -31,6 +31,7 @@ SETTLED_US = 2 * MINUTE_US  # younger records may be in the block that is being 
 SLICE_US = 10 * MINUTE_US  # of all streams of a class are listed at a time: 18,000 heads of a camera, half a second
 HEADS = 40_000  # listed in one look: about 1.5 s of one core of the engine
 STEP_S = 0.8  # a look is a chore of the labeler, which must not wait: at 1,000 records a step 40 MB/s of a camera
+UNSURE_S = 60.0  # while nobody says what the site has only the unselected goes: the hop may just be starting anew
 AGAIN_S = 600.0  # what a scan has passed is looked at again: events select, proofs come, old records arrive
 UNSELECTED_ONLY: dict[str, Any] = {"$not": [{"$has": "keep"}]}
 
@@ -43,9 +44,13 @@ async def _nothing_filmed(stream: str, start_us: int, stop_us: int) -> frozenset
 
 @dataclass(frozen=True, slots=True)
 class KeeperOptions:
-    """Bring in proof, time and disk; `sure_s` is how old a proof must be, since a killed site may forget the newest."""
+    """Bring in proof, time and disk; `sure_s` is how old a proof must be, since a killed site may forget the newest.
+
+    `knows` tells whether `proven` can say anything now.
+    """
 
     proven: FindProven = lambda bucket, stream, start_us, count: ()
+    knows: Callable[[], bool] = lambda: True
     filmed: Filmed = _nothing_filmed
     touch: Touch = lambda cls, stream, time_us: None
     free_bytes: Callable[[], int] | None = None
@@ -65,6 +70,7 @@ class _Pass:
 
 
 PASSES = tuple(_Pass(rank, small) for rank in Rank for small in (False, True))
+PASSES_UNSURE = tuple(one for one in PASSES if one.rank is Rank.UNSELECTED)
 
 
 @dataclass(slots=True)
@@ -92,6 +98,7 @@ class Keeper:
         self._scan = _Scan(float("-inf"))
         self._aged_us: dict[tuple[str, str], int] = {}
         self._left, self._until_s = 0, float("inf")
+        self._unsure_s: float | None = None  # since when nobody says what the site has
         self._said = False
         self._since_us, self._told = self._options.now_us(), Memory()
         self.short_bytes = 0
@@ -99,9 +106,13 @@ class Keeper:
     async def look(self) -> int:
         """Remove what is too old, then what the disk needs; return how many records went."""
         at_s = self._options.monotonic_s()
-        if at_s - self._scan.since_s >= AGAIN_S:
+        if at_s - self._scan.since_s >= AGAIN_S or (self._unsure_s is not None and self._options.knows()):
             self._scan, self._aged_us = _Scan(at_s), {}
         self._left, self._until_s = HEADS, at_s + STEP_S
+        if self._options.knows():
+            self._unsure_s = None
+        elif self._unsure_s is None:
+            self._unsure_s = at_s
         gone = await self.removing.finish() + await self._expire()
         floor = self._settings.ring.leave_free
         free = self._free_bytes()
@@ -130,7 +141,7 @@ class Keeper:
         """Free `near_bytes`; of what was asked for and is nowhere else only what the floor itself needs."""
         entries = {cls: await self._entries(cls) for cls in RING_CLASSES}
         freed = records = 0
-        for one in PASSES:
+        for one in PASSES if self._is_sure() else PASSES_UNSURE:
             need = (below_bytes if one.rank is Rank.UNDELIVERED else near_bytes) - freed
             if need <= 0:
                 continue
@@ -198,6 +209,10 @@ class Keeper:
             waits = policy.rule_for(head.entry).at is not None and parent_of(head.entry)[1] != VIDEO
             found.append(replace(worth, selected=True) if waits else worth)  # it is to travel, if not yet
         return found
+
+    def _is_sure(self) -> bool:
+        """Tell whether what is not proven counts as undelivered: the floor must hold also where no hop ever runs."""
+        return self._unsure_s is None or self._options.monotonic_s() - self._unsure_s >= UNSURE_S
 
     def _is_over(self) -> bool:
         """Tell whether this look has listed or lasted long enough."""
