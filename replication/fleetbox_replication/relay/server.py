@@ -90,12 +90,20 @@ class Relay:
     async def stop(self) -> None:
         """Answer what is on the wire, then close; the engine keeps the rest and comes back."""
         self._stopping = True
-        if self._runner is not None:
-            await self._shut()
-            await self._quiet()
-            await self._runner.cleanup()
-            self._runner = None
-        await self._there.close()
+        try:
+            if self._runner is not None:
+                await self._shut()
+                await self._quiet()
+        finally:  # also when whoever stops it is cancelled meanwhile
+            await self._close()
+
+    async def _close(self) -> None:
+        runner, self._runner = self._runner, None
+        try:
+            if runner is not None:
+                await runner.cleanup()
+        finally:
+            await self._there.close()
 
     @property
     def cuts(self) -> int:

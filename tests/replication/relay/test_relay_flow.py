@@ -274,3 +274,21 @@ def test_a_connection_accepted_as_the_relay_stops_holds_nothing_up(hop: Hops) ->
                 await h.relay.start()
 
     asyncio.run(run())
+
+
+def test_a_stop_that_is_cancelled_leaves_nothing_open(hop: Hops) -> None:
+    """Whoever stops a relay may be cancelled while it waits for last answers: port and connections close even so."""
+
+    async def run() -> None:
+        async with hop() as h:
+            await h.open(h.relay.url)
+            await h.write("imu", ticks(1, 20), 1_000)
+            await h.arrived()
+            stopping = asyncio.create_task(h.relay.stop())
+            await asyncio.sleep(0.005)
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
+            assert h.relay._there._session is None or h.relay._there._session.closed
+            await h.relay.start()  # the port is free again
+
+    asyncio.run(run())
