@@ -158,8 +158,7 @@ class Loading:
             renew, self._renew = self._renew, False
             fresh = set(await loader.ensure_tasks(url, secret, renew=renew)) | self._gaps
             self._gaps.clear()
-            asked_s, uptime_s = loop.time(), (await loader.store.info()).uptime_s
-            restarted = restarts.note(asked_s, loop.time(), uptime_s)
+            restarted = await restarts.look(loader.store)
             anew, self._anew = self._anew or restarted, False
             if anew or loop.time() >= due_s:
                 # A store killed at the wrong moment has taken records that it never told its tasks of.

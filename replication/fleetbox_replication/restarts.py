@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
+from fleetbox.blobs import Store
+
 DRIFT = 1e-3  # of the time between two looks: more than clocks of two machines run apart
 
 
@@ -11,7 +16,8 @@ class Restarts:
     A run that began 2 s after the one before is noticed at one of the next looks; no slow answer passes for one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic_s = monotonic_s
         self._by_s: float | None = None
         self._looked_s = 0.0
 
@@ -19,6 +25,12 @@ class Restarts:
     def looked(self) -> bool:
         """Tell whether there was a look before."""
         return self._by_s is not None
+
+    async def look(self, store: Store) -> bool:
+        """Ask a store; tell whether it was started anew since the last look. Raises what Store.info raises."""
+        asked_s = self._monotonic_s()
+        uptime_s = (await store.info()).uptime_s
+        return self.note(asked_s, self._monotonic_s(), uptime_s)
 
     def note(self, asked_s: float, answered_s: float, uptime_s: int) -> bool:
         """Take up an answer that came between two times, which only run forward; tell whether another run gave it."""

@@ -56,7 +56,7 @@ class Reconciler:
         self._tender = Tender(self._means, self._times, self._suspects)
         self._hops: dict[tuple[str, str], Hop] = {}
         self._paused: set[str] = set()
-        self._restarts_here, self._restarts_there = Restarts(), Restarts()
+        self._restarts_here, self._restarts_there = (Restarts(self._means.options.monotonic_s) for _ in range(2))
         self._cuts: int | None = None
         self._alarmed = False
         self._trouble: FleetboxError | None = None  # why the destination cannot be asked in this step
@@ -167,7 +167,7 @@ class Reconciler:
     async def _something_broke(self, source: Store) -> bool:
         """Tell whether a cut or a restart may have made tasks forget; the first look always does."""
         first = not self._restarts_here.looked
-        restarted = await self._restarted(self._restarts_here, source) or first
+        restarted = await self._restarts_here.look(source) or first
         before, self._cuts = self._cuts, self._means.relay.cuts
         alarmed, self._alarmed = self._alarmed, False
         return restarted or alarmed or before != self._cuts
@@ -178,7 +178,7 @@ class Reconciler:
         self._trouble = None
         if not after_trouble and not self._times.is_due("start", "", self._means.options.rhythm.start_s):
             return
-        restarted = await self._restarted(self._restarts_there, self._means.there)
+        restarted = await self._restarts_there.look(self._means.there)
         self._times.done("start")
         if not restarted:
             return
@@ -190,11 +190,6 @@ class Reconciler:
         with self._means.state.change():
             doubted = self._means.state.doubt_since(now_us - UNSURE_US, now_us)
         log.info("the destination was started anew: looking again at what was proven lately", minutes=doubted)
-
-    async def _restarted(self, restarts: Restarts, store: Store) -> bool:
-        asked_s = self._means.options.monotonic_s()
-        uptime_s = (await store.info()).uptime_s
-        return restarts.note(asked_s, self._means.options.monotonic_s(), uptime_s)
 
     async def _serve(self, hops: list[Hop]) -> None:
         """Do what is due for one robot; once the destination has not answered, nobody asks it again in this step."""
