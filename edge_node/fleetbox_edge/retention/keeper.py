@@ -106,13 +106,12 @@ class Keeper:
     async def look(self) -> int:
         """Remove what is too old, then what the disk needs; return how many records went."""
         at_s = self._options.monotonic_s()
-        if at_s - self._scan.since_s >= AGAIN_S or (self._unsure_s is not None and self._options.knows()):
+        was_unsure_s, self._unsure_s = self._unsure_s, None
+        if not self._options.knows():
+            self._unsure_s = at_s if was_unsure_s is None else was_unsure_s
+        if at_s - self._scan.since_s >= AGAIN_S or (was_unsure_s is not None and self._unsure_s is None):
             self._scan, self._aged_us = _Scan(at_s), {}
         self._left, self._until_s = HEADS, at_s + STEP_S
-        if self._options.knows():
-            self._unsure_s = None
-        elif self._unsure_s is None:
-            self._unsure_s = at_s
         gone = await self.removing.finish() + await self._expire()
         floor = self._settings.ring.leave_free
         free = self._free_bytes()
@@ -152,9 +151,8 @@ class Keeper:
                     went = await self.removing.remove(picked, REASONS[one.rank], self._is_over)
                     size = sum(item.size for item in went)
                     records, freed, need = records + len(went), freed + size, need - size
-                    if (
-                        need <= 0 or self._is_over() or 0 < len(went) < len(picked)
-                    ):  # the rest is tried at the next look
+                    stayed = 0 < len(went) < len(picked)  # what did not go is tried at the next look
+                    if need <= 0 or stayed or self._is_over():
                         break
                 if need <= 0 or self._is_over():
                     break

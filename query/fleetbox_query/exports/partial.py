@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetbox.disk import sync_folder
+from fleetbox.disk import write_whole
 from fleetbox.errors import InputError
 from fleetbox_query.exports.journal import Journal
 from fleetbox_query.exports.syncing import write_synced
@@ -82,10 +82,7 @@ class Partial:
 
     def write_asked(self, question: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         """Bring the question and what is remembered of it to the disk."""
-        beside = self.folder / "asked.json.writing"
-        write_synced(beside, json.dumps({**question, "notes": notes}))
-        beside.replace(self._asked)
-        sync_folder(self.folder)
+        write_whole(self._asked, json.dumps({**question, "notes": notes}), durable=True)
 
     def empty(self) -> None:
         """Remove what is finished: it answers another question."""

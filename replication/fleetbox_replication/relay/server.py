@@ -151,8 +151,7 @@ class Relay:
                 _server_of(runner), address.hostname, address.port or 0, backlog=BACKLOG
             )
         except OSError as error:
-            await runner.cleanup()
-            await self._there.close()
+            await self._close()
             raise FleetboxError(
                 f"the relay cannot listen on {self.url}: {error.strerror}",
                 "stop what holds the port, or give the place another `relay` address in fleet.toml",
