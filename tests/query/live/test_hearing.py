@@ -32,6 +32,14 @@ def _settings(tiers: Tiers, folder: Path) -> Path:
     return path
 
 
+def _shown(client: Watcher, stream: str) -> Watcher:
+    """Return a viewer that has subscribed to the one stream there is, and has got something of it."""
+    client.topics(1)
+    client.subscribe(f"/{stream}")
+    client.until(lambda: client.got)
+    return client
+
+
 @pytest.mark.usefixtures("own_robot")
 def test_rows_before_their_chunk(tiers: Tiers, stream: str, tmp_path: Path, watch: Callable[[str], Watcher]) -> None:
     """With chunks of a minute, rows come within a second of log(); when the chunk comes, none comes again."""
@@ -41,10 +49,7 @@ def test_rows_before_their_chunk(tiers: Tiers, stream: str, tmp_path: Path, watc
         rec.log(f"{stream}-other", {"x": -1.0})
         rec.flush(60)
         with connect(path) as fleet, _followed(fleet, f"{tiers.robot}/{stream}") as url:
-            client = watch(url)
-            client.topics(1)
-            client.subscribe(f"/{stream}")
-            client.until(lambda: client.got)
+            client = _shown(watch(url), stream)
             logged: list[int] = []
 
             def is_heard() -> bool:
@@ -90,10 +95,7 @@ def test_a_row_that_is_heard_after_its_chunk(
         rec.log(stream, {"x": -1.0})
         rec.flush(60)
         with connect(path) as fleet, _followed(fleet, f"{tiers.robot}/{stream}") as url:
-            client = watch(url)
-            client.topics(1)
-            client.subscribe(f"/{stream}")
-            client.until(lambda: client.got)
+            client = _shown(watch(url), stream)
 
             def is_said() -> bool:
                 rec.log(stream, {"x": 0.0})
