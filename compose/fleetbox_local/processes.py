@@ -172,22 +172,10 @@ class InfluxProcess(ServerProcess):
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Wait until it serves and is set up."""
         super().wait_ready(timeout_s)
-        answer = ask(self.port, "GET", "/api/v2/setup")
-        if answer.status == 200:
-            if not json.loads(answer.body).get("allowed"):
-                return
-            wish = {
-                "username": "fleetbox",
-                "password": secrets.token_urlsafe(24),
-                "org": self.org,
-                "bucket": self.bucket,
-                "token": self.token,
-                "retentionPeriodSeconds": 0,
-            }
-            answer = ask(self.port, "POST", "/api/v2/setup", wish)
-        if answer.status != 201:
+        refused = set_up_influx(self.port, self.token, self.org, self.bucket)
+        if refused is not None:
             raise FleetboxError(
-                f"InfluxDB at {self.url} refused its first set-up ({answer.status}): {answer.body}",
+                f"InfluxDB at {self.url} refused its first set-up ({refused.status}): {refused.body}",
                 f"read its log: {self.log}",
             )
 
@@ -235,6 +223,28 @@ def ask(
             return Answer(answer.status, answer.read().decode("utf-8", "replace"))
         except (OSError, http.client.HTTPException):
             return Answer(0)
+
+
+def set_up_influx(port: int, token: str, org: str, bucket: str) -> Answer | None:
+    """Make an InfluxDB's first user, organisation and bucket, with this token; return its answer if it refused.
+
+    None also when that was done before.
+    """
+    answer = ask(port, "GET", "/api/v2/setup")
+    if answer.status != 200:
+        return answer
+    if not json.loads(answer.body).get("allowed"):
+        return None
+    wish = {
+        "username": "fleetbox",
+        "password": secrets.token_urlsafe(24),
+        "org": org,
+        "bucket": bucket,
+        "token": token,
+        "retentionPeriodSeconds": 0,
+    }
+    answer = ask(port, "POST", "/api/v2/setup", wish)
+    return None if answer.status == 201 else answer
 
 
 def new_token() -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetbox.disk import write_whole
-from fleetbox_local.processes import ask
+from fleetbox_local.processes import ask, set_up_influx
 
 ORG = BUCKET = "fleetbox"  # what the settings beside the compose files say
 GROUP_READS = 0o640  # Grafana runs as a user of its own, in our group
@@ -25,17 +25,9 @@ class Refused(Exception):
 
 def set_up(port: int, token: str) -> None:
     """Make the first user, organisation and bucket, with this token; nothing when that was done before."""
-    if not _expect(ask(port, "GET", "/api/v2/setup"), 200, "say whether it is set up").get("allowed"):
-        return
-    wish = {
-        "username": "fleetbox",
-        "password": secrets.token_urlsafe(24),
-        "org": ORG,
-        "bucket": BUCKET,
-        "token": token,
-        "retentionPeriodSeconds": 0,
-    }
-    _expect(ask(port, "POST", "/api/v2/setup", wish), 201, "set up")
+    refused = set_up_influx(port, token, ORG, BUCKET)
+    if refused is not None:
+        raise Refused(f"InfluxDB would not set up ({refused.status}): {refused.body[:500]}")
 
 
 def reading_token(port: int, token: str) -> str:
